@@ -1,0 +1,85 @@
+"""What a user can get wrong: one small family of errors, each a list of problems with their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where in a text file something stands; line and column count from 1."""
+
+    file: str
+    line: int
+    col: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.col}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: where it stands, which field it is in (dotted path), what was found and what would do."""
+
+    message: str
+    path: str = ""
+    place: Place | None = None
+
+    def __str__(self) -> str:
+        return ": ".join(str(part) for part in (self.place, self.path, self.message) if part)
+
+
+class TriptychError(Exception):
+    """Base of all errors that triptych raises; `problems` holds every mistake found in one input."""
+
+    def __init__(self, problems: str | Problem | Iterable[Problem], *, path: str = "", place: Place | None = None) -> None:
+        if isinstance(problems, str):
+            problems = Problem(problems, path, place)
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class SpecError(TriptychError, ValueError):
+    """A spec, or the config that it reads, does not say what is needed."""
+
+
+class RegistrationError(TriptychError, ValueError):
+    """A name is registered twice, or as what it is not."""
+
+
+class UnknownNameError(RegistrationError):
+    """Nothing is registered under that name."""
+
+
+class PluginError(TriptychError, RuntimeError):
+    """Something registered by name cannot be imported, or is not what its entry says."""
+
+
+class WeightMapError(TriptychError, ValueError):
+    """A checkpoint's tensors and the model's parameters do not fit together."""
+
+
+class CheckpointError(TriptychError, ValueError):
+    """A checkpoint folder or one of its files cannot be used."""
+
+
+class InputError(TriptychError, ValueError):
+    """A prompt, an image or another input of a request cannot be used."""
+
+
+class OptionError(TriptychError, ValueError):
+    """An option has a value that cannot be used."""
+
+
+class KernelError(TriptychError, RuntimeError):
+    """An op was given tensors that it does not take."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` when a known name is near, else `; known: a, b, c` (the first 20)."""
+    names = sorted(known)
+    if near := get_close_matches(name, names, 1):
+        return f"; did you mean {near[0]!r}?"
+    return f"; known: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}" if names else ""

@@ -1,0 +1,64 @@
+"""Base classes of what YAML may say of a part, and the field types that hold other parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+
+from triptych.errors import suggest
+from triptych.registry import part_names
+from triptych.registry.parts import get_builder
+
+MAX_WIDTH = 2**20
+
+
+class BaseSpec(BaseModel):
+    """Frozen, hashable by value, unknown keys refused. Null in YAML means absent: the default written in the class holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
+
+
+class PartSpec(BaseSpec):
+    """What YAML may say of one registered part; `builds` names the class ("module:Class") that it describes."""
+
+    builds: ClassVar[str | type] = ""
+
+    def build(self, **sizes: Any) -> Any:
+        """The part itself; `sizes` are what the place it stands in knows (width, key, head_dim, ...)."""
+        return get_builder(self.builds)(self, **sizes)
+
+
+class Resolver(Protocol):
+    """What types a reference to a part: the scope of a spec, handed to pydantic as validation context."""
+
+    def typed_part(self, kind: str, reference: object) -> PartSpec: ...
+
+
+@dataclass(frozen=True)
+class PartField:
+    """Marks a field that holds the Spec of another part, named or inline."""
+
+    kind: str
+
+
+def _part_field(kind: str) -> BeforeValidator:
+    def validate(value: object, info: ValidationInfo[Resolver]) -> object:
+        if value is None or isinstance(value, PartSpec):
+            return value
+        return info.context.typed_part(kind, value)
+
+    return BeforeValidator(validate)
+
+
+def _activation(name: str) -> str:
+    if name not in (known := part_names("activation")):
+        raise ValueError(f"unknown activation {name!r}{suggest(name, known)}")
+    return name
+
+
+Norm = Annotated[Any, PartField("norm"), _part_field("norm")]
+Position = Annotated[Any, PartField("position"), _part_field("position")]
+Table = Annotated[Any, PartField("table"), _part_field("table")]
+Activation = Annotated[str, AfterValidator(_activation)]
