@@ -9,14 +9,14 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where in a text file something stands; line and column count from 1."""
+    """Where something stands: line and column of a text file, from 1; line 0 where there is no file (an override)."""
 
     file: str
     line: int
     col: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.col}"
+        return f"{self.file}:{self.line}:{self.col}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,9 @@ class Problem:
 class TriptychError(Exception):
     """Base of all errors that triptych raises; `problems` holds every mistake found in one input."""
 
-    def __init__(self, problems: str | Problem | Iterable[Problem], *, path: str = "", place: Place | None = None) -> None:
+    def __init__(
+        self, problems: str | Problem | Iterable[Problem], *, path: str = "", place: Place | None = None
+    ) -> None:
         if isinstance(problems, str):
             problems = Problem(problems, path, place)
         self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)

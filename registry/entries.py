@@ -28,7 +28,9 @@ class Entry:
                 found = getattr(found, step)
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
-            raise PluginError(f"{self.name} ({self.target}, from {self.distribution}) cannot be imported: {cause}") from error
+            raise PluginError(
+                f"{self.name} ({self.target}, from {self.distribution}) cannot be imported: {cause}"
+            ) from error
         return found
 
 
@@ -42,7 +44,9 @@ def _read(group: str) -> Iterator[Entry]:
     seen: set[tuple[str, str, str]] = set()
     for point in entry_points(group=group):
         entry = Entry(point.name, point.value.replace(" ", ""), _distribution(point))
-        if (key := (entry.name, entry.target, entry.distribution)) not in seen:  # an editable install can be listed twice
+        if (
+            key := (entry.name, entry.target, entry.distribution)
+        ) not in seen:  # an editable install may be listed twice
             seen.add(key)
             yield entry
 

@@ -1,7 +1,7 @@
 """Parts by kind and name.
 
-An entry `mixer.attention = "package.module:Target"` of the group `triptych.parts` offers one. The target is a part, that
-is a class with its `Spec` inside, or better that Spec itself (`builds` then names the part): validation then needs no
+An entry `mixer.attention = "package.module:Target"` of the group `triptych.parts` offers one. The target is a part, a
+class with its `Spec` inside, or better that Spec itself (`builds` then names the part): validation then needs no
 torch. `@part(kind, name)` registers the same in this process.
 """
 
@@ -16,7 +16,7 @@ from triptych.errors import PluginError, RegistrationError, UnknownNameError, su
 from triptych.registry.entries import Entry, entries
 
 GROUP = "triptych.parts"
-KINDS = ("norm", "position", "mixer", "embed", "table", "projector", "size", "transform", "activation")
+KINDS = ("norm", "position", "mixer", "embed", "table", "projector", "head", "size", "transform", "activation")
 
 T = TypeVar("T")
 _decorated: dict[tuple[str, str], object] = {}
@@ -51,7 +51,9 @@ def part(kind: str, name: str) -> Callable[[T], T]:
     def register(target: T) -> T:
         other = _decorated.get((kind, name))
         if other is not None and _identity(other) != _identity(target):
-            raise RegistrationError(f"{kind} {name!r} is {_identity(other)} already, and {_identity(target)} asks for the name")
+            raise RegistrationError(
+                f"{kind} {name!r} is {_identity(other)} already, and {_identity(target)} asks for the name"
+            )
         _decorated[kind, name] = target
         return target
 
@@ -67,12 +69,14 @@ def part_names(kind: str) -> list[str]:
 def get_part(kind: str, name: str) -> Part:
     """The part `name` of `kind`, its target imported.
 
-    Raises UnknownNameError, with the nearest name; RegistrationError when two distributions offer it; PluginError when it
-    cannot be imported.
+    Raises UnknownNameError, with the nearest name; RegistrationError when two distributions offer it; PluginError when
+    it cannot be imported.
     """
     offered = [entry for entry in entries(GROUP) if entry.name == f"{kind}.{name}"]
     if len(offered) > 1:
-        raise RegistrationError(f"{kind} {name!r} is offered by {' and by '.join(map(_origin, offered))}; uninstall one")
+        raise RegistrationError(
+            f"{kind} {name!r} is offered by {' and by '.join(map(_origin, offered))}; uninstall one"
+        )
     if (decorated := _decorated.get((kind, name))) is not None:
         return Part(kind, name, decorated, _identity(decorated))
     if not offered:

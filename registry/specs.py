@@ -32,12 +32,17 @@ def register_spec_folder(path: Path | str) -> None:
 
 @cache
 def spec_files() -> dict[str, Path]:
-    """Name of a spec -> its file. Raises RegistrationError when two folders offer one name, PluginError for a missing folder."""
+    """Name of a spec -> its file.
+
+    Raises RegistrationError when two folders offer one name, PluginError when an entry names no folder.
+    """
     found: dict[str, tuple[Path, SpecFolder]] = {}
     for folder in [*(SpecFolder(_locate(entry), entry.distribution) for entry in entries(GROUP)), *_registered]:
         for file in sorted(folder.path.glob("*.yaml")):
             if file.stem in found:
-                raise RegistrationError(f"spec {file.stem!r} is offered by {found[file.stem][1].origin} and by {folder.origin}")
+                raise RegistrationError(
+                    f"spec {file.stem!r} is offered by {found[file.stem][1].origin} and by {folder.origin}"
+                )
             found[file.stem] = (file, folder)
     return {name: file for name, (file, _) in sorted(found.items())}
 

@@ -1,0 +1,7 @@
+"""Spec + config -> modules on meta."""
+
+from triptych.assembly.assemble import Assembled as Assembled
+from triptych.assembly.assemble import assemble as assemble
+from triptych.assembly.language_model import LanguageModel as LanguageModel
+from triptych.assembly.multimodal import MultimodalModel as MultimodalModel
+from triptych.assembly.multimodal import Tower as Tower

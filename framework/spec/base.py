@@ -15,7 +15,7 @@ MAX_WIDTH = 2**20
 
 
 class BaseSpec(BaseModel):
-    """Frozen, hashable by value, unknown keys refused. Null in YAML means absent: the default written in the class holds."""
+    """Frozen, hashable by value, unknown keys refused. Null in YAML is absent: the default of the class holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
 
@@ -26,8 +26,11 @@ class PartSpec(BaseSpec):
     builds: ClassVar[str | type] = ""
 
     def build(self, **sizes: Any) -> Any:
-        """The part itself; `sizes` are what the place it stands in knows (width, key, head_dim, ...)."""
-        return get_builder(self.builds)(self, **sizes)
+        """The part itself; `sizes` are what the place it stands in knows (width, key, head_dim, ...).
+
+        A Spec without `builds` is callable: it is the part.
+        """
+        return get_builder(self.builds)(self, **sizes) if self.builds else self
 
 
 class Resolver(Protocol):

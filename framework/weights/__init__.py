@@ -1,0 +1,11 @@
+"""Checkpoint names -> modules, filled once."""
+
+from triptych.weights.checkpoint import Checkpoint as Checkpoint
+from triptych.weights.checkpoint import Stored as Stored
+from triptych.weights.checkpoint import read_json as read_json
+from triptych.weights.fill import fill as fill
+from triptych.weights.matching import Matching as Matching
+from triptych.weights.matching import check as check
+from triptych.weights.matching import match as match
+from triptych.weights.table import Table as Table
+from triptych.weights.table import tables as tables

@@ -1,0 +1,62 @@
+"""From a spec and a checkpoint's config to a model without memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from triptych.assembly.language_model import LanguageModel
+from triptych.assembly.multimodal import MultimodalModel, Tower
+from triptych.errors import SpecError
+from triptych.spec.catalog import find_family, load_named
+from triptych.spec.document import Tree
+from triptych.spec.merge import override
+from triptych.spec.plan import ModelPlan, plan
+from triptych.spec.tokens import TokenRule
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A model built on meta, and the plan that it was built by."""
+
+    module: LanguageModel | MultimodalModel | Tower
+    plan: ModelPlan
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
+
+    @property
+    def tokens(self) -> Mapping[str, TokenRule]:
+        return self.plan.tokens
+
+
+def assemble(spec: str | Tree | None, config: Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Assembled:
+    """Build the model that `spec` describes for a `config`, on meta: no memory is taken for parameters.
+
+    `spec` is a registered name, the path of a YAML file or a merged tree; None lets the config choose. `overrides` are
+    `path.to.key=value` on top of the spec. Raises SpecError with every mistake found.
+    """
+    if isinstance(spec, Tree):
+        name, tree = "spec", spec
+    else:
+        name, tree = load_named(spec or find_family(config))
+    for text in overrides:
+        tree = override(tree, text)
+    planned = plan(tree, config, name=name)
+    with torch.device("meta"):
+        return Assembled(_module(planned), planned)
+
+
+def _module(planned: ModelPlan) -> LanguageModel | MultimodalModel | Tower:
+    if planned.language_model is None:
+        towers = list(planned.towers.values())
+        if len(towers) != 1:
+            raise SpecError("a spec has a `language_model`, or it is a `tower`")
+        return Tower(towers[0])
+    if planned.towers:
+        return MultimodalModel(planned)
+    return LanguageModel(planned.language_model)

@@ -1,0 +1,81 @@
+"""A stack with a head: ids or embeddings of packed sequences -> hidden rows -> logits."""
+
+# T tokens, D width, N rows, V vocabulary
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from triptych.assembly.merge import merge_embeddings
+from triptych.assembly.stack import Stack
+from triptych.errors import InputError
+from triptych.parts.step import Step
+from triptych.spec.plan import StackPlan
+
+
+class LanguageModel(Stack):
+    """The text model of a spec."""
+
+    def __init__(self, plan: StackPlan) -> None:
+        super().__init__(plan)
+        assert plan.head is not None
+        self.context = plan.context
+        self.vocab_size: int = self.embed.vocab
+        self.head = plan.head.build(vocab=self.vocab_size, width=plan.width, embed=self.embed)
+        if self.head.tied:
+            self.skipped.append("head")
+
+    def embed_input_ids(
+        self,
+        input_ids: Tensor,
+        multimodal_embeddings: Sequence[Tensor] | None = None,
+        *,
+        is_multimodal: Tensor | None = None,
+    ) -> Tensor:
+        """Embeddings [T, D] of ids [T]; rows where `is_multimodal` [T] is true become those of the items, in order.
+
+        Raises InputError when the items' rows and the true places differ in number, or embeddings come without a mask.
+        """
+        if is_multimodal is not None:  # a placeholder's id may lie past the vocabulary
+            input_ids = input_ids.masked_fill(is_multimodal, 0)
+        x_TD: Tensor = self.embed.lookup(input_ids)
+        if not multimodal_embeddings:
+            return x_TD
+        if is_multimodal is None:
+            raise InputError("embeddings of items are given without the mask of their places")
+        return merge_embeddings(x_TD, multimodal_embeddings, is_multimodal)
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        positions: Tensor,
+        *,
+        step: Step,
+        intermediate_tensors: None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden rows [T, D] after the final norm, of ids [T] or embeddings [T, D] cut into sequences by `step`."""
+        assert intermediate_tensors is None, "a whole model has no earlier stage"
+        if inputs_embeds is None:
+            assert input_ids is not None
+            inputs_embeds = self.embed_input_ids(input_ids)
+        x_TD = self.embed(inputs_embeds, positions)
+        for layer in self.layers:
+            x_TD = layer(x_TD, step)
+        return x_TD if self.norm is None else self.norm(x_TD)
+
+    def compute_logits(self, hidden_states: Tensor) -> Tensor:
+        """Logits [N, V] of hidden rows [N, D]."""
+        logits: Tensor = self.head(hidden_states)
+        return logits
+
+    def get_language_model(self) -> LanguageModel:
+        return self
+
+    @torch.no_grad()
+    def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
+        """A text model takes none. Raises InputError."""
+        raise InputError(f"this model takes text only; it has no tower for {', '.join(items)}")

@@ -1,0 +1,152 @@
+"""Towers, projectors and a language model as one model."""
+
+# T tokens, D width of the language model, N rows of a tower
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from triptych.assembly.language_model import LanguageModel
+from triptych.assembly.stack import Stack
+from triptych.errors import InputError, SpecError, suggest
+from triptych.parts.cache_needs import Rows
+from triptych.parts.grid import Grid
+from triptych.parts.step import Step
+from triptych.spec.base import PartSpec
+from triptych.spec.plan import ModelPlan, StackPlan
+
+
+class Tower(Stack):
+    """Items -> rows of each, by a stack whose sequences are the items."""
+
+    def __init__(self, plan: StackPlan) -> None:
+        super().__init__(plan)
+        self.skip = plan.output.skip
+        self.out_width = plan.width * len(self.taken or (0,))
+
+    def forward(self, items: Sequence[Tensor]) -> tuple[list[Tensor], list[Grid]]:
+        """Rows [n_i, out_width] of each item, in order, and the grid that they come from."""
+        x_ND, grids, lengths = self.embed(items)
+        step = Step.of(lengths, device=x_ND.device)
+        taken = [x_ND]
+        for layer in self.layers:
+            taken.append(x_ND := layer(x_ND, step))
+        if self.taken:
+            x_ND = torch.cat([taken[n] for n in self.taken], -1)
+        elif self.norm is not None:
+            x_ND = self.norm(x_ND)
+        return [rows[self.skip :] for rows in x_ND.split(lengths)], grids
+
+
+class Projector(nn.Module):
+    """An ordered program of steps, norms among them: rows and grids -> rows and grids."""
+
+    def __init__(self, steps: Sequence[tuple[str, str, PartSpec]], *, width: int, out: int) -> None:
+        super().__init__()
+        self.kinds = {name: kind for name, kind, _ in steps}
+        for name, kind, spec in steps:
+            step = spec.build(width=width) if kind == "norm" else spec.build(width=width, out=out)
+            width = width if kind == "norm" else step.width
+            self.add_module(name, step)
+        self.out_width = width
+
+    def forward(self, x_ND: Tensor, grids: list[Grid]) -> tuple[Tensor, list[Grid]]:
+        for name, kind in self.kinds.items():
+            step = self.get_submodule(name)
+            x_ND, grids = (step(x_ND), grids) if kind == "norm" else step(x_ND, grids)
+        return x_ND, grids
+
+
+class MultimodalModel(nn.Module):
+    """A model with towers. `get_language_model()` is the text model inside."""
+
+    def __init__(self, plan: ModelPlan) -> None:
+        super().__init__()
+        assert plan.language_model is not None
+        self.towers = nn.ModuleDict({name: Tower(p) for name, p in plan.towers.items()})
+        self.language_model = LanguageModel(plan.language_model)
+        self.projectors = nn.ModuleDict()
+        for name, steps in plan.projectors.items():
+            self.projectors[name] = self._projector(plan, name, steps)
+        children: Mapping[str, nn.Module] = {f"towers.{n}": t for n, t in self.towers.items()}
+        children = {**children, "language_model": self.language_model}
+        self.skipped = [f"{path}.{name}" for path, child in children.items() for name in child.skipped]  # type: ignore[union-attr]
+
+    def _projector(self, plan: ModelPlan, name: str, steps: Sequence[tuple[str, str, PartSpec]]) -> Projector:
+        if name not in self.towers:
+            raise SpecError(f"no tower {name!r} gives it rows{suggest(name, self.towers)}", path=f"projectors.{name}")
+        width, out = int(self.towers[name].out_width), self.language_model.width  # type: ignore[arg-type]
+        projector = Projector(steps, width=width, out=out)
+        if projector.out_width != out:
+            message = f"gives rows of {projector.out_width}; the language model takes {out}"
+            raise SpecError(message, path=f"projectors.{name}", place=plan.scopes[""].tree.values_at.get("projectors"))
+        return projector
+
+    @property
+    def width(self) -> int:
+        return self.language_model.width
+
+    @property
+    def vocab_size(self) -> int:
+        return self.language_model.vocab_size
+
+    @property
+    def context(self) -> int | None:
+        return self.language_model.context
+
+    def cache_needs(self) -> dict[str, Rows]:
+        return self.language_model.cache_needs()
+
+    def get_language_model(self) -> LanguageModel:
+        return self.language_model
+
+    def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
+        """Rows [n_i, D] of each item, modality by modality, through its tower and projector.
+
+        Raises InputError for a modality without a tower.
+        """
+        found: list[Tensor] = []
+        for modality, given in items.items():
+            if modality not in self.towers:
+                raise InputError(f"this model has no tower for {modality!r}{suggest(modality, self.towers)}")
+            found += self._projected(modality, *self.towers[modality](given))
+        return found
+
+    def _projected(self, modality: str, rows: list[Tensor], grids: list[Grid]) -> list[Tensor]:
+        if modality not in self.projectors:
+            return rows
+        x_ND, after = self.projectors[modality](torch.cat(rows), grids)
+        same = len(x_ND) == sum(map(len, rows))
+        return list(x_ND.split([len(r) for r in rows] if same else [g.count for g in after]))
+
+    def embed_input_ids(
+        self,
+        input_ids: Tensor,
+        multimodal_embeddings: Sequence[Tensor] | None = None,
+        *,
+        is_multimodal: Tensor | None = None,
+    ) -> Tensor:
+        """As the language model's: embeddings [T, D] of ids [T] with the items' rows in their places."""
+        return self.language_model.embed_input_ids(input_ids, multimodal_embeddings, is_multimodal=is_multimodal)
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        positions: Tensor,
+        *,
+        step: Step,
+        intermediate_tensors: None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden rows [T, D] of the language model."""
+        found: Tensor = self.language_model(
+            input_ids, positions, step=step, intermediate_tensors=intermediate_tensors, inputs_embeds=inputs_embeds
+        )
+        return found
+
+    def compute_logits(self, hidden_states: Tensor) -> Tensor:
+        """Logits [N, V] of hidden rows [N, D]."""
+        return self.language_model.compute_logits(hidden_states)

@@ -1,0 +1,88 @@
+"""Planned blocks as modules: the residual program."""
+
+# T tokens, D width
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from triptych.parts.cache_needs import Rows
+from triptych.parts.step import Step
+from triptych.spec.base import PartSpec
+from triptych.spec.plan import BlockPlan, BranchPlan, StackPlan
+
+
+def _built(spec: PartSpec | None, **sizes: Any) -> Any:
+    return spec.build(**sizes) if spec is not None else None
+
+
+class Branch(nn.Module):
+    """norm -> mixer (or members side by side, summed) -> post_norm -> scale. What is left out is not there."""
+
+    def __init__(self, plan: BranchPlan, *, width: int, key: str) -> None:
+        super().__init__()
+        self.norm = _built(plan.norm, width=width)
+        self.post_norm = _built(plan.post_norm, width=width)
+        self.sum_norm = _built(plan.sum_norm, width=width)
+        self.scale = plan.scale
+        if plan.mixer is not None:
+            assert plan.label
+            self.add_module(plan.label, mixer := plan.mixer.build(width=width, key=f"{key}.{plan.label}"))
+            self._members = (mixer,)
+        else:  # the block owns these, so that names in it stay flat
+            self._members = tuple(Branch(p, width=width, key=key) for p in plan.parallel)
+
+    def forward(self, x_TD: Tensor, step: Step) -> Tensor:
+        y = x_TD if self.norm is None else self.norm(x_TD)
+        first, *others = self._members
+        y_sum = first(y, step)
+        for member in others:
+            y_sum = y_sum + member(y, step)
+        if self.post_norm is not None:
+            y_sum = self.post_norm(y_sum)
+        return y_sum if self.scale == 1.0 else y_sum * self.scale
+
+
+class Block(nn.Module):
+    """x = x + branch(x) for each branch in order."""
+
+    def __init__(self, plan: BlockPlan, *, width: int, key: str) -> None:
+        super().__init__()
+        self._branches = tuple(Branch(p, width=width, key=f"{key}.{p.name}") for p in plan)
+        for branch_plan, branch in zip(plan, self._branches, strict=True):
+            self.add_module(branch_plan.name, branch)
+            for member_plan, member in zip(branch_plan.parallel, branch._members, strict=False):
+                self.add_module(member_plan.name, member)
+
+    def forward(self, x_TD: Tensor, step: Step) -> Tensor:
+        for branch in self._branches:
+            x_TD = x_TD + branch(x_TD, step)
+            if branch.sum_norm is not None:
+                x_TD = branch.sum_norm(x_TD)
+        return x_TD
+
+
+class Stack(nn.Module):
+    """What a language model and a tower have in common: embed -> layers -> norm.
+
+    Layers and the norm past the last rows that are handed out are not built; `skipped` names them.
+    """
+
+    def __init__(self, plan: StackPlan) -> None:
+        super().__init__()
+        taken = plan.taken
+        built = max(taken) if taken else len(plan.layers)
+        self.width, self.taken = plan.width, taken
+        self.embed = plan.embed.build(width=plan.width)
+        layers = (Block(p, width=plan.width, key=f"layers.{i}") for i, p in enumerate(plan.layers[:built]))
+        self.layers = nn.ModuleList(layers)
+        self.norm = None if taken else _built(plan.norm, width=plan.width)
+        self.skipped = [f"layers.{i}" for i in range(built, len(plan.layers))]
+        if plan.norm is not None and taken:
+            self.skipped.append("norm")
+
+    def cache_needs(self) -> dict[str, Rows]:
+        """What each mixer that remembers something needs, by the key that it remembers under."""
+        return {m.key: m.cache_need for m in self.modules() if getattr(m, "cache_need", None) is not None}

@@ -1,0 +1,319 @@
+"""A spec beside a config, worked out: typed parts in their places, layer by layer. What assembly builds, without torch.
+
+Every mistake that can be found so is found here, all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
+
+from triptych.errors import Place, Problem, SpecError
+from triptych.spec.base import MAX_WIDTH, BaseSpec, PartSpec
+from triptych.spec.catalog import find_family, load_named
+from triptych.spec.document import Tree
+from triptych.spec.merge import merge
+from triptych.spec.scope import Collector, Scope
+from triptych.spec.structure import check_structure
+from triptych.spec.tokens import TokenRule, token_rules
+
+MAX_LAYERS = 10_000
+ROLES = ("norm", "post_norm", "sum_norm")
+
+
+@dataclass(frozen=True)
+class BranchPlan:
+    """One branch of a block: `mixer` under its label, or `parallel` members whose results are summed."""
+
+    name: str
+    label: str | None
+    mixer: PartSpec | None
+    parallel: tuple[BranchPlan, ...]
+    norm: PartSpec | None
+    post_norm: PartSpec | None
+    sum_norm: PartSpec | None
+    scale: float
+
+
+BlockPlan = tuple[BranchPlan, ...]
+
+
+class StackFacts(BaseSpec):
+    """The numbers of a stack."""
+
+    width: PositiveInt = Field(le=MAX_WIDTH)
+    count: PositiveInt = Field(le=MAX_LAYERS)
+    context: PositiveInt | None = None
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, int) else value
+
+
+class Output(BaseSpec):
+    """Which rows a tower hands out: after which layers (0 the embedding, -1 the last), less the first `skip` of an item.
+
+    Several layers stand side by side in the width. Without `layers`: the last, after the norm.
+    """
+
+    layers: Annotated[tuple[int, ...], BeforeValidator(_listed)] | None = None
+    skip: NonNegativeInt = 0
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """Rows -> layers -> norm. A language model has a head, a tower an output."""
+
+    width: int
+    embed: PartSpec
+    layers: tuple[BlockPlan, ...]
+    norm: PartSpec | None
+    head: PartSpec | None
+    context: int | None
+    output: Output
+
+    @property
+    def taken(self) -> tuple[int, ...] | None:
+        """The layers whose rows are handed out, counted from 0 (the embedding); None for the normed end."""
+        return tuple(n % (len(self.layers) + 1) for n in self.output.layers) if self.output.layers else None
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """A whole model. `scopes` holds the scope of each sub-model by path; the model's own stands under ''."""
+
+    name: str
+    language_model: StackPlan | None
+    towers: Mapping[str, StackPlan]
+    projectors: Mapping[str, tuple[tuple[str, str, PartSpec], ...]]
+    tokens: Mapping[str, TokenRule]
+    scopes: Mapping[str, Scope]
+
+
+@dataclass
+class _Planner:
+    """Collects the problems and the sub-models' scopes while a model is worked out."""
+
+    problems: Collector = field(default_factory=Collector)
+    scopes: dict[str, Scope] = field(default_factory=dict)
+
+
+def plan(spec: str | Tree, config: Mapping[str, Any], *, name: str = "spec") -> ModelPlan:
+    """Work out a spec (a registered name, the path of a YAML file, or a merged tree) for a config.
+
+    Raises SpecError with all mistakes of the spec and of the config that it does not serve.
+    """
+    name, tree = load_named(spec) if isinstance(spec, str) else (name, spec)
+    check_structure(tree)
+    scope, planner = Scope.of(name, tree, config), _Planner()
+    planner.scopes[""] = scope
+    towers = {
+        key: found
+        for key, sub in (tree.get("towers") or {}).items()
+        if sub and (found := _sub_model(scope, planner, ("towers", key), sub, "tower"))
+    }
+    if "tower" in tree and not towers and not tree.get("language_model"):
+        towers = {"": found} if (found := _attempt(planner, scope.at("tower"), tree["tower"], "tower")) else {}
+    language_model = None
+    if tree.get("language_model"):
+        language_model = _sub_model(scope, planner, ("language_model",), tree["language_model"], "language_model")
+    scope = planner.scopes[""] = scope.knowing(**_configs(planner, scope, towers))
+    projectors, tokens = {}, {}
+    with planner.problems.catching():
+        projectors = {key: _projector(scope.at("projectors", key), steps, place) for key, steps, place in _entries(tree, "projectors")}
+    with planner.problems.catching():
+        tokens = token_rules(scope, planner.scopes)
+    _check_configs(planner)
+    planner.problems.check()
+    return ModelPlan(name, language_model, towers, projectors, tokens, planner.scopes)
+
+
+def _attempt(planner: _Planner, scope: Scope, tree: Tree, kind: str) -> StackPlan | None:
+    with planner.problems.catching():
+        return _stack(scope, tree, kind)
+    return None
+
+
+def _sub_model(scope: Scope, planner: _Planner, path: tuple[str, ...], sub: Tree, kind: str) -> StackPlan | None:
+    """A stack that stands in place, or that of the family which a sub-config names."""
+    if "spec" not in sub:
+        return _attempt(planner, scope.at(*path), sub, kind)
+    with planner.problems.catching():
+        child = child_scope(scope.at(*path), sub)
+        planner.scopes[".".join(path)] = child
+        if kind not in child.tree:
+            message = f"the spec {child.name!r} has no `{kind}`; it cannot stand here"
+            raise SpecError(message, path=".".join(path), place=sub.values_at.get("spec"))
+        return _stack(child, child.tree[kind], kind)
+    return None
+
+
+def child_scope(scope: Scope, sub: Tree) -> Scope:
+    """The scope of `{spec: =config.x}` or `{spec: name, config: =...}`: in it `config` is the sub-config.
+
+    What stands under `with` is evaluated in the parent and merged into the child's tree, nulls kept.
+    """
+    place = sub.values_at.get("spec")
+    found = scope.value(sub["spec"], place)
+    raw = scope.value(sub["config"], sub.values_at.get("config")) if sub.get("config") else found
+    if not isinstance(raw, Mapping):
+        raise SpecError(f"a sub-model's config is a mapping, not {raw!r}", path=".".join(scope.path), place=place)
+    try:
+        name, tree = load_named(found if isinstance(found, str) else find_family(raw))
+    except SpecError as error:
+        raise SpecError(str(error), path=".".join(scope.path), place=place) from None
+    given = scope.value(sub.get("with") or Tree(), keep_null=True)
+    merged = merge(tree, given)
+    assert isinstance(merged, Tree)
+    check_structure(merged)
+    child = Scope.of(name, merged, getattr(raw, "raw", raw))
+    return child.at(*scope.path)
+
+
+def _stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
+    problems = Collector()
+    layers = tree.get("layers") or Tree()
+    facts, norm, output, blocks = None, None, Output(), ()
+    with problems.catching():
+        wanted = Tree()
+        for source, key in ((tree, "width"), (layers, "count"), (tree, "context")):
+            if key in source:
+                wanted.put(key, source[key], source)
+        facts = scope.typed(StackFacts, scope.value(wanted))
+    with problems.catching():
+        norm = scope.at("norm").part("norm", tree["norm"], tree.values_at.get("norm"))[1] if tree.get("norm") else None
+    with problems.catching():
+        output = scope.at("output").typed(Output, scope.value(tree.get("output") or Tree()))
+    with problems.catching():
+        blocks = _layers(scope, layers, facts.count if facts else 1)
+    embed, head = None, None
+    with problems.catching():
+        embed = _defaulted(scope.at("embed"), "embed", tree.get("embed"), "tokens")
+    with problems.catching():
+        head = _defaulted(scope.at("head"), "head", tree.get("head"), "linear") if kind == "language_model" else None
+    problems.check()
+    assert facts and embed
+    return StackPlan(facts.width, embed, blocks, norm, head, facts.context, output)
+
+
+def _defaulted(scope: Scope, kind: str, tree: Tree | None, use: str) -> PartSpec:
+    """A part whose `use` may be left out."""
+    tree = tree if tree is not None else Tree()
+    if "use" not in tree and "like" not in tree:
+        tree = tree.without()
+        tree["use"] = use
+    return scope.part(kind, tree)[1]
+
+
+def _layers(scope: Scope, tree: Tree, count: int) -> tuple[BlockPlan, ...]:
+    found: list[BlockPlan] = []
+    for number in range(count):
+        layer = scope.at_layer(number)
+        block = layer.value(tree.get("block"), tree.values_at.get("block"))
+        found.append(_block(layer, block, tree.values_at.get("block")))
+        if not layer.names.layer_reads:  # nothing asked which layer this is: the others are the same
+            return tuple(found * count) if number == 0 else tuple(found)
+    return tuple(found)
+
+
+def _block(scope: Scope, name: object, place: Place | None) -> BlockPlan:
+    if not isinstance(name, str):
+        raise SpecError(f"a block is named, not {name!r}", path=".".join(scope.path), place=place)
+    tree, problems = scope.named("blocks", name, place), Collector()
+    found: list[BranchPlan] = []
+    for key, branch in tree.items():
+        with problems.catching():
+            if branch is not None:
+                found.append(_branch(scope.at(key), key, branch))
+    problems.check()
+    return tuple(found)
+
+
+def _branch(scope: Scope, name: str, tree: Tree) -> BranchPlan:
+    problems = Collector()
+    norms: dict[str, PartSpec | None] = dict.fromkeys(ROLES)
+    label, mixer, scale, members = None, None, 1.0, list[BranchPlan]()
+    for role in ROLES:
+        with problems.catching():
+            if tree.get(role):
+                norms[role] = scope.at(role).part("norm", tree[role], tree.values_at.get(role))[1]
+    with problems.catching():
+        scale = float(scope.at("scale").value(tree.get("scale"), tree.values_at.get("scale")) or 1.0)
+    for key, member in (tree.get("parallel") or {}).items():
+        with problems.catching():
+            if member is not None:
+                members.append(_branch(scope.at(key), key, member))
+    with problems.catching():
+        if bool(tree.get("mixer")) == bool(members):
+            raise SpecError("a branch has a `mixer`, or `parallel` members", path=".".join(scope.path))
+        if not members:
+            label, mixer = scope.at("mixer").part("mixer", tree["mixer"], tree.values_at.get("mixer"))
+    problems.check()
+    return BranchPlan(name, label, mixer, tuple(members), norms["norm"], norms["post_norm"], norms["sum_norm"], scale)
+
+
+def _entries(tree: Tree, section: str) -> Iterable[tuple[str, object, Place | None]]:
+    found = tree.get(section) or Tree()
+    return [(key, value, found.values_at.get(key)) for key, value in found.items() if value is not None]
+
+
+def _projector(scope: Scope, steps: object, place: Place | None) -> tuple[tuple[str, str, PartSpec], ...]:
+    """(name, kind, Spec) of each step; a norm is a step too."""
+    if isinstance(steps, str):
+        steps = scope.named("programs", scope.value(steps, place), place)
+    assert isinstance(steps, Tree)
+    found, problems = [], Collector()
+    for name, step in steps.items():
+        with problems.catching():
+            if step is not None:
+                at = steps.values_at.get(name)
+                kind = _step_kind(scope.at(name), step, at)
+                found.append((name, kind, scope.at(name).part(kind, step, at)[1]))
+    problems.check()
+    return tuple(found)
+
+
+def _step_kind(scope: Scope, step: object, place: Place | None) -> str:
+    from triptych.registry import part_names
+
+    tree = scope.derived("parts", step if isinstance(step, Tree) else Tree({"like": scope.value(step, place)}))[1]
+    use = scope.value(tree.get("use"), tree.values_at.get("use"))
+    return "norm" if use in part_names("norm") else "projector"
+
+
+def _configs(planner: _Planner, scope: Scope, towers: Iterable[str]) -> dict[str, Any]:
+    """The sub-models' configs, as these themselves read them: what `towers.image.x` and `language_model.x` mean."""
+    of = {path: child.config for path, child in planner.scopes.items()}
+    return {
+        "towers": {name: of.get(f"towers.{name}", scope.config) for name in towers},
+        "language_model": of.get("language_model", scope.config),
+    }
+
+
+def _check_configs(planner: _Planner) -> None:
+    for path, scope in planner.scopes.items():
+        problems = planner.problems.problems
+        problems += _unmet(scope)
+        inert = scope.tree.get("inert") or ()
+        read = scope.config.keys_behind(scope.record.mentions | scope.config.asked)
+        for problem in scope.config.unread(read, inert, spec=f"{scope.name}.yaml"):
+            problems.append(Problem(problem.message, f"{path}.{problem.path}" if path else problem.path))
+
+
+def _unmet(scope: Scope) -> Iterable[Problem]:
+    """What the spec `requires` of the config and does not get; a key that is absent or null is no trouble."""
+    requires = scope.tree.get("requires") or Tree()
+    for key, allowed in requires.items():
+        found = scope.config[key] if _present(scope, key) else None
+        choices = allowed if isinstance(allowed, list) else [allowed]
+        if found is not None and found not in choices:
+            message = f"this config has `{key}: {found!r}`; {scope.name} serves {' or '.join(map(repr, choices))} only"
+            yield Problem(message, f"config.{key}", requires.values_at.get(key))
+
+
+def _present(scope: Scope, key: str) -> bool:
+    scope.config.asked.add(key)
+    return any(isinstance(p, str) and p.partition(".")[0] in scope.config.raw for p in scope.config.places(key))

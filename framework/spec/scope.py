@@ -1,0 +1,269 @@
+"""Where names mean something: a merged spec beside one config. Expressions get values here, and parts their types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from triptych.errors import Place, Problem, RegistrationError, SpecError, suggest
+from triptych.registry import get_part
+from triptych.spec.base import PartSpec
+from triptych.spec.config import Config, bindings
+from triptych.spec.document import Items, Tree, locate
+from triptych.spec.expressions import is_expression, parse
+
+M = TypeVar("M", bound=BaseModel)
+MAX_LIKE = 10
+
+
+class Names(Mapping[str, Any]):
+    """What expressions may speak of; counts how often `layer` was asked, to know what is the same in every layer."""
+
+    def __init__(self, given: Mapping[str, Any], layer: int | None) -> None:
+        self.given, self.layer, self.layer_reads = dict(given), layer, 0
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "layer" and self.layer is not None:
+            self.layer_reads += 1
+            return self.layer
+        return self.given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.given, *(["layer"] if self.layer is not None else [])])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+@dataclass
+class Record:
+    """What planning one spec noted: the names and parts that were used, the parts that are typed already."""
+
+    mentions: set[str] = field(default_factory=set)
+    typed: dict[tuple[str, str | int], tuple[object, tuple[str, PartSpec]]] = field(default_factory=dict)
+
+
+class Collector:
+    """Gathers the problems of several attempts, to raise them all at once."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        try:
+            yield
+        except SpecError as error:
+            self.problems += error.problems
+
+    def check(self) -> None:
+        """Raise SpecError with everything gathered, each problem once."""
+        if self.problems:
+            raise SpecError(dict.fromkeys(self.problems))
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A spec `tree` read beside a `config`; `path` is where in the model we are, for messages."""
+
+    name: str
+    tree: Tree
+    config: Config
+    names: Names
+    record: Record
+    path: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, tree: Tree, raw: Mapping[str, Any]) -> Scope:
+        names = Names({}, None)
+        config = Config(raw, bindings(tree), names)
+        names.given["config"] = config
+        return cls(name, tree, config, names, Record())
+
+    def at(self, *path: str) -> Scope:
+        return replace(self, path=(*self.path, *path))
+
+    def at_layer(self, layer: int) -> Scope:
+        names = Names(self.names.given, layer)
+        config = Config(self.config.raw, self.config.own, names)
+        config.asked = self.config.asked
+        names.given["config"] = config
+        return replace(self, config=config, names=names, path=(*self.path, "layers", str(layer)))
+
+    def knowing(self, **names: Any) -> Scope:
+        """The same scope where expressions may speak of more (`towers`, `rows`, `grid`)."""
+        more = Names({**self.names.given, **names}, self.names.layer)
+        config = Config(self.config.raw, self.config.own, more)
+        config.asked = self.config.asked
+        more.given["config"] = config
+        return replace(self, config=config, names=more)
+
+    def mention(self, raw: object) -> None:
+        """Note what an expression reads of the config that is evaluated later, once an item is known."""
+        if is_expression(raw):
+            self.record.mentions.update(parse(str(raw)).mentions)
+
+    def value(self, raw: object, place: Place | None = None, *, keep_null: bool = False) -> Any:
+        """`raw` with every expression in it evaluated, and without the keys that came out null unless `keep_null`.
+
+        Raises SpecError with the place of every expression that has no value.
+        """
+        if is_expression(raw):
+            return self._evaluated(str(raw), place)
+        if isinstance(raw, Tree):
+            return self._tree(raw, keep_null=keep_null)
+        if isinstance(raw, Items):
+            return Items([self.value(v, at) for v, at in zip(raw, raw.places, strict=True)], raw.places)
+        return raw
+
+    def _evaluated(self, text: str, place: Place | None) -> Any:
+        try:
+            expression = parse(text)
+            self.record.mentions.update(expression.mentions)
+            return expression.evaluate(self.names)
+        except SpecError as error:
+            raise SpecError(str(error), path=".".join(self.path), place=place) from None
+
+    def _tree(self, raw: Tree, *, keep_null: bool) -> Tree:
+        found, problems = Tree(), Collector()
+        for key, item in raw.items():
+            with problems.catching():
+                value = self.at(key).value(item, raw.values_at.get(key), keep_null=keep_null)
+                if value is not None or keep_null:
+                    found.put(key, value, raw)
+        problems.check()
+        return found
+
+    def named(self, group: str, name: str, place: Place | None = None) -> Tree:
+        """The block or part of that name, with what it is `like` filled in."""
+        known = {key: tree for key, tree in (self.tree.get(group) or {}).items() if tree is not None}
+        if name not in known:
+            message = f"no {name!r} in {group}{suggest(name, known)}"
+            raise SpecError(message, path=".".join(self.path), place=place)
+        return self.derived(group, known[name])[1]
+
+    def derived(self, group: str, tree: Tree) -> tuple[str | None, Tree]:
+        """A tree with what it is `like` filled in, and the name at the root of that chain."""
+        root = None
+        for _ in range(MAX_LIKE):
+            if "like" not in tree:
+                return root, tree
+            root, place = tree["like"], tree.values_at.get("like")
+            known = self.tree.get(group) or {}
+            if not isinstance(known.get(root), Tree):
+                raise SpecError(f"no {root!r} in {group}{suggest(str(root), known)}", path=".".join(self.path), place=place)
+            tree = _on_top(known[root], tree.without("like"))
+        raise SpecError(f"`like` leads round in a circle at {root!r}", path=".".join(self.path))
+
+    def part(self, kind: str, reference: object, place: Place | None = None) -> tuple[str, PartSpec]:
+        """A part by name (`attention`), derived (`{like: attention, window: 16}`) or inline (`{use: rope}`).
+
+        Returns its label (the part's name, the root of what it is like, or the registered name) and its typed Spec.
+        """
+        reference = self.value(reference, place) if isinstance(reference, str) else reference
+        key = (kind, reference if isinstance(reference, str) else id(reference))
+        if (known := self.record.typed.get(key)) is not None:
+            return known[1]
+        before = self.names.layer_reads
+        found = self._part(kind, reference, place)
+        if self.names.layer_reads == before:
+            self.record.typed[key] = (reference, found)  # the reference too: its id stays its own
+        return found
+
+    def _part(self, kind: str, reference: object, place: Place | None) -> tuple[str, PartSpec]:
+        if isinstance(reference, str):
+            root, tree = self.derived("parts", Tree({"like": reference}) if not place else _liking(reference, place))
+        elif isinstance(reference, Tree):
+            root, tree = self.derived("parts", reference)
+        else:
+            message = f"a {kind} is the name of a part or a mapping with `use` or `like`, not {reference!r}"
+            raise SpecError(message, path=".".join(self.path), place=place)
+        fields = self.value(tree)
+        if not isinstance(use := fields.get("use"), str):
+            raise SpecError(f"a {kind} says `use` or `like`", path=".".join(self.path), place=place)
+        model = self.spec_class(kind, use, fields.values_at.get("use", place))
+        return root or use, self.typed(model, fields.without("use"), place)
+
+    def spec_class(self, kind: str, name: str, place: Place | None) -> type[PartSpec]:
+        """The Spec registered for a part. Raises SpecError at `place` for an unknown name."""
+        try:
+            return get_part(kind, name).spec
+        except RegistrationError as error:
+            raise SpecError(str(error), path=".".join(self.path), place=place) from None
+
+    def typed_part(self, kind: str, reference: object) -> PartSpec:
+        """As `part`, for the fields of other parts that hold one (pydantic's validation context)."""
+        return self.part(kind, reference)[1]
+
+    def typed(self, model: type[M], fields: Tree, place: Place | None = None) -> M:
+        """The fields as the typed `model`. Raises SpecError with every mistake, each at its place."""
+        try:
+            return model.model_validate(fields, context=self)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            raise SpecError(
+                problem for detail in details for problem in problems_of(detail, model, fields, self.path, place)
+            ) from None
+
+
+def problems_of(
+    detail: ErrorDetails, model: type[BaseModel], fields: Tree, path: tuple[str, ...], place: Place | None
+) -> list[Problem]:
+    """What pydantic found, in our words and at its place."""
+    raised = detail.get("ctx", {}).get("error")
+    if isinstance(raised, SpecError):  # from a part inside this one: it has places of its own
+        return [p if p.path else replace(p, path=".".join(map(str, (*path, *detail["loc"])))) for p in raised.problems]
+    loc = tuple(step for step in detail["loc"] if isinstance(step, str | int))
+    where, message = ".".join(map(str, (*path, *loc))), detail["msg"].removeprefix("Value error, ")
+    at = locate(fields, loc) or place
+    if detail["type"] == "extra_forbidden":
+        names = _names_beside(model, fields, loc)
+        at = _key_place(fields, loc) or at
+        message = f"unknown key {loc[-1]!r}{suggest(str(loc[-1]), names)}"
+    elif detail["type"] == "missing":
+        message = "required, and not given"
+    elif loc and not isinstance(detail["input"], Mapping):
+        message = f"{message[0].lower()}{message[1:]}; found {detail['input']!r}"
+    return [Problem(message, where, at)]
+
+
+def _names_beside(model: type[BaseModel], fields: Tree, loc: tuple[str | int, ...]) -> list[str]:
+    """The keys that would do beside an unknown one: of the model that the path leads to."""
+    for step in loc[:-1]:
+        found = model.model_fields.get(str(step))
+        inner = [a for a in _models_in(found.annotation)] if found else []
+        model = inner[0] if inner else model
+    return [name for name in model.model_fields if name not in fields or len(loc) > 1]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models_in(inner)
+
+
+def _key_place(fields: Tree, loc: tuple[str | int, ...]) -> Place | None:
+    node: object = fields
+    for step in loc[:-1]:
+        node = node.get(step) if isinstance(node, Tree) else None
+    return node.keys_at.get(str(loc[-1])) if isinstance(node, Tree) else None
+
+
+def _on_top(base: Tree, child: Tree) -> Tree:
+    from triptych.spec.merge import merge
+
+    found = merge(base, child)
+    assert isinstance(found, Tree)
+    return found
+
+
+def _liking(name: str, place: Place) -> Tree:
+    found = Tree({"like": name})
+    found.keys_at["like"] = found.values_at["like"] = place
+    return found

@@ -1,0 +1,170 @@
+"""A checkpoint folder: its config, and the names, shapes and bytes of its safetensors files.
+
+The safetensors library checks each header; the bytes are then read straight to where they belong. (Its own mapped reads
+leave the whole file in the process's memory beside the model.)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from triptych.errors import CheckpointError, Problem
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+MAX_JSON = 50_000_000
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor on disk: where its bytes are, of which shape and dtype."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    offset: int
+    nbytes: int
+
+    def read_into(self, target: Tensor) -> None:
+        """Fill a contiguous CPU tensor of the same dtype and number of elements with the stored bytes."""
+        assert target.is_contiguous() and target.dtype == self.dtype and target.nbytes == self.nbytes
+        view, done = memoryview(target.detach().view(-1).view(torch.uint8).numpy()), 0
+        with open(self.file, "rb", buffering=0) as file:
+            file.seek(self.offset)
+            while done < self.nbytes:
+                if not (got := file.readinto(view[done:])):
+                    raise CheckpointError(f"{self.file}: ends before its tensors do; it changed while it was read")
+                done += got
+
+    def read(self) -> Tensor:
+        """The tensor, on the CPU, as it is stored."""
+        found = torch.empty(self.shape, dtype=self.dtype)
+        if self.nbytes:
+            self.read_into(found)
+        return found
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with `config.json` and safetensors files. Nothing but JSON is read until a tensor is asked for."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_dir():
+            raise CheckpointError(f"{self.folder}: no such folder")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """`config.json` as it stands. Raises CheckpointError when it is missing or no JSON mapping."""
+        return read_json(self.folder / "config.json")
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Stored]:
+        """Every tensor by name. Raises CheckpointError for pickles, files cut short and indices that lead elsewhere."""
+        found: dict[str, Stored] = {}
+        for file in self._files():
+            found |= _header(file)
+        return found
+
+    def _files(self) -> list[Path]:
+        index = self.folder / "model.safetensors.index.json"
+        if index.is_file():
+            return self._indexed(index)
+        if (single := self.folder / "model.safetensors").is_file():
+            return [single]
+        found = sorted(self.folder.glob("*.safetensors"))
+        if len(found) == 1:
+            return found
+        if found:
+            names = ", ".join(f.name for f in found[:5])
+            raise CheckpointError(f"{self.folder}: {len(found)} safetensors files ({names}) and no index that says which to read")
+        pickles = sorted(f.name for pattern in PICKLES for f in self.folder.glob(pattern))
+        if pickles:
+            raise CheckpointError(
+                f"{self.folder}: only pickle files ({', '.join(pickles[:5])}), which can run code of their author's when read; "
+                "convert them to safetensors first"
+            )
+        raise CheckpointError(f"{self.folder}: no safetensors file")
+
+    def _indexed(self, index: Path) -> list[Path]:
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+            raise CheckpointError(f"{index}: no `weight_map` of tensor names to file names")
+        names = sorted(set(weight_map.values()))
+        bad = [n for n in names if n != os.path.basename(n) or "\\" in n or n in ("", ".", "..") or not n.endswith(".safetensors")]
+        outside = [n for n in names if n not in bad and not _inside(self.folder, self.folder / n)]
+        missing = [n for n in names if n not in bad and n not in outside and not (self.folder / n).is_file()]
+        problems = [Problem(f"{index}: {n!r} is not a plain safetensors file name of this folder") for n in [*bad, *outside]]
+        problems += [Problem(f"{index}: {n!r} is not there") for n in missing]
+        if problems:
+            raise CheckpointError(problems)
+        return [self.folder / n for n in names]
+
+
+def _inside(folder: Path, file: Path) -> bool:
+    """A link may lead out of the folder only into a cache of blobs beside it, as the hub's own layout has it."""
+    target = file.resolve()
+    root = folder.resolve()
+    hub = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    return target.parent in (root, hub)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON mapping. Raises CheckpointError that names the file and, for a mistake of form, its place."""
+    try:
+        if file.stat().st_size > MAX_JSON:
+            raise CheckpointError(f"{file}: more than {MAX_JSON} bytes")
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{file}: {error.strerror or error}") from None
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{file}:{error.lineno}:{error.colno}: {error.msg}") from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise CheckpointError(f"{file}: {error}") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{file}: a JSON mapping is wanted, not a {type(found).__name__}")
+    return found
+
+
+def _header(path: Path) -> dict[str, Stored]:
+    try:
+        with safe_open(path, "pt"):
+            pass  # the library has checked sizes, offsets and dtypes against the file
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file ({error}); fetch it again") from None
+    with open(path, "rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        entries = json.loads(file.read(size))
+    entries.pop("__metadata__", None)
+    unknown = sorted({e["dtype"] for e in entries.values()} - set(DTYPES))
+    if unknown:
+        raise CheckpointError(f"{path}: tensors of dtype {', '.join(unknown)}, which no spec reads; known: {', '.join(DTYPES)}")
+    return {name: _stored(path, entry, 8 + size) for name, entry in entries.items()}
+
+
+def _stored(path: Path, entry: Mapping[str, Any], start: int) -> Stored:
+    first, last = entry["data_offsets"]
+    return Stored(path, tuple(entry["shape"]), DTYPES[entry["dtype"]], start + first, last - first)

@@ -1,0 +1,55 @@
+"""Tensors from disk to a model that was built on meta: each parameter allocated once, each byte read once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from triptych.weights.matching import Matching, Shard, transformed
+
+Progress = Callable[[int, int], None]
+
+
+@torch.no_grad()
+def fill(
+    model: nn.Module, matching: Matching, *, device: torch.device, dtype: torch.dtype | None, progress: Progress | None = None
+) -> None:
+    """Give every parameter memory on `device` and its values, in `dtype` (None: as each is stored).
+
+    Peak memory beside the model is one tensor. `progress(done, total)` is called with bytes read so far. Raises
+    CheckpointError when a file ends too soon; the model is then unusable, and nothing on disk has changed.
+    """
+    total = sum(s.stored.nbytes for shards in matching.shards.values() for s in shards if s.stored)
+    done = 0
+    for path, shards in matching.shards.items():
+        owner, name = _owner(model, path)
+        shape = getattr(owner, name).shape
+        values = torch.empty(shape, dtype=dtype or _stored_dtype(shards), device=device)
+        for shard in shards:
+            _place(values, shard)
+            done += shard.stored.nbytes if shard.stored else 0
+            if progress:
+                progress(done, total)
+        setattr(owner, name, nn.Parameter(values, requires_grad=False))
+
+
+def _owner(model: nn.Module, path: str) -> tuple[nn.Module, str]:
+    module, _, name = path.rpartition(".")
+    return model.get_submodule(module), name
+
+
+def _stored_dtype(shards: tuple[Shard, ...]) -> torch.dtype:
+    return next((s.stored.dtype for s in shards if s.stored), torch.get_default_dtype())
+
+
+def _place(values: Tensor, shard: Shard) -> None:
+    """Read a shard into its rows: straight there when nothing has to be changed on the way."""
+    rows = values[shard.start : shard.stop] if values.ndim else values
+    if shard.stored is None:
+        rows.fill_(shard.absent)
+    elif not shard.via and rows.device.type == "cpu" and rows.dtype == shard.stored.dtype and rows.numel():
+        shard.stored.read_into(rows)
+    else:
+        rows.copy_(transformed(shard.stored.read(), shard.via))

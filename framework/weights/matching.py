@@ -1,0 +1,212 @@
+"""A model's parameters against a checkpoint's header: which tensor goes where, and everything that does not fit.
+
+Nothing is read but names, shapes and dtypes: this is also the dry run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from triptych.errors import KernelError, Problem, WeightMapError, suggest
+from triptych.spec.base import PartSpec
+from triptych.weights.checkpoint import Stored
+from triptych.weights.table import Row, Table, filled
+
+Fault = Literal["missing", "unexpected", "doubly matched", "wrong shape", "unmapped"]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows `start:stop` (of the first dimension) of a parameter, and the tensor that they come from.
+
+    `stored` is None for an optional tensor that is not there: the rows are then filled with `absent`.
+    """
+
+    name: str
+    stored: Stored | None
+    via: tuple[PartSpec, ...]
+    start: int = 0
+    stop: int = 0
+    absent: float = 0.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that does not fit: of which kind, and the parameter or the tensor that it is about."""
+
+    fault: Fault
+    path: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Matching:
+    """What one table makes of one checkpoint."""
+
+    table: Table
+    shards: Mapping[str, tuple[Shard, ...]]
+    dropped: tuple[str, ...]
+    unneeded: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def match(model: nn.Module, choices: Iterable[Table], tensors: Mapping[str, Stored]) -> Matching:
+    """The matching by the table that leaves least wrong: the first without findings, if there is one.
+
+    `model.skipped`, if it has one, names the paths of what is not built on purpose; their tensors are not needed.
+    """
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    skipped: Iterable[str] = getattr(model, "skipped", ())
+    best: Matching | None = None
+    for table in choices:
+        found = _match(table, shapes, tuple(skipped), tensors)
+        if not found.findings:
+            return found
+        if best is None or len(found.findings) < len(best.findings):
+            best = found
+    assert best is not None
+    return best
+
+
+def check(matching: Matching, *, checkpoint: str) -> None:
+    """Raise WeightMapError with all findings, component by component; nothing happens when all fits."""
+    if not matching.findings:
+        return
+    problems = []
+    for component, findings in _by_component(matching):
+        problems.append(Problem(f"{checkpoint}: {component}: {len(findings)} tensors do not fit"))
+        problems += [Problem(f"  {f.fault}: {f.message}", f"  {f.path}") for f in findings[:20]]
+        if len(findings) > 20:
+            problems.append(Problem(f"  ... and {len(findings) - 20} more"))
+    raise WeightMapError(problems)
+
+
+def _by_component(matching: Matching) -> Iterator[tuple[str, list[Finding]]]:
+    groups: dict[str, list[Finding]] = {}
+    for finding in matching.findings:
+        groups.setdefault(_component(finding, matching.table), []).append(finding)
+    yield from sorted(groups.items())
+
+
+def _component(finding: Finding, table: Table) -> str:
+    path = finding.path
+    if finding.fault == "unexpected":  # a name on disk: the row whose name there it is nearest to
+        shared = [(len(_common(path, s.name)), row.path) for row in table.rows.values() for s in row.sources]
+        path = max(shared, default=(0, path))[1] if shared else path
+    first = path.partition(".")[0]
+    return ".".join(path.split(".")[:2]) if first in ("towers", "projectors") else first if first == "language_model" else "model"
+
+
+def _common(a: str, b: str) -> str:
+    length = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return a[:length]
+
+
+def _match(
+    table: Table, shapes: Mapping[str, tuple[int, ...]], skipped: tuple[str, ...], tensors: Mapping[str, Stored]
+) -> Matching:
+    findings: list[Finding] = []
+    shards: dict[str, tuple[Shard, ...]] = {}
+    users: dict[str, str] = {}
+    for path, shape in shapes.items():
+        if (row := table.find(path)) is None:
+            findings.append(Finding("unmapped", path, "no row of the weights table stands for it"))
+            continue
+        found = list(_shards(path, *row, tensors, findings))
+        for shard in found:
+            if shard.stored is not None and (other := users.setdefault(shard.name, path)) != path:
+                findings.append(Finding("doubly matched", path, f"{shard.name!r} on disk is read for {other} too"))
+        if len(found) == len(row[0].sources):
+            shards[path] = _placed(path, found, shape, findings)
+    rest = sorted(set(tensors) - set(users))
+    unneeded_below, dropped_below = _unneeded(table, skipped), tuple(table.drop)
+    dropped = tuple(name for name in rest if _is_below(name, dropped_below))
+    unneeded = tuple(name for name in rest if name not in dropped and _is_below(name, unneeded_below))
+    findings += [
+        Finding("unexpected", name, "on disk, and no row takes it")
+        for name in rest
+        if name not in dropped and name not in unneeded
+    ]
+    return Matching(table, shards, dropped, unneeded, tuple(findings))
+
+
+def _shards(
+    path: str, row: Row, below: str, tensors: Mapping[str, Stored], findings: list[Finding]
+) -> Iterator[Shard]:
+    """What each source of a row gives, rows not placed yet; what is missing is a finding."""
+    captures = row.captures(tuple(path.split(".")))
+    for source in row.sources:
+        name = filled(source.name, captures) + below
+        stored = tensors.get(name)
+        if stored is None and source.absent is None:
+            near = suggest(name, [t for t in tensors if t.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:2000])
+            hint = near if "did you mean" in near else ""
+            findings.append(Finding("missing", path, f"nothing on disk under {name!r}{hint}"))
+            continue
+        yield Shard(name, stored, source.via, absent=source.absent or 0.0)
+
+
+def _placed(path: str, found: list[Shard], shape: tuple[int, ...], findings: list[Finding]) -> tuple[Shard, ...]:
+    """The shards one after the other on the first dimension; another shape than the parameter's is a finding."""
+    shapes = [_shape(shard) for shard in found]
+    lengths = [got[0] if got else 1 for got in shapes if got is not None]
+    fits = all(got is None or got[1:] == shape[1:] for got in shapes) and all(
+        got is not None or shard.stored is None for got, shard in zip(shapes, found, strict=True)
+    )
+    rest = (shape[0] if shape else 1) - sum(lengths)  # what an absent tensor would have held
+    absent = len(found) - len(lengths)
+    if not fits or absent > 1 or (rest <= 0 if absent else rest != 0):
+        disk = ", ".join(f"{s.name} {list(s.stored.shape) if s.stored else 'absent'}" for s in found)
+        findings.append(Finding("wrong shape", path, f"{list(shape)} in the model; on disk {disk}"))
+        return tuple(found)
+    stops = list(accumulate(got[0] if got else 1 if got is not None else rest for got in shapes))
+    return tuple(replace(s, start=a, stop=b) for s, a, b in zip(found, [0, *stops], stops, strict=False))
+
+
+def _shape(shard: Shard) -> tuple[int, ...] | None:
+    """The shape after the transforms, tried on a tensor without memory."""
+    if shard.stored is None:
+        return None
+    if not shard.via:
+        return shard.stored.shape
+    try:
+        return tuple(transformed(torch.empty(shard.stored.shape, device="meta"), shard.via).shape)
+    except (RuntimeError, ValueError, KernelError):
+        return None
+
+
+def transformed(x: Tensor, via: tuple[PartSpec, ...]) -> Tensor:
+    """A tensor from disk after a row's transforms."""
+    for step in via:
+        x = step.build()(x)
+    return x
+
+
+def _is_below(name: str, templates: tuple[str, ...]) -> bool:
+    steps = name.split(".")
+    return any(_covers(template.split("."), steps) for template in templates)
+
+
+def _covers(template: list[str], steps: list[str]) -> bool:
+    """Whether a name stands at or below a template, in which a capture is any one step."""
+    return len(template) <= len(steps) and all(
+        t == s or (t.startswith("{") and t.endswith("}")) for t, s in zip(template, steps, strict=False)
+    )
+
+
+def _unneeded(table: Table, skipped: tuple[str, ...]) -> tuple[str, ...]:
+    """Names on disk of what is not built on purpose: layers past the one that is handed out, a tied head."""
+    found: list[str] = []
+    for path in skipped:
+        steps = tuple(path.split("."))
+        key = tuple("{}" if step.isdecimal() else step for step in steps)
+        for row_key, row in table.rows.items():
+            if row_key[: len(key)] == key:
+                found += [filled(source.name, row.captures(steps)) for source in row.sources]
+    return tuple(found)

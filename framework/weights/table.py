@@ -1,0 +1,164 @@
+"""The weights table: our module path -> names on disk. A row stands for all below it, and the longest row wins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from triptych.errors import Place, SpecError
+from triptych.spec.base import PartSpec
+from triptych.spec.document import Tree
+from triptych.spec.scope import Collector, Scope
+
+KEYWORDS = ("at", "drop", "layouts")
+_CAPTURE = re.compile(r"\{(\w+)\}")
+_SHARDS = re.compile(r"\{([^{}]*,[^{}]*)\}")
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tensor on disk, by a name that may hold captures (`{i}`), and the transforms that it goes through.
+
+    `absent` is what a parameter is filled with when no such tensor is there; None makes it required.
+    """
+
+    name: str
+    via: tuple[PartSpec, ...] = ()
+    absent: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; several sources are joined on the first dimension (fused parameters)."""
+
+    path: str
+    sources: tuple[Source, ...]
+    place: Place | None = None
+
+    @property
+    def key(self) -> Key:
+        """The path with every capture as `{}`: what a parameter's path is looked up by."""
+        return tuple("{}" if _CAPTURE.fullmatch(step) else step for step in self.path.split("."))
+
+    def captures(self, path: Key) -> dict[str, str]:
+        """What the captures of the row stand for in a path that it matches."""
+        steps = zip(self.path.split("."), path, strict=False)
+        return {found[1]: value for step, value in steps if (found := _CAPTURE.fullmatch(step))}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One way in which a checkpoint may name its tensors. `drop`: names on disk that no parameter takes."""
+
+    name: str
+    rows: Mapping[Key, Row]
+    drop: tuple[str, ...]
+
+    def find(self, path: str) -> tuple[Row, str] | None:
+        """The longest row that stands for a parameter, and the rest of the parameter's path below it."""
+        steps = tuple(path.split("."))
+        key = tuple("{}" if step.isdecimal() else step for step in steps)
+        for length in range(len(steps), 0, -1):
+            if row := self.rows.get(key[:length]):
+                return row, "".join(f".{step}" for step in steps[length:])
+        return None
+
+    def renamed(self, name: str, pairs: Mapping[str, str], below: str = "") -> Table:
+        """The same table under other names on disk (the longest prefix first), its paths under `below`."""
+        rows = [
+            replace(row, path=f"{below}{row.path}", sources=tuple(replace(s, name=_renamed(s.name, pairs)) for s in row.sources))
+            for row in self.rows.values()
+        ]
+        return Table(name, {row.key: row for row in rows}, tuple(_renamed(d, pairs) for d in self.drop))
+
+    def beside(self, other: Table) -> Table:
+        """Both tables as one, for two components of a model."""
+        name = ", ".join(n for n in (self.name, other.name) if n)
+        return Table(name, {**self.rows, **other.rows}, (*self.drop, *other.drop))
+
+
+def filled(template: str, captures: Mapping[str, str]) -> str:
+    """A name with its captures filled in; those that have no value stay."""
+    return _CAPTURE.sub(lambda m: captures.get(m[1], m[0]), template)
+
+
+def tables(scopes: Mapping[str, Scope]) -> list[Table]:
+    """Every way in which this model's checkpoints are named: its own layouts times those of its sub-models."""
+    scope = scopes[""]
+    tree = scope.tree.get("weights") or Tree()
+    found = [_own_table(scope.at("weights"), tree, set(scopes))]
+    for path, child in scopes.items():
+        if path:
+            pairs = _prefixes(scope.at("weights", path), tree, path)
+            parts = [table.renamed(table.name, pairs, f"{path}.") for table in tables({"": child})]
+            found = [a.beside(b) for a, b in product(found, parts)]
+    layouts = {"": Tree(), **(tree.get("layouts") or {})}
+    return [
+        table.renamed(", ".join(n for n in (name, table.name) if n), scope.value(pairs))
+        for name, pairs in layouts.items()
+        if pairs is not None
+        for table in found
+    ]
+
+
+def _prefixes(scope: Scope, tree: Tree, path: str) -> dict[str, str]:
+    if path not in tree:
+        raise SpecError("no row says under which name this sub-model's tensors are", path=".".join(scope.path))
+    given = scope.value(tree[path], tree.values_at.get(path))
+    return {"": given} if isinstance(given, str) else dict(given)
+
+
+def _own_table(scope: Scope, tree: Tree, below: set[str]) -> Table:
+    problems = Collector()
+    rows = list(_rows(scope, tree, "", "", below, problems))
+    problems.check()
+    return Table("", {row.key: row for row in rows}, tuple(tree.get("drop") or ()))
+
+
+def _rows(scope: Scope, tree: Tree, path: str, at: str, below: set[str], problems: Collector) -> Iterator[Row]:
+    at = f"{at}{tree['at']}." if tree.get("at") else at
+    for key, value in tree.items():
+        if key in KEYWORDS or value is None or f"{path}{key}" in below:
+            continue
+        if isinstance(value, Tree) and "from" not in value:
+            yield from _rows(scope.at(key), value, f"{path}{key}.", at, below, problems)
+            continue
+        with problems.catching():
+            place = tree.values_at.get(key)
+            items = value if isinstance(value, list) else [value]
+            sources = tuple(s for item in items for s in _sources(scope.at(key), item, at, place))
+            yield Row(f"{path}{key}", sources, place)
+
+
+def _sources(scope: Scope, item: Any, at: str, place: Place | None) -> Iterator[Source]:
+    item = item if isinstance(item, Tree) else Tree({"from": item})
+    if unknown := set(item) - {"from", "via", "absent"}:
+        raise SpecError(f"unknown {', '.join(sorted(unknown))}; a row says from, via, absent", path=".".join(scope.path), place=place)
+    name = scope.value(item["from"], place)
+    if not isinstance(name, str):
+        raise SpecError(f"a name on disk is text, not {name!r}", path=".".join(scope.path), place=place)
+    via = tuple(_transform(scope, step, place) for step in _each(item.get("via")))
+    pieces = _SHARDS.split(at + name)
+    for chosen in product(*(piece.split(",") if i % 2 else [piece] for i, piece in enumerate(pieces))):
+        yield Source("".join(chosen), via, item.get("absent"))
+
+
+def _transform(scope: Scope, step: object, place: Place | None) -> PartSpec:
+    step = Tree({"use": step}) if isinstance(step, str) else step
+    return scope.at("via").part("transform", step, place)[1]
+
+
+def _each(value: object) -> list[object]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _renamed(name: str, pairs: Mapping[str, str]) -> str:
+    for old in sorted(pairs, key=len, reverse=True):
+        if name == old or name.startswith(f"{old}.") or not old:
+            rest = name[len(old) :].lstrip(".")
+            return ".".join(piece for piece in (pairs[old], rest) if piece)
+    return name
