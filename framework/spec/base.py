@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationInfo
 
 from triptych.errors import suggest
 from triptych.registry import part_names
 from triptych.registry.parts import get_builder
 
 MAX_WIDTH = 2**20
+
+Width = Annotated[PositiveInt, Field(le=MAX_WIDTH)]
 
 
 class BaseSpec(BaseModel):
