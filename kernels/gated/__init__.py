@@ -1,0 +1,17 @@
+"""gated: one half of the channels, through an activation, times the other half."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from triptych.errors import KernelError
+from triptych.kernels.gated import reference
+
+
+def gated(gate_up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+    """gate_up [T, 2F], the gate first -> [T, F]. Raises KernelError when the width is odd."""
+    if gate_up.shape[-1] % 2:
+        raise KernelError(f"gated: {tuple(gate_up.shape)} does not split in two halves")
+    return reference.gated(gate_up, activation)

@@ -1,0 +1,20 @@
+"""rms_norm: rows divided by their root mean square, times a weight."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from triptych.errors import KernelError
+from triptych.kernels.rms_norm import reference
+
+
+def rms_norm(x: Tensor, weight: Tensor, *, eps: float, offset: float = 0.0, cast_first: bool = True) -> Tensor:
+    """x [..., D], weight [D] -> [..., D] in the dtype of x; the mean is taken in float32.
+
+    `offset` is added to the weight. `cast_first`: the normed rows go back to the dtype of x before they meet the
+    weight (Llama), else after it (Gemma); the two differ in the last bit of half precision.
+    Raises KernelError when the weight is not as wide as the rows.
+    """
+    if weight.shape != x.shape[-1:]:
+        raise KernelError(f"rms_norm: weight {tuple(weight.shape)} for rows {tuple(x.shape)}")
+    return reference.rms_norm(x, weight, eps=eps, offset=offset, cast_first=cast_first)

@@ -1,0 +1,14 @@
+"""The definition: y = x / sqrt(mean(x^2) + eps) * (weight + offset). Zhang and Sennrich 2019, arXiv 1910.07467."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def rms_norm(x: Tensor, weight: Tensor, *, eps: float, offset: float, cast_first: bool) -> Tensor:
+    wide = x.float()
+    y = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
+    if not cast_first:
+        return (y * (weight.float() + offset)).to(x.dtype)
+    return y.to(x.dtype) * (weight + offset if offset else weight)
