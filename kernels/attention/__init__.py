@@ -1,0 +1,39 @@
+"""attention: every row looks at the rows of its own sequence, the kept ones too, and takes a mean of their values."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from triptych.errors import KernelError
+from triptych.kernels.attention import reference, sdpa
+from triptych.kernels.attention.spans import Kept as Kept
+from triptych.kernels.attention.spans import Spans as Spans
+
+
+def attention(
+    q_THK: Tensor,
+    k_TGK: Tensor,
+    v_TGV: Tensor,
+    *,
+    spans: Spans,
+    kept: Kept | None = None,
+    scale: float,
+    causal: bool = True,
+    window: int | None = None,
+    softcap: float | None = None,
+) -> Tensor:
+    """q [T, H, K], k [T, G, K], v [T, G, V] of packed sequences -> [T, H, V]; query head h reads head h // (H / G).
+
+    With `kept`, a sequence sees its rows in the cache (the new ones are there already), else those of the step alone.
+    `causal`: no row sees one that comes after it. `window`: itself and the `window` - 1 rows before it.
+    `softcap` c: scores become c tanh(score / c). Raises KernelError when the shapes do not fit together.
+    """
+    (T, H, K), G = q_THK.shape, k_TGK.shape[1]
+    if k_TGK.shape != (T, G, K) or v_TGV.shape[:2] != (T, G) or H % G or spans.bounds[-1] != T:
+        shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in zip("qkv", (q_THK, k_TGK, v_TGV), strict=True))
+        raise KernelError(f"attention: {shapes} over {spans.bounds[-1]} rows")
+    if softcap is None:
+        return sdpa.attention(q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, window=window)
+    return reference.attention(
+        q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, window=window, softcap=softcap
+    )
