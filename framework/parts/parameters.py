@@ -1,0 +1,25 @@
+"""Parameters without values: modules are built on the meta device and filled from a checkpoint."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from triptych.kernels.linear import linear
+
+
+def parameter(*shape: int) -> nn.Parameter:
+    """A parameter that has a shape and no values yet."""
+    return nn.Parameter(torch.empty(shape, device="meta"))
+
+
+class Linear(nn.Module):
+    """y = x weight^T + bias; weight [width_out, width_in]."""
+
+    def __init__(self, width_in: int, width_out: int, *, bias: bool) -> None:
+        super().__init__()
+        self.weight = parameter(width_out, width_in)
+        self.bias = parameter(width_out) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)

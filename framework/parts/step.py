@@ -1,0 +1,76 @@
+"""One forward pass over packed sequences: how the rows are cut, where they stand, what is kept of the past."""
+# T rows of the step, G key/value heads, K head width
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+
+from triptych.errors import InputError
+from triptych.kernels.attention import Kept, Spans
+
+if TYPE_CHECKING:
+    from triptych.parts.cache import Cache
+
+V = TypeVar("V")
+
+
+class Step:
+    """Made once a forward pass and handed to every layer; without a cache it is a plain batch.
+
+    `positions` [T] count from the start of each sequence, `lengths` are rows of each sequence with those kept before.
+    """
+
+    def __init__(
+        self,
+        spans: Spans,
+        *,
+        device: torch.device | str,
+        cache: Cache | None = None,
+        slots: Sequence[int] = (),
+        cuts: Mapping[str, Spans] | None = None,
+    ) -> None:
+        self.spans, self.cache, self.slots, self.cuts = spans, cache, tuple(slots), dict(cuts or {})
+        self.bounds, self.lengths = spans.bounds, spans.lengths
+        self.device = torch.device(device)
+        self.positions = self._positions()
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], *, device: torch.device | str = "cpu") -> Step:
+        """A batch of sequences of these lengths that nothing is remembered of."""
+        return cls(Spans.of(lengths), device=device)
+
+    def cut(self, name: str | None) -> Spans:
+        """The rows cut by `name` (frames, windows), or into sequences. Raises InputError for an unknown cut."""
+        if name is None:
+            return self.spans
+        if name not in self.cuts:
+            raise InputError(f"the rows of this step are not cut by {name!r}; known: {', '.join(self.cuts) or 'none'}")
+        return self.cuts[name]
+
+    def once(self, key: Hashable, make: Callable[[], V]) -> V:
+        """What depends on the step alone (cosines, masks, indices) is made once, not once a layer."""
+        return self.spans.once(key, make)
+
+    def store(self, key: str, *rows: Tensor) -> Kept | None:
+        """Write the new rows [T, G, K] of the mixer `key` to the cache -> all its rows; None without a cache."""
+        return self.cache.write(key, rows, self) if self.cache is not None else None
+
+    def per_row(self, values: Sequence[int]) -> Tensor:
+        """A value for each sequence -> one for each row [T]."""
+        found = torch.tensor(values, device=self.device)
+        return found if self.single else found.repeat_interleave(torch.tensor(self.spans.new, device=self.device))
+
+    @property
+    def single(self) -> bool:
+        """Whether every sequence has exactly one new row, as in decoding."""
+        return len(self.lengths) == self.bounds[-1] and set(self.spans.new) == {1}
+
+    def _positions(self) -> Tensor:
+        if self.single:
+            return torch.tensor(self.spans.past, device=self.device)
+        ranges = zip(self.spans.past, self.lengths, strict=True)
+        return torch.cat([torch.arange(start, stop, device=self.device) for start, stop in ranges])
