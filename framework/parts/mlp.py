@@ -1,0 +1,45 @@
+"""Feed-forward mixers: every row by itself."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from triptych.kernels.gated import gated
+from triptych.parts.activations import get_activation
+from triptych.parts.mlp_spec import GatedMlpSpec, MlpSpec
+from triptych.parts.parameters import Linear
+from triptych.parts.step import Step
+
+
+class GatedMlp(nn.Module):
+    """down(act(gate(x)) * up(x)); gate and up are one matrix, in that order."""
+
+    Spec = GatedMlpSpec
+    cache_need = None
+
+    def __init__(self, spec: GatedMlpSpec, *, width: int, key: str) -> None:
+        super().__init__()
+        self.key, self.activation = key, get_activation(spec.activation)
+        self.gate_up = Linear(width, 2 * spec.hidden, bias=spec.bias)
+        self.down = Linear(spec.hidden, width, bias=spec.bias)
+
+    def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # noqa: ARG002  (every mixer is given the step)
+        y: Tensor = self.down(gated(self.gate_up(x_TD), self.activation))
+        return y
+
+
+class Mlp(nn.Module):
+    """down(act(up(x)))."""
+
+    Spec = MlpSpec
+    cache_need = None
+
+    def __init__(self, spec: MlpSpec, *, width: int, key: str) -> None:
+        super().__init__()
+        self.key, self.activation = key, get_activation(spec.activation)
+        self.up = Linear(width, spec.hidden, bias=spec.bias)
+        self.down = Linear(spec.hidden, width, bias=spec.bias)
+
+    def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # noqa: ARG002  (every mixer is given the step)
+        y: Tensor = self.down(self.activation(self.up(x_TD)))
+        return y

@@ -1,0 +1,39 @@
+"""Norms: rows [..., D] -> rows of the same shape and dtype."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from triptych.kernels.layer_norm import layer_norm
+from triptych.kernels.rms_norm import rms_norm
+from triptych.parts.norms_spec import LayerNormSpec, RmsNormSpec
+from triptych.parts.parameters import parameter
+
+
+class RmsNorm(nn.Module):
+    """Rows over their root mean square, times (weight + offset)."""
+
+    Spec = RmsNormSpec
+
+    def __init__(self, spec: RmsNormSpec, *, width: int) -> None:
+        super().__init__()
+        self.eps, self.offset, self.cast_first = spec.eps, spec.offset, spec.cast == "before"
+        self.weight = parameter(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(x, self.weight, eps=self.eps, offset=self.offset, cast_first=self.cast_first)
+
+
+class LayerNorm(nn.Module):
+    """Rows less their mean, over their standard deviation, times a weight, plus a bias."""
+
+    Spec = LayerNormSpec
+
+    def __init__(self, spec: LayerNormSpec, *, width: int) -> None:
+        super().__init__()
+        self.eps = spec.eps
+        self.weight = parameter(width)
+        self.bias = parameter(width) if spec.bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return layer_norm(x, self.weight, self.bias, eps=self.eps)
