@@ -1,0 +1,69 @@
+"""Self-attention over packed sequences."""
+# T rows, D width, H heads, G key/value heads, K head width
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from triptych.kernels.attention import attention
+from triptych.parts.attention_spec import AttentionSpec
+from triptych.parts.cache_needs import Rows
+from triptych.parts.parameters import Linear
+from triptych.parts.step import Step
+
+
+class Attention(nn.Module):
+    """out(attend(q, k, v)); queries, keys and values come from one matrix, heads in that order."""
+
+    Spec = AttentionSpec
+
+    def __init__(self, spec: AttentionSpec, *, width: int, key: str) -> None:
+        super().__init__()
+        self.spec, self.key = spec, key
+        self.scale = spec.head_dim**-0.5 if spec.scale is None else spec.scale
+        self.cache_need = Rows(spec.kv_heads, (spec.head_dim,) * 2, spec.window) if spec.causal else None
+        inner, inner_kv = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
+        self.qkv = Linear(width, inner + 2 * inner_kv, bias=spec.bias)
+        self.out = Linear(inner, width, bias=spec.bias if spec.out_bias is None else spec.out_bias)
+        self.position: nn.Module | None = spec.position.build(head_dim=spec.head_dim) if spec.position else None
+        over_all = spec.qk_norm_over == "all"
+        self.q_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(width=inner if over_all else spec.head_dim)
+        self.k_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(
+            width=inner_kv if over_all else spec.head_dim
+        )
+
+    def forward(self, x_TD: Tensor, step: Step) -> Tensor:
+        spec = self.spec
+        q_THK, k_TGK, v_TGK = self._heads(x_TD, step)
+        kept = step.store(self.key, k_TGK, v_TGK) if spec.causal else None
+        y_THK = attention(
+            q_THK,
+            k_TGK,
+            v_TGK,
+            spans=step.cut(spec.within),
+            kept=kept,
+            scale=self.scale,
+            causal=spec.causal,
+            window=spec.window,
+            softcap=spec.softcap,
+        )
+        y_TD: Tensor = self.out(y_THK.flatten(1))
+        return y_TD
+
+    def _heads(self, x_TD: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, normed and turned; without a norm between, queries and keys turn as one tensor."""
+        heads, kv_heads, head_dim = self.spec.heads, self.spec.kv_heads, self.spec.head_dim
+        qkv: Tensor = self.qkv(x_TD).view(len(x_TD), heads + 2 * kv_heads, head_dim)
+        qk, v = qkv[:, : heads + kv_heads], qkv[:, heads + kv_heads :]
+        if self.q_norm is None or self.k_norm is None:
+            qk = self.position(qk, step) if self.position is not None else qk
+            return qk[:, :heads], qk[:, heads:], v
+        q, k = self._normed(self.q_norm, qk[:, :heads]), self._normed(self.k_norm, qk[:, heads:])
+        return (q, k, v) if self.position is None else (self.position(q, step), self.position(k, step), v)
+
+    def _normed(self, norm: nn.Module, x_THK: Tensor) -> Tensor:
+        if self.spec.qk_norm_over == "all":
+            y: Tensor = norm(x_THK.flatten(1)).view(x_THK.shape)
+        else:
+            y = norm(x_THK)
+        return y

@@ -1,0 +1,43 @@
+"""What YAML may say of attention."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import FiniteFloat, PositiveFloat, PositiveInt, model_validator
+
+from triptych.parts.rope_spec import RopeSpec
+from triptych.spec.base import Norm, PartSpec, Position, Width
+
+
+class AttentionSpec(PartSpec):
+    """Grouped-query attention.
+
+    `out_bias` is as `bias` unless given, `scale` head_dim ** -0.5. `qk_norm` runs over each head, or over all of them
+    side by side. `within` names the cut of the step that a row stays inside: its sequence unless given.
+    """
+
+    builds: ClassVar[str | type] = "triptych.parts.attention:Attention"
+    heads: PositiveInt
+    kv_heads: PositiveInt
+    head_dim: Width
+    bias: bool = False
+    out_bias: bool | None = None
+    position: Position | None = None
+    qk_norm: Norm | None = None
+    qk_norm_over: Literal["head", "all"] = "head"
+    scale: FiniteFloat | None = None
+    window: PositiveInt | None = None
+    softcap: PositiveFloat | None = None
+    causal: bool = True
+    within: str | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.heads % self.kv_heads:
+            raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} kv_heads evenly")
+        if self.window is not None and not self.causal:
+            raise ValueError(f"a window of {self.window} rows needs causal attention")
+        if isinstance(self.position, RopeSpec):
+            self.position.check_head_dim(self.head_dim)
+        return self

@@ -1,0 +1,143 @@
+"""What YAML may say of rotary positions, and what a config's `rope_scaling` or `rope_parameters` may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+
+from pydantic import BeforeValidator, Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
+
+from triptych.errors import suggest
+from triptych.spec.base import BaseSpec, PartSpec
+
+
+class DefaultScaling(BaseSpec):
+    type: Literal["default"] = "default"
+
+
+class LinearScaling(BaseSpec):
+    """Every frequency divided by `factor`."""
+
+    type: Literal["linear"] = "linear"
+    factor: PositiveFloat
+
+
+class DynamicScaling(BaseSpec):
+    """A base that grows with the sequence, once it is longer than `max_positions`."""
+
+    type: Literal["dynamic"] = "dynamic"
+    factor: PositiveFloat
+
+
+class YarnScaling(BaseSpec):
+    """Low frequencies divided by `factor`, high ones not, a ramp between; Peng et al. 2023, arXiv 2309.00071."""
+
+    type: Literal["yarn"] = "yarn"
+    factor: PositiveFloat | None = None
+    original_max_position_embeddings: PositiveInt | None = None
+    attention_factor: FiniteFloat | None = None
+    beta_fast: FiniteFloat | None = None
+    beta_slow: FiniteFloat | None = None
+    mscale: FiniteFloat | None = None
+    mscale_all_dim: FiniteFloat | None = None
+    truncate: bool = True
+
+
+class Llama3Scaling(BaseSpec):
+    """As YaRN with a ramp over wavelengths, as Llama 3.1 has it."""
+
+    type: Literal["llama3"] = "llama3"
+    factor: PositiveFloat
+    low_freq_factor: PositiveFloat
+    high_freq_factor: PositiveFloat
+    original_max_position_embeddings: PositiveInt | None = None
+
+
+class LongropeScaling(BaseSpec):
+    """A divisor for each frequency, one list up to the original length and another past it; arXiv 2402.13753."""
+
+    type: Literal["longrope"] = "longrope"
+    short_factor: tuple[PositiveFloat, ...]
+    long_factor: tuple[PositiveFloat, ...]
+    factor: PositiveFloat | None = None
+    attention_factor: FiniteFloat | None = None
+    original_max_position_embeddings: PositiveInt | None = None
+
+
+AnyScaling = DefaultScaling | LinearScaling | DynamicScaling | YarnScaling | Llama3Scaling | LongropeScaling
+SCALINGS: dict[str, type[BaseSpec]] = {model.model_fields["type"].default: model for model in get_args(AnyScaling)}
+ALIASES = {"su": "longrope"}
+# Stand in the same mapping, and are read by other fields (theta, fraction) or by nothing that changes a number.
+HARMLESS = {"rope_theta", "partial_rotary_factor", "original_max_position_embeddings", "finetuned"}
+
+
+def _as_written(value: object) -> object:
+    """The config's own mapping -> the fields of one of SCALINGS; null is absent."""
+    if not isinstance(value, Mapping):
+        return value
+    fields = {key: item for key, item in value.items() if item is not None}
+    old = fields.pop("type", "default")
+    name = fields.pop("rope_type", old)
+    name = ALIASES.get(name, name)
+    if not isinstance(name, str) or name not in SCALINGS:
+        raise ValueError(f"unknown rope type {name!r}{suggest(str(name), SCALINGS)}")
+    return {"type": name, **_read_fields(name, fields)}
+
+
+def _read_fields(name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    read = SCALINGS[name].model_fields.keys() - {"type"}
+    if unread := sorted(fields.keys() - read - HARMLESS):
+        reads = f"it reads {', '.join(sorted(read))}" if read else "it reads nothing"
+        raise ValueError(f"rope type {name!r} does not read {', '.join(map(repr, unread))}; {reads}")
+    return {key: item for key, item in fields.items() if key in read}
+
+
+class RopeSpec(PartSpec):
+    """Rotary positions over the first `fraction` of each head.
+
+    `scaling` is the config's own mapping. `max_positions` and `original_positions` are the lengths that a config states
+    beside it (max_position_embeddings, original_max_position_embeddings), for the types that read them.
+    """
+
+    builds: ClassVar[str | type] = "triptych.parts.rope:Rope"
+    theta: PositiveFloat
+    fraction: FiniteFloat = Field(1.0, gt=0, le=1)
+    interleaved: bool = False
+    scaling: Annotated[AnyScaling, Field(discriminator="type"), BeforeValidator(_as_written)] = DefaultScaling()
+    max_positions: PositiveInt | None = None
+    original_positions: PositiveInt | None = None
+
+    def width(self, head_dim: int) -> int:
+        """How many channels of a head are turned."""
+        return int(head_dim * self.fraction)
+
+    @property
+    def original(self) -> int:
+        """The length that the model was first trained with: stated beside the mapping, in it, or not apart."""
+        inside: int | None = getattr(self.scaling, "original_max_position_embeddings", None)
+        if not (found := self.original_positions or inside or self.max_positions):
+            message = f"rope type {self.scaling.type!r} reads original_max_position_embeddings, which is not given"
+            raise ValueError(message)
+        return found
+
+    def check_head_dim(self, head_dim: int) -> None:
+        """Raise ValueError unless heads of that width can be turned so."""
+        width = self.width(head_dim)
+        if width < 2 or width % 2:
+            raise ValueError(f"rope turns pairs of channels; {self.fraction} of a head of {head_dim} are {width}")
+        if isinstance(self.scaling, DynamicScaling) and width == 2:
+            raise ValueError("rope type 'dynamic' needs more than one pair of channels")
+        if isinstance(self.scaling, LongropeScaling):
+            for name in ("short_factor", "long_factor"):
+                if (found := len(getattr(self.scaling, name))) != width // 2:
+                    raise ValueError(f"{name} has {found} entries for {width // 2} pairs of channels")
+
+    @model_validator(mode="after")
+    def _has_lengths(self) -> Self:
+        scaling = self.scaling
+        reads_maximum = isinstance(scaling, DynamicScaling) or getattr(scaling, "factor", 1) is None
+        if reads_maximum and self.max_positions is None:
+            raise ValueError(f"rope type {scaling.type!r} reads max_positions, which is not given")
+        if isinstance(scaling, YarnScaling | Llama3Scaling | LongropeScaling):
+            assert self.original  # raises when there is none
+        return self
