@@ -1,0 +1,21 @@
+"""What YAML may say of the embedding of tokens."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field, FiniteFloat, PositiveInt
+
+from triptych.spec.base import Norm, PartSpec
+
+MAX_ROWS = 2**24
+
+
+class TokensSpec(PartSpec):
+    """A row for each token id, times `scale`; `positions` learned rows are added where there are any."""
+
+    builds: ClassVar[str | type] = "triptych.parts.embed:Tokens"
+    vocab: PositiveInt = Field(le=MAX_ROWS)
+    scale: FiniteFloat = 1.0
+    positions: PositiveInt | None = Field(None, le=MAX_ROWS)
+    norm: Norm | None = None

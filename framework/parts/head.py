@@ -1,0 +1,34 @@
+"""What a language model ends with: rows -> logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from triptych.kernels.linear import linear
+from triptych.parts.embed import Tokens
+from triptych.parts.head_spec import HeadSpec
+from triptych.parts.parameters import parameter
+
+
+class Head(nn.Module):
+    """softcap(scale * (weight x + bias)); a tied head reads the rows of `tied` and has no weight of its own."""
+
+    Spec = HeadSpec
+
+    def __init__(self, spec: HeadSpec, *, vocab: int, width: int, tied: Tokens | None = None) -> None:
+        super().__init__()
+        assert spec.tied == (tied is not None), "the embedding is given to a tied head, and to no other"
+        self.scale, self.softcap = spec.scale, spec.softcap
+        self.owner = (tied,) if tied is not None else None  # in a tuple: its parameters are not the head's
+        self.weight = None if spec.tied else parameter(vocab, width)
+        self.bias = parameter(vocab) if spec.bias else None
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        """Rows [N, D] -> logits [N, V]."""
+        weight = self.owner[0].tokens if self.owner is not None else self.weight
+        assert weight is not None
+        logits_NV = linear(x_ND, weight, self.bias)
+        if self.scale != 1.0:
+            logits_NV = logits_NV * self.scale
+        return self.softcap * torch.tanh(logits_NV / self.softcap) if self.softcap is not None else logits_NV
