@@ -7,26 +7,42 @@ from torch import Tensor, nn
 
 from triptych.parts.embed_spec import TokensSpec
 from triptych.parts.parameters import parameter
-from triptych.parts.step import Step
+
+
+class Lookup(nn.Module):
+    """A table of rows by number."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.weight = parameter(count, width)
+
+    def forward(self, numbers_T: Tensor) -> Tensor:
+        return F.embedding(numbers_T, self.weight)
 
 
 class Tokens(nn.Module):
-    """norm(tokens[id] * scale + positions[position]); what is not there is left out."""
+    """norm(tokens[id] * scale + positions[position]); what is not there is left out.
+
+    The look-up stands apart from the rest, because rows of images come between the two.
+    """
 
     Spec = TokensSpec
 
     def __init__(self, spec: TokensSpec, *, width: int) -> None:
         super().__init__()
-        self.scale = spec.scale
-        self.tokens = parameter(spec.vocab, width)
-        self.positions = parameter(spec.positions, width) if spec.positions else None
+        self.vocab, self.scale = spec.vocab, spec.scale
+        self.tokens = Lookup(spec.vocab, width)
+        self.positions = Lookup(spec.positions, width) if spec.positions else None
         self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
 
-    def forward(self, ids_T: Tensor, step: Step) -> Tensor:
+    def lookup(self, ids_T: Tensor) -> Tensor:
         """Ids [T], each below `vocab` -> rows [T, D]."""
-        x_TD = F.embedding(ids_T, self.tokens)
-        if self.scale != 1.0:
-            x_TD = x_TD * x_TD.new_full((), self.scale)  # rounded to the dtype of the rows first, as Gemma has it
+        x_TD: Tensor = self.tokens(ids_T)
+        # the scale is rounded to the dtype of the rows first, as Gemma has it
+        return x_TD if self.scale == 1.0 else x_TD * x_TD.new_full((), self.scale)
+
+    def forward(self, x_TD: Tensor, positions_T: Tensor) -> Tensor:
+        """Rows [T, D] with the learned rows of their positions added, then normed."""
         if self.positions is not None:
-            x_TD = x_TD + F.embedding(step.positions, self.positions)
+            x_TD = x_TD + self.positions(positions_T)
         return self.norm(x_TD) if self.norm is not None else x_TD

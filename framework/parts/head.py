@@ -12,21 +12,20 @@ from triptych.parts.parameters import parameter
 
 
 class Head(nn.Module):
-    """softcap(scale * (weight x + bias)); a tied head reads the rows of `tied` and has no weight of its own."""
+    """softcap(scale * (weight x + bias)); a tied head reads the embedding's rows and has no weight of its own."""
 
     Spec = HeadSpec
 
-    def __init__(self, spec: HeadSpec, *, vocab: int, width: int, tied: Tokens | None = None) -> None:
+    def __init__(self, spec: HeadSpec, *, vocab: int, width: int, embed: Tokens) -> None:
         super().__init__()
-        assert spec.tied == (tied is not None), "the embedding is given to a tied head, and to no other"
-        self.scale, self.softcap = spec.scale, spec.softcap
-        self.owner = (tied,) if tied is not None else None  # in a tuple: its parameters are not the head's
+        self.tied, self.scale, self.softcap = spec.tied, spec.scale, spec.softcap
+        self._embed = (embed,)  # in a tuple: its parameters are not the head's
         self.weight = None if spec.tied else parameter(vocab, width)
         self.bias = parameter(vocab) if spec.bias else None
 
     def forward(self, x_ND: Tensor) -> Tensor:
         """Rows [N, D] -> logits [N, V]."""
-        weight = self.owner[0].tokens if self.owner is not None else self.weight
+        weight = self._embed[0].tokens.weight if self.tied else self.weight
         assert weight is not None
         logits_NV = linear(x_ND, weight, self.bias)
         if self.scale != 1.0:

@@ -78,9 +78,9 @@ def _as_written(value: object) -> object:
     fields = {key: item for key, item in value.items() if item is not None}
     old = fields.pop("type", "default")
     name = fields.pop("rope_type", old)
-    name = ALIASES.get(name, name)
-    if not isinstance(name, str) or name not in SCALINGS:
-        raise ValueError(f"unknown rope type {name!r}{suggest(str(name), SCALINGS)}")
+    name = ALIASES.get(str(name), str(name))
+    if name not in SCALINGS:
+        raise ValueError(f"unknown rope type {name!r}{suggest(name, SCALINGS)}")
     return {"type": name, **_read_fields(name, fields)}
 
 

@@ -1,4 +1,4 @@
-"""Which specs there are and which of them answers for a config. Every file is read once a process; nothing is imported."""
+"""Which specs there are and which of them answers for a config. Each file is read once; nothing is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint's config under one set of names: shared bindings and a family's `config:` list where each fact is kept."""
+"""A checkpoint's config under one set of names: bindings, shared ones and a family's own, say where a fact is kept."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Config(Mapping[str, Any]):
         return keys
 
     def unread(self, read: set[str], inert: Iterable[str], *, spec: str) -> Iterator[Problem]:
-        """A problem for each key that nothing reads, unless it is neutral (null, false, 0, empty) or known to be inert."""
+        """A problem for each key that nothing reads, unless it is neutral (null, false, 0, empty) or inert."""
         known = [*inert_keys(), *inert]
         for key, value in self.raw.items():
             if value and key not in read and not any(fnmatchcase(key, k) for k in known):

@@ -109,7 +109,7 @@ class _Reader:
 
     def __init__(self, file: str, text: str) -> None:
         self.file, self.problems = file, list[Problem]()
-        self.loader = _Loader(text)
+        self.loader: Any = _Loader(text)  # its events carry what the stubs do not tell
 
     def document(self) -> object:
         self.loader.get_event()  # the stream's start
@@ -122,10 +122,10 @@ class _Reader:
             self._refuse("a second document; a spec is one", self.loader.peek_event())
         return found
 
-    def _refuse(self, message: str, event: yaml.Event) -> None:
+    def _refuse(self, message: str, event: Any) -> None:
         self.problems.append(Problem(message, place=_place(self.file, event.start_mark)))
 
-    def _value(self, event: yaml.Event, depth: int) -> Any:
+    def _value(self, event: Any, depth: int) -> Any:
         if isinstance(event, yaml.AliasEvent):
             self._refuse("an alias; write the value out (aliases can make a small file endless)", event)
             return None
@@ -160,7 +160,7 @@ class _Reader:
             found.places.append(_place(self.file, event.start_mark))
         return found
 
-    def _scalar(self, event: yaml.ScalarEvent) -> object:
+    def _scalar(self, event: Any) -> object:
         text: str = event.value
         match self.loader.resolve(yaml.ScalarNode, text, event.implicit).removeprefix(_TAG):
             case "null":
@@ -176,7 +176,7 @@ class _Reader:
         return text
 
 
-def _place(file: str, mark: yaml.Mark | None) -> Place:
+def _place(file: str, mark: Any) -> Place:
     return Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
 
 

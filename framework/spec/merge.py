@@ -31,7 +31,7 @@ def load_tree(path: Path) -> Tree:
 
 
 def find_spec(name: str, *, near: Path | None = None, place: Place | None = None) -> Path:
-    """The file of the spec `name`: a registered one, else one in the folder `near`. Raises SpecError if there is none."""
+    """The file of the spec `name`: a registered one, else one in the folder `near`. Raises SpecError without one."""
     files = spec_files()
     if name in files:
         return files[name]

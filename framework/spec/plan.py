@@ -54,7 +54,7 @@ def _listed(value: object) -> object:
 
 
 class Output(BaseSpec):
-    """Which rows a tower hands out: after which layers (0 the embedding, -1 the last), less the first `skip` of an item.
+    """Which rows a tower hands out: after which layers (0 the embedding, -1 the last), less an item's first `skip`.
 
     Several layers stand side by side in the width. Without `layers`: the last, after the norm.
     """
@@ -123,7 +123,10 @@ def plan(spec: str | Tree, config: Mapping[str, Any], *, name: str = "spec") -> 
     scope = planner.scopes[""] = scope.knowing(**_configs(planner, scope, towers))
     projectors, tokens = {}, {}
     with planner.problems.catching():
-        projectors = {key: _projector(scope.at("projectors", key), steps, place) for key, steps, place in _entries(tree, "projectors")}
+        projectors = {
+            key: _projector(scope.at("projectors", key), steps, place)
+            for key, steps, place in _entries(tree, "projectors")
+        }
     with planner.problems.catching():
         tokens = token_rules(scope, planner.scopes)
     _check_configs(planner)
@@ -176,7 +179,8 @@ def child_scope(scope: Scope, sub: Tree) -> Scope:
 def _stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     problems = Collector()
     layers = tree.get("layers") or Tree()
-    facts, norm, output, blocks = None, None, Output(), ()
+    facts, norm, output = None, None, Output()
+    blocks: tuple[BlockPlan, ...] = ()
     with problems.catching():
         wanted = Tree()
         for source, key in ((tree, "width"), (layers, "count"), (tree, "context")):
@@ -195,7 +199,8 @@ def _stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     with problems.catching():
         head = _defaulted(scope.at("head"), "head", tree.get("head"), "linear") if kind == "language_model" else None
     problems.check()
-    assert facts and embed
+    assert facts is not None
+    assert embed is not None
     return StackPlan(facts.width, embed, blocks, norm, head, facts.context, output)
 
 
@@ -307,6 +312,8 @@ def _unmet(scope: Scope) -> Iterable[Problem]:
     """What the spec `requires` of the config and does not get; a key that is absent or null is no trouble."""
     requires = scope.tree.get("requires") or Tree()
     for key, allowed in requires.items():
+        if allowed is None:  # a child takes back what its base requires
+            continue
         found = scope.config[key] if _present(scope, key) else None
         choices = allowed if isinstance(allowed, list) else [allowed]
         if found is not None and found not in choices:

@@ -156,7 +156,9 @@ class Scope:
             root, place = tree["like"], tree.values_at.get("like")
             known = self.tree.get(group) or {}
             if not isinstance(known.get(root), Tree):
-                raise SpecError(f"no {root!r} in {group}{suggest(str(root), known)}", path=".".join(self.path), place=place)
+                raise SpecError(
+                    f"no {root!r} in {group}{suggest(str(root), known)}", path=".".join(self.path), place=place
+                )
             tree = _on_top(known[root], tree.without("like"))
         raise SpecError(f"`like` leads round in a circle at {root!r}", path=".".join(self.path))
 
@@ -236,7 +238,7 @@ def _names_beside(model: type[BaseModel], fields: Tree, loc: tuple[str | int, ..
     """The keys that would do beside an unknown one: of the model that the path leads to."""
     for step in loc[:-1]:
         found = model.model_fields.get(str(step))
-        inner = [a for a in _models_in(found.annotation)] if found else []
+        inner = list(_models_in(found.annotation)) if found else []
         model = inner[0] if inner else model
     return [name for name in model.model_fields if name not in fields or len(loc) > 1]
 
@@ -251,7 +253,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _key_place(fields: Tree, loc: tuple[str | int, ...]) -> Place | None:
     node: object = fields
     for step in loc[:-1]:
-        node = node.get(step) if isinstance(node, Tree) else None
+        node = node.get(str(step)) if isinstance(node, Tree) else None
     return node.keys_at.get(str(loc[-1])) if isinstance(node, Tree) else None
 
 

@@ -29,7 +29,7 @@ Plain = dict[str, Any]
 
 
 class BranchForm(BaseSpec):
-    """norm -> mixer (or several members side by side, summed) -> post_norm -> scale, added to the rows; then sum_norm."""
+    """norm -> mixer (or members side by side, summed) -> post_norm -> scale, added to the rows; then sum_norm."""
 
     norm: PartRef | None = None
     mixer: PartRef | None = None

@@ -46,7 +46,9 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
     updates = scope.tree.get("prompt_updates") or ()
     targets = [update["replace"] for update in updates if update["modality"] == modality]
     if len(targets) != 1:
-        raise SpecError(f"{len(targets)} entries of prompt_updates for it; one says what it replaces", path=".".join(scope.path))
+        raise SpecError(
+            f"{len(targets)} entries of prompt_updates for it; one says what it replaces", path=".".join(scope.path)
+        )
     return TokenRule(placeholder, targets[0], _count(scope, tree, tower))
 
 

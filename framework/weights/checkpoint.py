@@ -49,8 +49,10 @@ class Stored:
 
     def read_into(self, target: Tensor) -> None:
         """Fill a contiguous CPU tensor of the same dtype and number of elements with the stored bytes."""
-        assert target.is_contiguous() and target.dtype == self.dtype and target.nbytes == self.nbytes
-        view, done = memoryview(target.detach().view(-1).view(torch.uint8).numpy()), 0
+        assert (target.dtype, target.nbytes) == (self.dtype, self.nbytes)
+        assert target.is_contiguous()
+        bytes_of: Any = target.detach().view(-1).view(torch.uint8).numpy()
+        view, done = memoryview(bytes_of), 0
         with open(self.file, "rb", buffering=0) as file:
             file.seek(self.offset)
             while done < self.nbytes:
@@ -100,11 +102,13 @@ class Checkpoint:
             return found
         if found:
             names = ", ".join(f.name for f in found[:5])
-            raise CheckpointError(f"{self.folder}: {len(found)} safetensors files ({names}) and no index that says which to read")
+            raise CheckpointError(
+                f"{self.folder}: {len(found)} safetensors files ({names}) and no index that says which to read"
+            )
         pickles = sorted(f.name for pattern in PICKLES for f in self.folder.glob(pattern))
         if pickles:
             raise CheckpointError(
-                f"{self.folder}: only pickle files ({', '.join(pickles[:5])}), which can run code of their author's when read; "
+                f"{self.folder}: only pickle files ({', '.join(pickles[:5])}); reading one can run its author's code: "
                 "convert them to safetensors first"
             )
         raise CheckpointError(f"{self.folder}: no safetensors file")
@@ -114,10 +118,16 @@ class Checkpoint:
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
             raise CheckpointError(f"{index}: no `weight_map` of tensor names to file names")
         names = sorted(set(weight_map.values()))
-        bad = [n for n in names if n != os.path.basename(n) or "\\" in n or n in ("", ".", "..") or not n.endswith(".safetensors")]
+        bad = [
+            n
+            for n in names
+            if n != os.path.basename(n) or "\\" in n or n in ("", ".", "..") or not n.endswith(".safetensors")
+        ]
         outside = [n for n in names if n not in bad and not _inside(self.folder, self.folder / n)]
         missing = [n for n in names if n not in bad and n not in outside and not (self.folder / n).is_file()]
-        problems = [Problem(f"{index}: {n!r} is not a plain safetensors file name of this folder") for n in [*bad, *outside]]
+        problems = [
+            Problem(f"{index}: {n!r} is not a plain safetensors file name of this folder") for n in [*bad, *outside]
+        ]
         problems += [Problem(f"{index}: {n!r} is not there") for n in missing]
         if problems:
             raise CheckpointError(problems)
@@ -161,7 +171,9 @@ def _header(path: Path) -> dict[str, Stored]:
     entries.pop("__metadata__", None)
     unknown = sorted({e["dtype"] for e in entries.values()} - set(DTYPES))
     if unknown:
-        raise CheckpointError(f"{path}: tensors of dtype {', '.join(unknown)}, which no spec reads; known: {', '.join(DTYPES)}")
+        raise CheckpointError(
+            f"{path}: tensors of dtype {', '.join(unknown)}, which no spec reads; known: {', '.join(DTYPES)}"
+        )
     return {name: _stored(path, entry, 8 + size) for name, entry in entries.items()}
 
 

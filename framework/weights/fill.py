@@ -14,7 +14,12 @@ Progress = Callable[[int, int], None]
 
 @torch.no_grad()
 def fill(
-    model: nn.Module, matching: Matching, *, device: torch.device, dtype: torch.dtype | None, progress: Progress | None = None
+    model: nn.Module,
+    matching: Matching,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    progress: Progress | None = None,
 ) -> None:
     """Give every parameter memory on `device` and its values, in `dtype` (None: as each is stored).
 

@@ -100,7 +100,13 @@ def _component(finding: Finding, table: Table) -> str:
         shared = [(len(_common(path, s.name)), row.path) for row in table.rows.values() for s in row.sources]
         path = max(shared, default=(0, path))[1] if shared else path
     first = path.partition(".")[0]
-    return ".".join(path.split(".")[:2]) if first in ("towers", "projectors") else first if first == "language_model" else "model"
+    return (
+        ".".join(path.split(".")[:2])
+        if first in ("towers", "projectors")
+        else first
+        if first == "language_model"
+        else "model"
+    )
 
 
 def _common(a: str, b: str) -> str:
@@ -136,9 +142,7 @@ def _match(
     return Matching(table, shards, dropped, unneeded, tuple(findings))
 
 
-def _shards(
-    path: str, row: Row, below: str, tensors: Mapping[str, Stored], findings: list[Finding]
-) -> Iterator[Shard]:
+def _shards(path: str, row: Row, below: str, tensors: Mapping[str, Stored], findings: list[Finding]) -> Iterator[Shard]:
     """What each source of a row gives, rows not placed yet; what is missing is a finding."""
     captures = row.captures(tuple(path.split(".")))
     for source in row.sources:

@@ -70,7 +70,11 @@ class Table:
     def renamed(self, name: str, pairs: Mapping[str, str], below: str = "") -> Table:
         """The same table under other names on disk (the longest prefix first), its paths under `below`."""
         rows = [
-            replace(row, path=f"{below}{row.path}", sources=tuple(replace(s, name=_renamed(s.name, pairs)) for s in row.sources))
+            replace(
+                row,
+                path=f"{below}{row.path}",
+                sources=tuple(replace(s, name=_renamed(s.name, pairs)) for s in row.sources),
+            )
             for row in self.rows.values()
         ]
         return Table(name, {row.key: row for row in rows}, tuple(_renamed(d, pairs) for d in self.drop))
@@ -114,18 +118,18 @@ def _prefixes(scope: Scope, tree: Tree, path: str) -> dict[str, str]:
 
 def _own_table(scope: Scope, tree: Tree, below: set[str]) -> Table:
     problems = Collector()
-    rows = list(_rows(scope, tree, "", "", below, problems))
+    rows = list(_rows(scope, tree, path="", at="", below=below, problems=problems))
     problems.check()
     return Table("", {row.key: row for row in rows}, tuple(tree.get("drop") or ()))
 
 
-def _rows(scope: Scope, tree: Tree, path: str, at: str, below: set[str], problems: Collector) -> Iterator[Row]:
+def _rows(scope: Scope, tree: Tree, *, path: str, at: str, below: set[str], problems: Collector) -> Iterator[Row]:
     at = f"{at}{tree['at']}." if tree.get("at") else at
     for key, value in tree.items():
         if key in KEYWORDS or value is None or f"{path}{key}" in below:
             continue
         if isinstance(value, Tree) and "from" not in value:
-            yield from _rows(scope.at(key), value, f"{path}{key}.", at, below, problems)
+            yield from _rows(scope.at(key), value, path=f"{path}{key}.", at=at, below=below, problems=problems)
             continue
         with problems.catching():
             place = tree.values_at.get(key)
@@ -137,7 +141,11 @@ def _rows(scope: Scope, tree: Tree, path: str, at: str, below: set[str], problem
 def _sources(scope: Scope, item: Any, at: str, place: Place | None) -> Iterator[Source]:
     item = item if isinstance(item, Tree) else Tree({"from": item})
     if unknown := set(item) - {"from", "via", "absent"}:
-        raise SpecError(f"unknown {', '.join(sorted(unknown))}; a row says from, via, absent", path=".".join(scope.path), place=place)
+        raise SpecError(
+            f"unknown {', '.join(sorted(unknown))}; a row says from, via, absent",
+            path=".".join(scope.path),
+            place=place,
+        )
     name = scope.value(item["from"], place)
     if not isinstance(name, str):
         raise SpecError(f"a name on disk is text, not {name!r}", path=".".join(scope.path), place=place)
