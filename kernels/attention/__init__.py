@@ -32,6 +32,8 @@ def attention(
     if k_TGK.shape != (T, G, K) or v_TGV.shape[:2] != (T, G) or H % G or spans.bounds[-1] != T:
         shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in zip("qkv", (q_THK, k_TGK, v_TGV), strict=True))
         raise KernelError(f"attention: {shapes} over {spans.bounds[-1]} rows")
+    if not T:
+        return v_TGV.new_zeros(0, H, v_TGV.shape[-1])
     if softcap is None:
         return sdpa.attention(q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, window=window)
     return reference.attention(

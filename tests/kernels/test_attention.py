@@ -1,0 +1,159 @@
+"""The fused paths against the reference, and the reference against a softmax written out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from triptych.errors import KernelError
+from triptych.kernels.attention import Kept, Spans, attention, reference, sdpa
+
+
+class Case(NamedTuple):
+    """New rows of each sequence, the rows it has kept (none: no cache), and the slots it is kept in."""
+
+    new: tuple[int, ...]
+    past: tuple[int, ...] = ()
+    slots: tuple[int, ...] = ()
+
+
+CASES = {
+    "one": Case((9,)),
+    "equal lengths": Case((6, 6, 6)),
+    "ragged": Case((4, 9, 1)),
+    "single rows without a cache": Case((1, 1)),
+    "first chunk": Case((5, 5), (0, 0)),
+    "ragged first chunk": Case((5, 2), (0, 0)),
+    "decode": Case((1, 1, 1), (7, 7, 7)),
+    "decode of one": Case((1,), (8,)),
+    "ragged decode": Case((1, 1, 1), (3, 11, 0)),
+    "decode of other slots": Case((1, 1), (3, 11), (2, 1)),
+    "decode of later slots": Case((1, 1), (4, 4), (2, 3)),
+    "later chunk": Case((4,), (5,)),
+    "ragged later chunks": Case((4, 1, 3), (5, 2, 0), (0, 3, 1)),
+}
+SEEN: dict[str, dict[str, Any]] = {
+    "causal": {},
+    "window": {"window": 4},
+    "window of one": {"window": 1},
+    "wide window": {"window": 100},
+    "both ways": {"causal": False},
+}
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+def drawn(case: Case, *, heads: int = 6, groups: int = 2, width: int = 8, dtype: torch.dtype = torch.float32) -> Any:
+    """q, k, v of the new rows, and what of the past they go with."""
+    make = torch.Generator().manual_seed(7)
+    rows = sum(case.new)
+    q, k, v = (torch.randn(rows, n, width, generator=make).to(dtype) for n in (heads, groups, groups))
+    spans = Spans.of(case.new, case.past or None)
+    if not case.past:
+        return q, k, v, spans, None
+    slots = case.slots or tuple(range(len(case.new)))
+    kept = Kept(*(torch.randn(4, groups, 16, width, generator=make).to(dtype) for _ in "kv"), slots)
+    for i, slot in enumerate(slots):
+        start, stop = spans.bounds[i], spans.bounds[i + 1]
+        for rows_of, new in ((kept.k, k), (kept.v, v)):
+            rows_of[slot, :, case.past[i] : spans.lengths[i]] = new[start:stop].transpose(0, 1)
+    return q, k, v, spans, kept
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("heads", [2, 6])
+@pytest.mark.parametrize("seen", SEEN)
+@pytest.mark.parametrize("case", CASES)
+def test_the_fused_paths_equal_the_reference(case: str, seen: str, heads: int, dtype: torch.dtype) -> None:
+    q, k, v, spans, kept = drawn(CASES[case], heads=heads, dtype=dtype)
+    options = {"spans": spans, "kept": kept, "scale": 0.3, "causal": True, "window": None} | SEEN[seen]
+    found = sdpa.attention(q, k, v, **options)
+    expected = reference.attention(q, k, v, softcap=None, **options)
+    assert found.shape == q.shape
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+def written_out(q: Tensor, k: Tensor, v: Tensor, *, scale: float, window: int, softcap: float) -> Tensor:
+    """Causal attention with window and softcap of one sequence, a number at a time."""
+    found = torch.zeros_like(q)
+    for t in range(len(q)):
+        for h in range(q.shape[1]):
+            g = h // (q.shape[1] // k.shape[1])
+            rows = range(max(0, t - window + 1), t + 1)
+            weights = [math.exp(softcap * math.tanh(float(q[t, h] @ k[s, g]) * scale / softcap)) for s in rows]
+            found[t, h] = sum(w / sum(weights) * v[s, g] for w, s in zip(weights, rows, strict=True))
+    return found
+
+
+def test_the_reference_is_a_softmax_over_the_rows_in_sight() -> None:
+    q, k, v, spans, _ = drawn(Case((9,)))
+    found = attention(q, k, v, spans=spans, scale=0.3, window=4, softcap=1.5)
+    torch.testing.assert_close(found, written_out(q, k, v, scale=0.3, window=4, softcap=1.5))
+
+
+def test_a_large_softcap_changes_nothing_and_a_small_one_does() -> None:
+    q, k, v, spans, _ = drawn(Case((4, 9, 1)))
+    plain, large, small = (attention(q, k, v, spans=spans, scale=1.0, softcap=c) for c in (None, 1e4, 1.0))
+    torch.testing.assert_close(plain, large, rtol=1e-4, atol=1e-4)
+    assert (plain - small).abs().max() > 1e-2
+
+
+def test_sequences_do_not_see_each_other() -> None:
+    q, k, v, spans, _ = drawn(Case((4, 9, 1)))
+    found = attention(q, k, v, spans=spans, scale=0.3)
+    for start, stop in zip(spans.bounds, spans.bounds[1:], strict=False):
+        alone = attention(q[start:stop], k[start:stop], v[start:stop], spans=Spans.of([stop - start]), scale=0.3)
+        torch.testing.assert_close(found[start:stop], alone)
+
+
+def test_rows_past_the_length_of_a_slot_do_not_matter() -> None:
+    q, k, v, spans, kept = drawn(CASES["ragged decode"])
+    before = attention(q, k, v, spans=spans, kept=kept, scale=0.3)
+    for slot, length in zip(kept.slots, spans.lengths, strict=True):
+        kept.k[slot, :, length:], kept.v[slot, :, length:] = 50.0, -50.0
+    assert attention(q, k, v, spans=spans, kept=kept, scale=0.3).equal(before)
+
+
+def test_masks_are_made_once_a_step() -> None:
+    q, k, v, spans, kept = drawn(CASES["ragged decode"])
+    attention(q, k, v, spans=spans, kept=kept, scale=0.3)
+    made = dict(spans.memo)
+    attention(q, k, v, spans=spans, kept=kept, scale=0.3)
+    assert made
+    assert all(spans.memo[key] is item for key, item in made.items())
+
+
+def test_no_sequences_are_no_rows() -> None:
+    none = torch.zeros(0, 2, 8)
+    assert attention(none, none, none, spans=Spans.of([]), scale=1.0).shape == (0, 2, 8)
+
+
+def test_an_empty_sequence_between_others_has_no_rows() -> None:
+    q, k, v, spans, _ = drawn(Case((4, 0, 3)))
+    found = attention(q, k, v, spans=spans, scale=0.3)
+    torch.testing.assert_close(found, attention(q, k, v, spans=Spans.of([4, 3]), scale=0.3))
+
+
+def test_attention_runs_on_meta_tensors_and_passes_gradients() -> None:
+    q, k, v, spans, _ = drawn(Case((4, 9, 1)))
+    assert attention(q.to("meta"), k.to("meta"), v.to("meta"), spans=spans, scale=0.3).shape == q.shape
+    attention(q.requires_grad_(), k, v, spans=spans, scale=0.3).sum().backward()
+    assert q.grad is not None
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((3, 4, 8), (3, 3, 8), (3, 3, 8)),
+        ((3, 4, 8), (3, 2, 9), (3, 2, 8)),
+        ((3, 4, 8), (3, 2, 8), (3, 1, 8)),
+        ((4, 4, 8), (4, 2, 8), (4, 2, 8)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
+    with pytest.raises(KernelError, match=r"attention: q \(. 4, 8\), k .* over 3 rows".replace(". ", r"\d, ")):
+        attention(*(torch.zeros(shape) for shape in shapes), spans=Spans.of([3]), scale=1.0)

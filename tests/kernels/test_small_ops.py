@@ -1,0 +1,73 @@
+"""rotary, gated and linear against their definitions written out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+from triptych.errors import KernelError
+from triptych.kernels.gated import gated
+from triptych.kernels.linear import linear
+from triptych.kernels.rotary import rotary
+
+
+def tables(rows: int, width: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine [T, 1, width / 2] of an angle for each row and pair."""
+    angles = torch.randn(rows, 1, width // 2, generator=torch.Generator().manual_seed(3)) * 4
+    return angles.cos(), angles.sin()
+
+
+def heads(rows: int, width: int) -> Tensor:
+    return torch.randn(rows, 3, width, generator=torch.Generator().manual_seed(4))
+
+
+def test_rotary_equals_transformers() -> None:
+    x, (cos, sin) = heads(7, 16), tables(7, 16)
+    wide_cos, wide_sin = (torch.cat((t, t), -1)[:, 0][None] for t in (cos, sin))
+    expected = apply_rotary_pos_emb(x.transpose(0, 1)[None], x.transpose(0, 1)[None], wide_cos, wide_sin)[0][0]
+    found = rotary(x, torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1))
+    torch.testing.assert_close(found, expected.transpose(0, 1))
+
+
+def test_interleaved_rotary_turns_neighbours_as_complex_numbers() -> None:
+    x, (cos, sin) = heads(7, 16), tables(7, 16)
+    expected = torch.view_as_real(torch.view_as_complex(x.view(7, 3, 8, 2)) * torch.complex(cos, sin)).flatten(-2)
+    cos, sin = cos.repeat_interleave(2, -1), torch.stack((-sin, sin), -1).flatten(-2)
+    torch.testing.assert_close(rotary(x, cos, sin, interleaved=True), expected)
+
+
+@pytest.mark.parametrize("interleaved", [True, False])
+def test_channels_past_the_tables_stay(interleaved: bool) -> None:
+    x, (cos, sin) = heads(7, 16), tables(7, 12)
+    found = rotary(x, torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1), interleaved=interleaved)
+    assert found[..., 12:].equal(x[..., 12:])
+    assert not found[..., :12].isclose(x[..., :12]).all()
+
+
+def test_rotary_takes_a_strided_view() -> None:
+    x, (cos, sin) = heads(7, 40)[..., 8:24], tables(7, 16)
+    cos, sin = torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)
+    assert rotary(x, cos, sin).equal(rotary(x.contiguous(), cos, sin))
+
+
+@pytest.mark.parametrize("shape", [(7, 1, 18), (6, 1, 16)])
+def test_tables_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(KernelError, match="rotary: tables"):
+        rotary(heads(7, 16), torch.zeros(shape), torch.zeros(shape))
+
+
+def test_gated_is_the_activation_of_the_first_half_times_the_second() -> None:
+    x = torch.randn(5, 12, generator=torch.Generator().manual_seed(0))
+    assert gated(x, torch.tanh).equal(x[:, :6].tanh() * x[:, 6:])
+    with pytest.raises(KernelError, match="two halves"):
+        gated(x[:, :11], torch.tanh)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_is_rows_times_the_transposed_weight(bias: bool) -> None:
+    x, weight, b = torch.randn(5, 6), torch.randn(4, 6), torch.randn(4) if bias else None
+    torch.testing.assert_close(linear(x, weight, b), x @ weight.T + (b if b is not None else 0))
+    with pytest.raises(KernelError, match=r"rows \(5, 6\) for a weight \(6, 4\)"):
+        linear(x, weight.T)
