@@ -19,7 +19,8 @@ class Config(Mapping[str, Any]):
     """`raw` as it stands on disk, read by canonical name: the first place that is there and not null.
 
     A family's own binding is all there is to that name; else the name itself comes first, then the shared places. A
-    default comes after the places on disk and before expressions. `names` is what expressions may speak of.
+    default comes after the places on disk and before expressions, and only where the file is silent: a null on disk
+    says that there is none. `names` is what expressions may speak of.
     """
 
     def __init__(self, raw: Mapping[str, Any], own: Mapping[str, list[Place]], names: Mapping[str, Any]) -> None:
@@ -35,6 +36,8 @@ class Config(Mapping[str, Any]):
         places = self.places(name)
         null = False
         for place in places:
+            if null and isinstance(place, tuple):
+                continue
             try:
                 found = self._read(place)
             except Missing:
