@@ -1,0 +1,76 @@
+"""What is tried: every registered spec of a language model that has a reference, with the variations of `cases/`."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import transformers
+import yaml
+
+from tests.parity.oracle import tiny_config
+from triptych.registry import spec_files
+from triptych.spec.merge import load_tree
+
+CASES = Path(__file__).resolve().parent / "cases"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One config of one family.
+
+    `written` are other texts of the same config; `original` is the length past which rotation changes what a cache
+    already holds; `inert` names tensors that may do nothing, with the reason.
+    """
+
+    spec: str
+    name: str
+    config: Mapping[str, Any]
+    written: tuple[Mapping[str, Any], ...] = ()
+    original: int | None = None
+    inert: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.spec}: {self.name}"
+
+    @property
+    def seed(self) -> int:
+        return zlib.crc32(str(self).encode())
+
+
+def all_cases() -> Iterator[Case]:
+    """Every case of every registered spec; a spec without a file in `cases/` is tried as it is."""
+    for spec, path in spec_files().items():
+        if (CASES / f"{spec}.yaml").exists():
+            yield from _cases(spec, yaml.safe_load((CASES / f"{spec}.yaml").read_text("utf-8")))
+        elif config := _plain(load_tree(path)):
+            yield Case(spec, "plain", config)
+
+
+def rewrite(config: Mapping[str, Any], how: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without the keys under `remove` and with those under `set`."""
+    return {key: value for key, value in config.items() if key not in how.get("remove", [])} | how.get("set", {})
+
+
+def _cases(spec: str, given: Mapping[str, Any]) -> Iterator[Case]:
+    tiny = tiny_config(given["tiny"])
+    assert tiny is not None, f"cases/{spec}.yaml: no tiny/{given['tiny']}.json"
+    for name, case in given["cases"].items():
+        unknown = set(case) - {"change", "written", "original", "inert"}
+        assert not unknown, f"cases/{spec}.yaml: {name}: {unknown}"
+        inert = given.get("inert", {}) | case.get("inert", {})
+        written = tuple(case.get("written", ()))
+        yield Case(spec, name, tiny | given.get("change", {}) | case["change"], written, case.get("original"), inert)
+
+
+def _plain(tree: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The config to try a language model with: the tiny one of its architecture, else its own sample."""
+    if "language_model" not in tree or "towers" in tree:
+        return None
+    for architecture in tree.get("architectures") or []:
+        if hasattr(transformers, architecture) and (config := tiny_config(architecture) or tree.get("sample")):
+            return {**config, "architectures": [architecture]}
+    return None

@@ -1,0 +1,145 @@
+"""Tiny reference models under whose weights every tensor matters, saved as checkpoints.
+
+A freshly made model hides mistakes: its norms are ones, its biases zeros, its logits nearly flat. So every tensor is
+drawn anew: matrices N(0, 1.5^2 / fan-in), embeddings N(0, 1), vectors and saved buffers first value + 0.3 N(0, 1).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+TINY = Path(__file__).resolve().parent.parent / "tiny"
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A reference model, the folder it was saved to, and the config that it wrote there."""
+
+    model: Any
+    folder: Path
+    config: dict[str, Any]
+
+    @torch.inference_mode()
+    def logits(self, ids: Sequence[int]) -> Tensor:
+        """The logits `[T, V]` of one sequence, without a cache."""
+        logits: Tensor = self.model(torch.tensor([list(ids)]), use_cache=False).logits[0]
+        return logits
+
+    @torch.inference_mode()
+    def generate(self, ids: Sequence[int], count: int) -> list[int]:
+        """The `count` tokens that follow greedily, whatever they are."""
+        prompt = torch.tensor([list(ids)])
+        asked = {"max_new_tokens": count, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+        found = self.model.generate(prompt, attention_mask=torch.ones_like(prompt), **asked)
+        tokens: list[int] = found[0, prompt.shape[1] :].tolist()
+        return tokens
+
+    def rewritten(self, config: Mapping[str, Any]) -> Oracle:
+        """The same weights under another config."""
+        model = _model(config)
+        model.load_state_dict(self.model.state_dict())
+        return Oracle(model, self.folder, dict(config))
+
+    def default_keys(self) -> list[str]:
+        """The keys that a writer who leaves out what its class assumes would not have written."""
+        with _quiet():
+            assumed = type(self.model.config)().to_dict()
+        kept = {"architectures", "model_type"}
+        return [k for k, v in self.config.items() if k not in kept and k in assumed and assumed[k] == v]
+
+    @torch.inference_mode()
+    def inert_tensors(self, ids: Sequence[int], *, below: float) -> Iterator[str]:
+        """The tensors of the checkpoint that can be zeroed without the logits moving by an RMS ratio of `below`."""
+        wanted = self.logits(ids)
+        for name, tensor in _saved(self.model):
+            kept = tensor.clone()
+            tensor.zero_()
+            if rms_ratio(self.logits(ids), wanted) < below:
+                yield name
+            tensor.copy_(kept)
+
+
+def tiny_config(architecture: str) -> dict[str, Any] | None:
+    """The tiny config kept for an architecture, if there is one."""
+    file = TINY / f"{architecture}.json"
+    return json.loads(file.read_text("utf-8")) if file.exists() else None
+
+
+def build_oracle(config: Mapping[str, Any], folder: Path, *, seed: int) -> Oracle:
+    """The reference model of a config, weights drawn from `seed`, saved to `folder` by its own `save_pretrained`."""
+    with torch.random.fork_rng():  # the first values of a model come out of the global generator
+        torch.manual_seed(seed)
+        model = _model(config)
+    redraw(model, torch.Generator().manual_seed(seed))
+    with _quiet():
+        model.save_pretrained(folder)
+    return Oracle(model, folder, json.loads((folder / "config.json").read_text("utf-8")))
+
+
+def write_config(oracle: Oracle, config: Mapping[str, Any], folder: Path) -> Path:
+    """A folder with the oracle's weights beside another config."""
+    shutil.copy(oracle.folder / "model.safetensors", folder)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+@torch.no_grad()
+def redraw(model: nn.Module, generator: torch.Generator) -> None:
+    """Draw every tensor that a checkpoint would hold anew, as the top of this file says."""
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    turned = {id(m.weight) for m in model.modules() if isinstance(m, Conv1D)}  # stored input by output
+    for _, tensor in _saved(model):
+        noise = torch.randn(tensor.shape, generator=generator)
+        if id(tensor) in tables:
+            tensor.copy_(noise)
+        elif tensor.ndim <= 1:
+            tensor.add_(0.3 * noise)
+        else:
+            fan_in = tensor.shape[0] if id(tensor) in turned else tensor[0].numel()
+            tensor.copy_(noise * 1.5 / fan_in**0.5)
+
+
+def rms_ratio(found: Tensor, wanted: Tensor) -> float:
+    """RMS of the difference over RMS of what is wanted."""
+    return float((found - wanted).square().mean().sqrt() / wanted.square().mean().sqrt())
+
+
+def _model(config: Mapping[str, Any]) -> Any:
+    """Of attention that is written out in plain torch, and that alone knows softcaps."""
+    named = getattr(transformers, config["architectures"][0])
+    with _quiet():
+        read = named.config_class(**json.loads(json.dumps(config)))  # a copy: the class edits what it is given
+        read._attn_implementation = "eager"
+        return named(read).eval()
+
+
+def _saved(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Each floating tensor of the checkpoint once, tied ones under their first name."""
+    seen: set[int] = set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if tensor.is_floating_point() and id(tensor) not in seen:
+            seen.add(id(tensor))
+            yield name, tensor
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The reference warns of token ids that a tiny vocabulary lacks and of contexts that a tiny config shrinks."""
+    level = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(level)
