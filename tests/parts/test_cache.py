@@ -1,0 +1,163 @@
+"""What is remembered equals what was computed: one prompt whole, in chunks and a token at a time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.parts.drawing import filled
+from triptych.errors import InputError
+from triptych.parts.attention import Attention
+from triptych.parts.attention_spec import AttentionSpec
+from triptych.parts.cache import Cache
+from triptych.parts.cache_needs import Rows
+from triptych.parts.norms_spec import RmsNormSpec
+from triptych.parts.rope_spec import RopeSpec
+from triptych.parts.step import Step
+
+WIDTH = 24
+LENGTHS = (11, 7, 11, 1)
+SPECS: dict[str, dict[str, Any]] = {
+    "plain": {"position": RopeSpec(theta=100.0)},
+    "window": {"position": RopeSpec(theta=100.0), "window": 4},
+    "softcap": {"softcap": 2.0},
+    "one key head": {"kv_heads": 1},
+    "normed heads": {"qk_norm": RmsNormSpec(eps=1e-2), "position": RopeSpec(theta=100.0)},
+    "normed over all": {"qk_norm": RmsNormSpec(eps=1e-2), "qk_norm_over": "all", "bias": True},
+}
+
+
+def made(name: str) -> Attention:
+    fields: dict[str, Any] = {"heads": 4, "kv_heads": 2, "head_dim": 8} | SPECS[name]
+    part: Attention = filled(AttentionSpec(**fields), width=WIDTH, key="layers.0.mix")
+    return part
+
+
+def prompts() -> list[Tensor]:
+    make = torch.Generator().manual_seed(1)
+    return [torch.randn(n, WIDTH, generator=make) for n in LENGTHS]
+
+
+def cache_of(part: Attention, *, slots: int = len(LENGTHS), capacity: int = 16) -> Cache:
+    assert part.cache_need is not None
+    return Cache({part.key: part.cache_need}, slots=slots, capacity=capacity, dtype=torch.float32)
+
+
+def fed(part: Attention, cache: Cache, chunks: dict[int, Tensor]) -> dict[int, Tensor]:
+    """One step that gives each slot its chunk -> what comes out for each."""
+    step = cache.step([len(chunk) for chunk in chunks.values()], slots=list(chunks))
+    rows = part(torch.cat(list(chunks.values())), step).split([len(chunk) for chunk in chunks.values()])
+    return dict(zip(chunks, rows, strict=True))
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 11])
+@pytest.mark.parametrize("name", SPECS)
+def test_chunks_of_every_size_equal_the_whole(name: str, size: int) -> None:
+    part, found = made(name), {i: [] for i in range(len(LENGTHS))}
+    cache = cache_of(part)
+    for start in range(0, max(LENGTHS), size):
+        chunks = {i: x[start : start + size] for i, x in enumerate(prompts()) if len(x) > start}
+        for slot, rows in fed(part, cache, chunks).items():
+            found[slot].append(rows)
+    whole = part(torch.cat(prompts()), Step.of(LENGTHS))
+    torch.testing.assert_close(torch.cat([torch.cat(rows) for rows in found.values()]), whole, rtol=1e-5, atol=1e-5)
+
+
+def test_a_batch_equals_its_sequences_alone() -> None:
+    part = made("plain")
+    whole = part(torch.cat(prompts()), Step.of(LENGTHS)).split(LENGTHS)
+    for rows, x in zip(whole, prompts(), strict=True):
+        torch.testing.assert_close(part(x, Step.of([len(x)])), rows, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [[0, 1, 2, 3], [1, 3], [0, 3, 2], [3, 2, 1, 0], [2, 2], []])
+def test_slots_that_are_kept_go_on_as_before(kept: list[int]) -> None:
+    part = made("window")
+    cache, nexts = cache_of(part), torch.randn(len(LENGTHS), WIDTH, generator=torch.Generator().manual_seed(2))
+    fed(part, cache, dict(enumerate(prompts())))
+    cache.keep(kept)
+    assert cache.lengths[: len(kept)] == [LENGTHS[slot] for slot in kept]
+    assert cache.lengths[len(kept) :] == [0] * (len(LENGTHS) - len(kept))
+    for at, slot in enumerate(kept):
+        whole = torch.cat((prompts()[slot], nexts[slot][None]))
+        found = fed(part, cache, {at: nexts[slot][None]})[at]
+        torch.testing.assert_close(found, part(whole, Step.of([len(whole)]))[-1:], rtol=1e-5, atol=1e-5)
+
+
+def test_keeping_the_first_slots_copies_nothing() -> None:
+    part = made("plain")
+    cache = cache_of(part)
+    fed(part, cache, dict(enumerate(prompts())))
+    versions = [rows._version for rows in cache.rows[part.key]]
+    cache.keep([0, 1])
+    assert [rows._version for rows in cache.rows[part.key]] == versions
+
+
+def test_a_freed_slot_takes_another_sequence() -> None:
+    part = made("plain")
+    cache = cache_of(part)
+    fed(part, cache, dict(enumerate(prompts())))
+    cache.keep([0])
+    x = prompts()[1]
+    torch.testing.assert_close(fed(part, cache, {2: x})[2], part(x, Step.of([len(x)])), rtol=1e-5, atol=1e-5)
+
+
+def test_a_step_knows_where_its_rows_stand() -> None:
+    cache = Cache({}, slots=3, capacity=16, dtype=torch.float32)
+    cache.step([5, 2], slots=[2, 0])
+    step = cache.step([1, 3], slots=[0, 2])
+    assert step.positions.tolist() == [2, 5, 6, 7]
+    assert step.lengths == (3, 8)
+    assert step.bounds == (0, 1, 4)
+    assert step.per_row([10, 20]).tolist() == [10, 20, 20, 20]
+    assert cache.lengths == [3, 0, 8]
+    assert not step.single
+    assert cache.step([1, 1]).single
+
+
+def test_a_sequence_longer_than_the_cache_is_refused_and_changes_nothing() -> None:
+    cache = Cache({}, slots=2, capacity=8, dtype=torch.float32)
+    cache.step([8, 3])
+    with pytest.raises(InputError, match="a sequence of 9 tokens is longer than the cache, which holds 8"):
+        cache.step([1, 1])
+    assert cache.lengths == [8, 3]
+
+
+@pytest.mark.parametrize("slots", [[0], [0, 0], [0, 2], [-1, 0]])
+def test_slots_that_are_not_there_are_refused(slots: list[int]) -> None:
+    with pytest.raises(InputError, match="2 sequences in slots"):
+        Cache({}, slots=2, capacity=8, dtype=torch.float32).step([1, 1], slots=slots)
+
+
+def test_bytes_are_known_before_they_are_taken() -> None:
+    needs = {"a": Rows(2, (8, 4)), "b": Rows(1, (16, 16), window=4)}
+    cache = Cache(needs, slots=3, capacity=10, dtype=torch.bfloat16)
+    taken = sum(rows.nbytes for of_mixer in cache.rows.values() for rows in of_mixer)
+    assert Cache.nbytes(needs, slots=3, capacity=10, dtype=torch.bfloat16) == taken == 3 * 10 * 2 * (24 + 32)
+
+
+def test_an_unknown_cut_is_named() -> None:
+    with pytest.raises(InputError, match="not cut by 'frame'; known: none"):
+        Step.of([3]).cut("frame")
+
+
+def test_a_named_cut_keeps_rows_apart() -> None:
+    spec = AttentionSpec(heads=2, kv_heads=2, head_dim=8, causal=False, within="frame")
+    part, x = filled(spec, width=WIDTH, key="x"), prompts()[0]
+    frames = Step.of([4, 7])
+    step = Step(Step.of([11]).spans, device="cpu", cuts={"frame": frames.spans})
+    plain = filled(spec.model_copy(update={"within": None}), width=WIDTH, key="x")
+    torch.testing.assert_close(part(x, step), plain(x, frames))
+    assert (part(x, step) - plain(x, Step.of([11]))).abs().max() > 1e-2
+
+
+def test_what_depends_on_the_step_alone_is_made_once() -> None:
+    step, calls = Step.of([3]), []
+    for _ in range(3):
+        step.once("key", lambda: calls.append(1))
+    assert calls == [1]
+    assert list(pairwise(step.bounds)) == [(0, 3)]
