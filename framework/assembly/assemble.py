@@ -34,16 +34,18 @@ class Assembled:
         return self.plan.tokens
 
 
-def assemble(spec: str | Tree | None, config: Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Assembled:
+def assemble(
+    spec: str | Tree | None, config: Mapping[str, Any], *, overrides: Sequence[str] = (), name: str = "spec"
+) -> Assembled:
     """Build the model that `spec` describes for a `config`, on meta: no memory is taken for parameters.
 
-    `spec` is a registered name, the path of a YAML file or a merged tree; None lets the config choose. `overrides` are
+    `spec` is a registered name, the path of a YAML file or a merged tree; None lets the config choose. `name`
+    is what a tree is called in messages. `overrides` are
     `path.to.key=value` on top of the spec. Raises SpecError with every mistake found.
     """
-    if isinstance(spec, Tree):
-        name, tree = "spec", spec
-    else:
-        name, tree = load_named(spec or find_family(config))
+    tree = spec
+    if not isinstance(tree, Tree):
+        name, tree = load_named(str(spec) if spec else find_family(config))
     for text in overrides:
         tree = override(tree, text)
     planned = plan(tree, config, name=name)

@@ -62,10 +62,12 @@ class LanguageModel(Stack):
         if inputs_embeds is None:
             assert input_ids is not None
             inputs_embeds = self.embed_input_ids(input_ids)
-        x_TD = self.embed(inputs_embeds, positions)
+        x_TD: Tensor = self.embed(inputs_embeds, positions)
         for layer in self.layers:
             x_TD = layer(x_TD, step)
-        return x_TD if self.norm is None else self.norm(x_TD)
+        if self.norm is not None:
+            x_TD = self.norm(x_TD)
+        return x_TD
 
     def compute_logits(self, hidden_states: Tensor) -> Tensor:
         """Logits [N, V] of hidden rows [N, D]."""

@@ -27,6 +27,7 @@ class Branch(nn.Module):
         self.post_norm = _built(plan.post_norm, width=width)
         self.sum_norm = _built(plan.sum_norm, width=width)
         self.scale = plan.scale
+        self._members: tuple[nn.Module, ...]
         if plan.mixer is not None:
             assert plan.label
             self.add_module(plan.label, mixer := plan.mixer.build(width=width, key=f"{key}.{plan.label}"))
@@ -36,9 +37,8 @@ class Branch(nn.Module):
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         y = x_TD if self.norm is None else self.norm(x_TD)
-        first, *others = self._members
-        y_sum = first(y, step)
-        for member in others:
+        y_sum: Tensor = self._members[0](y, step)
+        for member in self._members[1:]:
             y_sum = y_sum + member(y, step)
         if self.post_norm is not None:
             y_sum = self.post_norm(y_sum)
@@ -85,4 +85,5 @@ class Stack(nn.Module):
 
     def cache_needs(self) -> dict[str, Rows]:
         """What each mixer that remembers something needs, by the key that it remembers under."""
-        return {m.key: m.cache_need for m in self.modules() if getattr(m, "cache_need", None) is not None}
+        mixers: list[Any] = [m for m in self.modules() if getattr(m, "cache_need", None) is not None]
+        return {mixer.key: mixer.cache_need for mixer in mixers}

@@ -1,0 +1,52 @@
+"""Words on a command line -> one call. Each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+EPILOG = "exit status: 0 done, 1 your input, 2 the usage; the answer goes to stdout, all else to stderr"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; what a user got wrong is said on stderr, without a traceback."""
+    args = _parser().parse_args(argv)
+    from triptych.errors import TriptychError
+
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except TriptychError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone; there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    from triptych.cli import check, listing, run, show, validate
+
+    parser = argparse.ArgumentParser(prog="triptych", description="Models as data.", epilog=EPILOG)
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for command in (listing, show, validate, check, run):
+        command.add(commands)
+    parser.set_defaults(run=lambda args: _without_command(parser, args))
+    return parser
+
+
+def _without_command(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    if args.version:
+        from importlib.metadata import version
+
+        print(version("triptych"))
+        return 0
+    parser.print_help(sys.stderr)
+    return 2

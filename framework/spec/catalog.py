@@ -68,3 +68,10 @@ def find_family(config: Mapping[str, Any]) -> str:
     if not words:
         raise SpecError("this config names neither `architectures` nor `model_type`; no spec can be chosen for it")
     raise SpecError(f"no spec answers for {' / '.join(words)}{suggest(words[0], known)}")
+
+
+def sample_config(tree: Tree) -> dict[str, Any]:
+    """The spec's `sample` as a checkpoint's config, naming the family that it is of."""
+    first = next(iter(tree.get("model_types") or ()), None)
+    words = {"architectures": list(tree.get("architectures") or ()), "model_type": first}
+    return {**words, **(tree.get("sample") or {})}

@@ -7,5 +7,6 @@ from triptych.weights.fill import fill as fill
 from triptych.weights.matching import Matching as Matching
 from triptych.weights.matching import check as check
 from triptych.weights.matching import match as match
+from triptych.weights.random import fill_random as fill_random
 from triptych.weights.table import Table as Table
 from triptych.weights.table import tables as tables

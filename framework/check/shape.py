@@ -1,0 +1,72 @@
+"""Shapes: a model on meta, run on inputs without values. What it gives must agree with what is declared."""
+
+from __future__ import annotations
+
+import torch
+
+from triptych.assembly import Assembled, LanguageModel, MultimodalModel, Tower
+from triptych.errors import SpecError
+from triptych.parts.step import Step
+
+LENGTHS = (5, 1, 3)
+IMAGE_SIZES = ((48, 64), (640, 480))
+
+
+@torch.no_grad()
+def check_shapes(assembled: Assembled) -> list[str]:
+    """Run the model on tensors without memory; what it is like, as notes. Raises SpecError for what does not agree."""
+    module = assembled.module
+    parameters = sum(p.numel() for p in module.parameters())
+    notes = [f"{parameters:,} parameters"]
+    if isinstance(module, Tower):
+        _check_tower(module, assembled)
+        return notes
+    if isinstance(module, MultimodalModel):
+        notes += _check_counts(module, assembled)
+    _check_logits(module)
+    per_token = sum(need.heads * sum(need.widths) for need in module.cache_needs().values())
+    return [*notes, f"{per_token} numbers of cache a token"]
+
+
+def _check_logits(module: LanguageModel | MultimodalModel) -> None:
+    step = Step.of(LENGTHS, device="meta")
+    ids = torch.zeros(sum(LENGTHS), dtype=torch.int64, device="meta")
+    logits = module.compute_logits(module(ids, step.positions, step=step))
+    wanted = (sum(LENGTHS), module.vocab_size)
+    if tuple(logits.shape) != wanted:
+        raise SpecError(f"logits of shape {tuple(logits.shape)}; {wanted} is declared", path="language_model.head")
+
+
+def _check_tower(module: Tower, assembled: Assembled) -> None:
+    scope = assembled.plan.scopes[""]
+    items = scope.tree.get("items") or {}
+    size = scope.at("items", "size").part("size", items["size"])[1].build()
+    grid = size(*IMAGE_SIZES[0], {})
+    rows, _ = module([_image(grid.h, grid.w, module)])
+    declared = scope.knowing(grid=grid._asdict()).value(items["rows"])
+    given = len(rows[0]) + module.skip
+    if given != declared:
+        raise SpecError(f"the tower gives {given} rows for an item; {declared} are declared", path="items.rows")
+
+
+def _check_counts(module: MultimodalModel, assembled: Assembled) -> list[str]:
+    notes = []
+    for modality, rule in assembled.tokens.items():
+        tower = module.towers[modality]
+        assert isinstance(tower, Tower)
+        scope = assembled.plan.scopes.get(f"towers.{modality}", assembled.plan.scopes[""])
+        size = scope.at("items", "size").part("size", scope.tree["items"]["size"])[1].build()
+        for height, width in IMAGE_SIZES:
+            grid = size(height, width, {})
+            (rows,) = module.embed_multimodal(**{modality: [_image(grid.h, grid.w, tower)]})
+            declared = rule.count(height, width, {})
+            if tuple(rows.shape) != (declared, module.width):
+                found = f"{tuple(rows.shape)} for one of {height} x {width}; {(declared, module.width)} is declared"
+                raise SpecError(f"the projector gives rows of shape {found}", path=f"tokens.{modality}.count")
+        notes.append(f"{declared} tokens for one {modality} of {height} x {width}")
+    return notes
+
+
+def _image(rows: int, columns: int, tower: Tower) -> torch.Tensor:
+    size, channels = tower.embed.size, tower.embed.channels
+    return torch.empty(channels, rows * size, columns * size, device="meta")

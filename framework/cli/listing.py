@@ -1,0 +1,70 @@
+"""`triptych list`: what is registered. Nothing is imported to be listed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+SPEC_KINDS = {"models": ("language_model", "multimodal"), "towers": ("tower",), "fragments": ("fragment",)}
+
+
+def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("list", help="name the specs and parts that are registered")
+    parser.add_argument(
+        "kind", nargs="?", metavar="KIND", help="models, towers, fragments, or a kind of part: norms, mixers, ..."
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from triptych.errors import OptionError, suggest
+
+    kinds = _kinds()
+    if args.kind is not None and args.kind not in kinds:
+        raise OptionError(f"no kind {args.kind!r}{suggest(args.kind, kinds)}")
+    found = {kind: _rows(kind) for kind in ([args.kind] if args.kind else kinds)}
+    if args.json:
+        print(json.dumps(found[args.kind] if args.kind else found, indent=2))
+        return 0
+    for kind, rows in found.items():
+        if not args.kind:
+            print(f"{kind}:")
+        for row in rows:
+            names = ", ".join(row.get("architectures") or row.get("model_types") or ())
+            print(f"{'' if args.kind else '  '}{row['name']:<20} {names}".rstrip())
+    return 0
+
+
+def _kinds() -> list[str]:
+    from triptych.registry import KINDS
+
+    return [*SPEC_KINDS, *(_plural(kind) for kind in KINDS)]
+
+
+def _plural(kind: str) -> str:
+    return f"{kind}s"
+
+
+def _rows(kind: str) -> list[dict[str, Any]]:
+    from triptych.registry import part_names
+
+    if kind not in SPEC_KINDS:
+        return [{"name": name} for name in part_names(kind.removesuffix("s"))]
+    from triptych.spec.catalog import catalog
+
+    return [
+        {
+            "name": spec.name,
+            "kind": spec.kind,
+            "architectures": spec.architectures,
+            "model_types": spec.model_types,
+            "path": str(spec.path),
+        }
+        for spec in catalog().values()
+        if spec.kind in SPEC_KINDS[kind]
+    ]

@@ -1,0 +1,35 @@
+"""`triptych show`: a spec with all that it inherits, and where each value comes from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+
+def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("show", help="print a spec with its bases merged in and the origin of each value")
+    parser.add_argument("name", metavar="NAME", help="a registered spec, or the path of a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="merged on top, e.g. parts.norm.eps=1e-6")
+    parser.add_argument("--json", action="store_true", help="as JSON: the tree, and origins by dotted path")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from triptych.spec.catalog import load_named
+    from triptych.spec.document import walk
+    from triptych.spec.merge import override
+    from triptych.spec.render import render
+
+    _, tree = load_named(args.name)
+    for text in args.overrides:
+        tree = override(tree, text)
+    if args.json:
+        origins = {".".join(path): str(place) for path, _, place in walk(tree) if place}
+        print(json.dumps({"spec": tree, "origins": origins}, indent=2))
+    else:
+        print(render(tree), end="")
+    return 0
