@@ -89,8 +89,8 @@ def test_a_command_of_the_table_has_help(command: str, folder: Path) -> None:
     assert run(f"triptych {command} --help", folder)
 
 
-def test_readme_names_no_command_that_is_missing_from_its_table(folder: Path) -> None:
+def test_the_table_lists_the_commands_that_there_are(folder: Path) -> None:
     listed = set(re.findall(r"^\| `triptych (\w+)", README, re.MULTILINE))
-    offered = re.search(r"\{([\w,]+)\}", run("triptych --help", folder))
-    assert offered, "triptych --help lists its commands as {a,b}"
-    assert listed == set(offered[1].split(","))
+    offered = set(re.findall(r"^    (\w+) +\w", run("triptych --help", folder), re.MULTILINE))
+    assert offered
+    assert listed == offered
