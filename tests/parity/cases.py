@@ -16,6 +16,10 @@ from triptych.registry import spec_files
 from triptych.spec.merge import load_tree
 
 CASES = Path(__file__).resolve().parent / "cases"
+SIZES = (
+    *("architectures", "model_type", "vocab_size", "intermediate_size", "hidden_size", "n_embd"),
+    *("pad_token_id", "num_hidden_layers", "n_layer", "num_attention_heads", "n_head", "num_key_value_heads"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def _cases(spec: str, given: Mapping[str, Any]) -> Iterator[Case]:
         inert = given.get("inert", {}) | case.get("inert", {})
         written = tuple(case.get("written", ()))
         yield Case(spec, name, tiny | given.get("change", {}) | case["change"], written, case.get("original"), inert)
+    yield Case(spec, "as its class assumes", {key: value for key, value in tiny.items() if key in SIZES})
 
 
 def _plain(tree: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ import transformers
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+TOLERANCE, MATTERS = 1e-5, 1e-3  # RMS ratios in float32: the same, and not the same
 TINY = Path(__file__).resolve().parent.parent / "tiny"
 
 
@@ -29,6 +30,14 @@ class Oracle:
     model: Any
     folder: Path
     config: dict[str, Any]
+
+    @property
+    def vocab(self) -> int:
+        return int(self.model.config.get_text_config().vocab_size)
+
+    def random_ids(self, length: int, *, seed: int) -> list[int]:
+        ids: list[int] = torch.randint(0, self.vocab, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+        return ids
 
     @torch.inference_mode()
     def logits(self, ids: Sequence[int]) -> Tensor:

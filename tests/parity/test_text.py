@@ -16,13 +16,12 @@ from torch import Tensor
 
 import triptych
 from tests.parity.cases import Case, all_cases, rewrite
-from tests.parity.oracle import Oracle, build_oracle, rms_ratio, write_config
+from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, build_oracle, rms_ratio, write_config
 from triptych.parts.cache import Cache
 from triptych.parts.step import Step
 
 LENGTHS = (57, 5, 23, 1, 11)  # the first is longer than every window and original context here
 TOKENS = 24
-TOLERANCE, MATTERS = 1e-5, 1e-3  # RMS ratios: equal, and different
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,8 @@ class Pair:
         """The prompts that a cache can be filled with piece by piece."""
         return [p for p in self.prompts if self.case.original is None or len(p) <= self.case.original]
 
-    @property
-    def vocab(self) -> int:
-        return int(self.oracle.model.config.get_text_config().vocab_size)
-
     def prompt(self, length: int, *, seed: int) -> list[int]:
-        generator = torch.Generator().manual_seed(self.case.seed + seed)
-        ids: list[int] = torch.randint(0, self.vocab, (length,), generator=generator).tolist()
-        return ids
+        return self.oracle.random_ids(length, seed=self.case.seed + seed)
 
 
 @pytest.fixture(scope="module", params=list(all_cases()), ids=str)
