@@ -1,0 +1,53 @@
+"""What a spec takes for granted when a config is silent is what the writer's own class takes for granted."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from triptych.assembly import assemble
+from triptych.spec.catalog import catalog
+from triptych.spec.config import Config, bindings
+from triptych.spec.merge import load_tree
+
+SPECS = [
+    listed
+    for listed in catalog().values()
+    if listed.kind == "language_model" and any(hasattr(transformers, a) for a in listed.architectures)
+]
+
+
+def config_class(architecture: str) -> Any:
+    return getattr(transformers, architecture).config_class
+
+
+@pytest.mark.parametrize("listed", SPECS, ids=lambda listed: listed.name)
+def test_each_default_is_that_of_the_class(listed: Any) -> None:
+    tree = load_tree(listed.path)
+    places = Config({}, bindings(tree), {}).places
+    for architecture in listed.architectures:
+        theirs = {field.name: field.default for field in fields(config_class(architecture))}
+        for name, value in (tree.get("defaults") or {}).items():
+            if value is None:
+                continue
+            keys = [p for p in places(name) if isinstance(p, str) and p in theirs]
+            assert [theirs[key] for key in keys] == [value], f"{name}: {keys}"
+
+
+@pytest.mark.parametrize("listed", SPECS, ids=lambda listed: listed.name)
+def test_an_empty_config_is_the_model_that_the_class_makes_of_nothing(listed: Any) -> None:
+    for architecture in listed.architectures:
+        config = config_class(architecture)()
+        config.num_hidden_layers = 2
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:2]
+        with torch.device("meta"):
+            theirs = getattr(transformers, architecture)(config)
+        layers = next(k for k in ("num_hidden_layers", "n_layer") if k in config.to_dict())
+        ours = assemble(None, {"architectures": [architecture], layers: 2}).module
+        assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+        assert ours.context == config.max_position_embeddings
