@@ -157,7 +157,8 @@ def _sub_model(scope: Scope, planner: _Planner, path: tuple[str, ...], sub: Tree
 def child_scope(scope: Scope, sub: Tree) -> Scope:
     """The scope of `{spec: =config.x}` or `{spec: name, config: =...}`: in it `config` is the sub-config.
 
-    What stands under `with` is evaluated in the parent and merged into the child's tree, nulls kept.
+    What stands under `with` is evaluated in the parent and merged into the child's tree, nulls kept; it may also ask
+    what the child itself would have said, as `language_model.x` or `towers.image.x`. `inert` adds to the child's.
     """
     place = sub.values_at.get("spec")
     found = scope.value(sub["spec"], place)
@@ -168,12 +169,23 @@ def child_scope(scope: Scope, sub: Tree) -> Scope:
         name, tree = load_named(found if isinstance(found, str) else find_family(raw))
     except SpecError as error:
         raise SpecError(str(error), path=".".join(scope.path), place=place) from None
-    given = scope.value(sub.get("with") or Tree(), keep_null=True)
+    raw = getattr(raw, "raw", raw)
+    unchanged = Scope.of(name, tree, raw).config
+    given = scope.knowing(**_nested(scope.path, unchanged)).value(sub.get("with") or Tree(), keep_null=True)
     merged = merge(tree, given)
     assert isinstance(merged, Tree)
     check_structure(merged)
-    child = Scope.of(name, merged, getattr(raw, "raw", raw))
+    if inert := [*(merged.get("inert") or ()), *(sub.get("inert") or ())]:
+        merged["inert"] = inert
+    child = Scope.of(name, merged, raw)
+    child.config.asked |= unchanged.asked
     return child.at(*scope.path)
+
+
+def _nested(path: tuple[str, ...], value: object) -> dict[str, Any]:
+    """`value` as the names of `path` lead to it."""
+    first, *rest = path
+    return {first: _nested(tuple(rest), value) if rest else value}
 
 
 def _stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:

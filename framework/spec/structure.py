@@ -54,10 +54,14 @@ class OutputForm(BaseSpec):
 
 
 class SubModelForm(BaseSpec):
-    """A sub-model by the family that its own config names, or by a spec's name beside a config."""
+    """A sub-model by the family that its own config names, or by a spec's name beside a config.
+
+    `with` is merged into that spec; `inert` are keys of its config that do nothing in this place.
+    """
 
     spec: str | None = None
     config: str | None = None
+    inert: Names | None = None
     with_: Plain | None = Field(None, alias="with")
 
 

@@ -48,9 +48,16 @@ def _bad_expressions(tree: Tree) -> Iterator[Problem]:
             except SpecError as error:
                 yield Problem(str(error), ".".join(path), place)
                 continue
-            known = SPEAKS_OF.get(path[0], ROOTS)
+            known = _speaks_of(path)
             for root in sorted(expression.roots - known):
                 yield Problem(f"{value!r}: {root!r} has no meaning here{suggest(root, known)}", ".".join(path), place)
+
+
+def _speaks_of(path: tuple[str, ...]) -> frozenset[str]:
+    """What an expression at `path` may name. Under `with` a parent may ask a child what that would have said."""
+    if path[0] in CHILDREN and "with" in path:
+        return ROOTS | {path[0]}
+    return SPEAKS_OF.get(path[0], ROOTS)
 
 
 class Draft:
