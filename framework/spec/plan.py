@@ -203,6 +203,8 @@ def _stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
         norm = scope.at("norm").part("norm", tree["norm"], tree.values_at.get("norm"))[1] if tree.get("norm") else None
     with problems.catching():
         output = scope.at("output").typed(Output, scope.value(tree.get("output") or Tree()))
+        if facts:
+            _check_taken(scope, output, facts.count, (tree.get("output") or Tree()).values_at.get("layers"))
     with problems.catching():
         blocks = _layers(scope, layers, facts.count if facts else 1)
     embed, head = None, None
@@ -214,6 +216,13 @@ def _stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     assert facts is not None
     assert embed is not None
     return StackPlan(facts.width, embed, blocks, norm, head, facts.context, output)
+
+
+def _check_taken(scope: Scope, output: Output, count: int, place: Place | None) -> None:
+    for number in output.layers or ():
+        if not -count - 1 <= number <= count:
+            message = f"rows after layer {number} of {count}; 0 is the embedding, {count} or -1 the last"
+            raise SpecError(message, path=".".join((*scope.path, "output", "layers")), place=place)
 
 
 def _defaulted(scope: Scope, kind: str, tree: Tree | None, use: str) -> PartSpec:
