@@ -30,7 +30,8 @@ class Tokens(nn.Module):
 
     def __init__(self, spec: TokensSpec, *, width: int) -> None:
         super().__init__()
-        self.vocab, self.scale = spec.vocab, spec.scale
+        self.vocab = spec.vocab
+        self.scale, self.scale_all = (spec.scale, 1.0) if spec.scales == "tokens" else (1.0, spec.scale)
         self.tokens = Lookup(spec.vocab, width)
         self.positions = Lookup(spec.positions, width) if spec.positions else None
         self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
@@ -42,7 +43,9 @@ class Tokens(nn.Module):
         return x_TD if self.scale == 1.0 else x_TD * x_TD.new_full((), self.scale)
 
     def forward(self, x_TD: Tensor, positions_T: Tensor) -> Tensor:
-        """Rows [T, D] with the learned rows of their positions added, then normed."""
+        """Rows [T, D], scaled if the scale is for all, with the learned rows of their positions added, then normed."""
+        if self.scale_all != 1.0:
+            x_TD = x_TD * self.scale_all
         if self.positions is not None:
             x_TD = x_TD + self.positions(positions_T)
         return self.norm(x_TD) if self.norm is not None else x_TD

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, FiniteFloat, PositiveInt
 
@@ -12,10 +12,14 @@ MAX_ROWS = 2**24
 
 
 class TokensSpec(PartSpec):
-    """A row for each token id, times `scale`; `positions` learned rows are added where there are any."""
+    """A row for each token id, times `scale`; `positions` learned rows are added where there are any.
+
+    `scales` says of which rows: those of tokens alone, or all that enter the model, those of images too.
+    """
 
     builds: ClassVar[str | type] = "triptych.parts.embed:Tokens"
     vocab: PositiveInt = Field(le=MAX_ROWS)
     scale: FiniteFloat = 1.0
+    scales: Literal["tokens", "all"] = "tokens"
     positions: PositiveInt | None = Field(None, le=MAX_ROWS)
     norm: Norm | None = None
