@@ -31,9 +31,12 @@ class Tower(Stack):
         """Rows [n_i, out_width] of each item, in order, and the grid that they come from."""
         x_ND, grids, lengths = self.embed(items)
         step = Step.of(lengths, device=x_ND.device)
-        taken = [x_ND]
-        for layer in self.layers:
-            taken.append(x_ND := layer(x_ND, step))
+        wanted = set(self.taken or ())
+        taken = {0: x_ND}
+        for number, layer in enumerate(self.layers, 1):
+            x_ND = layer(x_ND, step)
+            if number in wanted:
+                taken[number] = x_ND
         if self.taken:
             x_ND = torch.cat([taken[n] for n in self.taken], -1)
         elif self.norm is not None:
@@ -120,7 +123,7 @@ class MultimodalModel(nn.Module):
             return rows
         x_ND, after = self.projectors[modality](torch.cat(rows), grids)
         same = len(x_ND) == sum(map(len, rows))
-        return list(x_ND.split([len(r) for r in rows] if same else [g.count for g in after]))
+        return list(x_ND.split([len(r) for r in rows] if same else [g.rows for g in after]))
 
     def embed_input_ids(
         self,
