@@ -1,0 +1,69 @@
+"""Checkpoints as they were released: other names than today's, and tensors that are no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import triptych
+from tests.parity.oracle import TOLERANCE, Oracle, build_oracle, rms_ratio, tiny_config
+
+Tensors = dict[str, Tensor]
+
+
+def without_prefix(found: Tensors) -> Tensors:
+    """GPT-2 came without `transformer.`, with the causal mask of each layer and sometimes a mask's fill value."""
+    bare = {name.removeprefix("transformer."): tensor for name, tensor in found.items()}
+    masks = {f"h.{i}.attn.bias": torch.ones(1, 1, 8, 8).tril() for i in range(2)}
+    return bare | masks | {f"h.{i}.attn.masked_bias": torch.tensor(-1e4) for i in range(2)}
+
+
+def with_frequencies(found: Tensors) -> Tensors:
+    """Early Llamas carry the frequencies of every layer."""
+    return found | {f"model.layers.{i}.self_attn.rotary_emb.inv_freq": torch.ones(8) for i in range(2)}
+
+
+def with_head(found: Tensors) -> Tensors:
+    """Some writers store a tied head all the same."""
+    return found | {"lm_head.weight": found["model.embed_tokens.weight"].clone()}
+
+
+RELEASED: Mapping[str, tuple[str, Callable[[Tensors], Tensors]]] = {
+    "gpt2": ("GPT2LMHeadModel", without_prefix),
+    "llama": ("LlamaForCausalLM", with_frequencies),
+    "mistral": ("MistralForCausalLM", with_frequencies),
+    "gemma": ("GemmaForCausalLM", with_head),
+    "starcoder2": ("Starcoder2ForCausalLM", with_head),
+}
+
+
+def oracle_of(architecture: str, folder: Path) -> Oracle:
+    config = tiny_config(architecture)
+    assert config is not None
+    return build_oracle(config, folder, seed=7)
+
+
+@pytest.mark.parametrize("family", RELEASED)
+def test_released_names_load(family: str, tmp_path: Path) -> None:
+    architecture, rename = RELEASED[family]
+    oracle = oracle_of(architecture, tmp_path)
+    file = tmp_path / "model.safetensors"
+    save_file(rename(load_file(file)), file)
+    ids = oracle.random_ids(57, seed=1)
+    found = triptych.load(tmp_path, dtype=torch.float32).logits(ids)
+    assert rms_ratio(found, oracle.logits(ids)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_checkpoint_in_half_precision_runs_in_float32(dtype: torch.dtype, tmp_path: Path) -> None:
+    oracle = oracle_of("LlamaForCausalLM", tmp_path)
+    oracle.model.to(dtype).save_pretrained(tmp_path)
+    oracle.model.float()  # of the rounded weights
+    ids = oracle.random_ids(57, seed=1)
+    found = triptych.load(tmp_path, dtype=torch.float32).logits(ids)
+    assert rms_ratio(found, oracle.logits(ids)) <= TOLERANCE
