@@ -1,0 +1,118 @@
+"""Requests that run together: one forward call a step, whether it reads prompts or the last token of each."""
+
+# T tokens of a step, B running requests, D width, V vocabulary
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from triptych.inputs.prompt import Prompt
+from triptych.parts.cache import Cache
+from triptych.parts.cache_needs import Rows
+from triptych.parts.step import Step
+from triptych.runner.request import Request, RunOptions
+from triptych.runner.sampling import Sampler
+
+PREFILL = 8192  # tokens of prompts in one call, which bounds its activations; a longer prompt has a call of its own
+
+
+class TextGenerationModel(Protocol):
+    """What the runner asks of a model. Tokens are flat, sequences packed one after the other as `step` says."""
+
+    @property
+    def context(self) -> int | None: ...
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    def cache_needs(self) -> Mapping[str, Rows]: ...
+
+    def embed_input_ids(
+        self,
+        input_ids: Tensor,
+        multimodal_embeddings: Sequence[Tensor] | None = None,
+        *,
+        is_multimodal: Tensor | None = None,
+    ) -> Tensor: ...
+
+    def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]: ...
+
+    def compute_logits(self, hidden_states: Tensor) -> Tensor: ...
+
+    def __call__(
+        self, input_ids: Tensor | None, positions: Tensor, *, step: Step, inputs_embeds: Tensor | None = None
+    ) -> Any: ...
+
+
+class Batch:
+    """Requests in the slots of a cache of `capacity` rows each. A step gives one token per request, in their order."""
+
+    def __init__(
+        self, model: TextGenerationModel, requests: Sequence[Request], *, capacity: int, run: RunOptions
+    ) -> None:
+        self._model, self._requests, self._run = model, requests, run
+        sizes = {"slots": len(requests), "capacity": capacity}
+        self._cache = Cache(model.cache_needs(), **sizes, dtype=run.dtype, device=run.device)
+        self._sampler = Sampler([request.options for request in requests], device=run.device)
+        self._ids_B = torch.empty(0, dtype=torch.int64)
+
+    @torch.inference_mode()
+    def prefill(self) -> list[int]:
+        """Read the prompts -> the first token of each."""
+        return self._draw(torch.cat([self._read(slots) for slots in self._groups()]))
+
+    @torch.inference_mode()
+    def decode(self) -> list[int]:
+        """Read the last token of each -> the next."""
+        step = self._cache.step([1] * len(self._ids_B))
+        return self._draw(self._model.compute_logits(self._model(self._ids_B, step.positions, step=step)))
+
+    @torch.inference_mode()
+    def keep(self, rows: Sequence[int]) -> None:
+        """The requests of these rows stay, in this order; the slots of the others are free."""
+        self._cache.keep(rows)
+        self._sampler.keep(rows)
+        self._ids_B = self._ids_B[torch.tensor(rows, device=self._run.device)]
+
+    def _read(self, slots: Sequence[int]) -> Tensor:
+        """Logits after the prompts in these slots, [len(slots), V]: only the last row of each goes through the head."""
+        prompts = [self._requests[slot].prompt for slot in slots]
+        step = self._cache.step([len(prompt.token_ids) for prompt in prompts], slots=slots)
+        hidden_TD = read_prompts(self._model, prompts, step, run=self._run)
+        return self._model.compute_logits(hidden_TD[torch.tensor(step.bounds[1:], device=self._run.device) - 1])
+
+    def _groups(self) -> Iterator[list[int]]:
+        """Neighbouring slots whose prompts are read in one call."""
+        group: list[int] = []
+        tokens = 0
+        for slot, request in enumerate(self._requests):
+            length = len(request.prompt.token_ids)
+            if group and tokens + length > PREFILL:
+                yield group
+                group, tokens = [], 0
+            group.append(slot)
+            tokens += length
+        yield group
+
+    def _draw(self, logits_BV: Tensor) -> list[int]:
+        self._ids_B = self._sampler.draw(logits_BV)
+        tokens: list[int] = self._ids_B.tolist()
+        return tokens
+
+
+def read_prompts(model: TextGenerationModel, prompts: Sequence[Prompt], step: Step, *, run: RunOptions) -> Tensor:
+    """Hidden rows [T, D] of packed prompts, with those of their images in place."""
+    ids_T = torch.tensor([*chain.from_iterable(prompt.token_ids for prompt in prompts)], device=run.device)
+    pictures = [picture.pixels.to(run.device, run.dtype) for prompt in prompts for picture in prompt.pictures]
+    embeds_TD = None
+    if pictures:
+        of_image = chain.from_iterable(p.image_rows or [False] * len(p.token_ids) for p in prompts)
+        mask_T = torch.tensor([*of_image], device=run.device)
+        embeds_TD = model.embed_input_ids(ids_T, model.embed_multimodal(image=pictures), is_multimodal=mask_T)
+    hidden_TD: Tensor = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
+    return hidden_TD

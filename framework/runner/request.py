@@ -1,0 +1,36 @@
+"""What is asked of the runner: requests, and the way to run them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from triptych.errors import OptionError
+from triptych.inputs.prompt import Prompt
+from triptych.runner.sampling import SamplingOptions
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt and how it is to be answered."""
+
+    prompt: Prompt
+    options: SamplingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run, which changes no result: where, how many requests at a time, how many bytes for their cache.
+
+    None for `cache_bytes` allows most of the memory that is free.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    max_batch: int = 32
+    cache_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.max_batch, int) or self.max_batch < 1:
+            raise OptionError(f"is {self.max_batch!r}; a whole number from 1 on is needed", path="max_batch")
