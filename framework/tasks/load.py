@@ -1,0 +1,132 @@
+"""From a checkpoint folder, or a spec alone, to a model that runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from triptych.assembly import Assembled, assemble
+from triptych.errors import CheckpointError, OptionError, SpecError, suggest
+from triptych.inputs.tokenizer import ByteTokenizer, load_tokenizer
+from triptych.spec.catalog import load_named, sample_config
+from triptych.tasks.model import Model
+from triptych.weights import Checkpoint, check, fill, match, tables
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # no pickle and no code
+
+Dtype = torch.dtype | str | None
+
+
+def load(
+    folder: str | os.PathLike[str],
+    *,
+    device: torch.device | str = "cpu",
+    dtype: Dtype = None,
+    overrides: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Model:
+    """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
+
+    `config.json` chooses the spec, `overrides` (`path.to.key=value`) change it. Without `dtype` it is what the config
+    says, else what is stored. `progress(done, total)` counts bytes read. Raises TriptychError with all that is wrong,
+    before any weight is read.
+    """
+    where, kind = _device(device), _dtype(dtype)
+    checkpoint = Checkpoint(_fetched(folder))
+    assembled = assemble(None, checkpoint.config, overrides=overrides or ())
+    _check_generates(assembled)
+    matching = match(assembled.module, tables(assembled.plan.scopes), checkpoint.tensors)
+    check(matching, checkpoint=str(checkpoint.folder))
+    tokenizer = load_tokenizer(checkpoint.folder)
+    stated = checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype")
+    fill(assembled.module, matching, device=where, dtype=kind or DTYPES.get(str(stated)), progress=progress)
+    return Model(
+        assembled.module.eval(),
+        checkpoint.config,
+        name=assembled.name,
+        folder=checkpoint.folder,
+        tokenizer=tokenizer,
+        tokens=assembled.tokens,
+    )
+
+
+def random_init(
+    spec: str,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: Dtype = None,
+    seed: int = 0,
+    overrides: Sequence[str] | None = None,
+) -> Model:
+    """A model of a spec's own sample config with random weights, on bytes instead of a tokenizer's tokens.
+
+    `spec` is a registered name or the path of a YAML file.
+    """
+    where, kind = _device(device), _dtype(dtype) or torch.float32
+    _, tree = load_named(spec)
+    config = sample_config(tree)
+    assembled = assemble(spec, config, overrides=overrides or ())
+    _check_generates(assembled)
+    _draw(assembled.module, torch.Generator().manual_seed(seed), device=where, dtype=kind)
+    tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
+    return Model(assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, tokens=assembled.tokens)
+
+
+def _draw(module: nn.Module, source: torch.Generator, *, device: torch.device, dtype: torch.dtype) -> None:
+    """Matrices N(0, 1 / width), vectors one, or nought for biases: signals keep their size from layer to layer."""
+    for path, parameter in [*module.named_parameters()]:
+        owner, _, name = path.rpartition(".")
+        values = _values(parameter, name, source).to(device=device, dtype=dtype)
+        setattr(module.get_submodule(owner), name, nn.Parameter(values, requires_grad=False))
+
+
+def _values(parameter: Tensor, name: str, source: torch.Generator) -> Tensor:
+    if parameter.ndim < 2:
+        return torch.full(parameter.shape, 0.0 if name == "bias" else 1.0)
+    return torch.randn(parameter.shape, generator=source).div_(parameter.shape[-1] ** 0.5)
+
+
+def _check_generates(assembled: Assembled) -> None:
+    if not hasattr(assembled.module, "compute_logits"):
+        raise SpecError(f"{assembled.name} is a tower: it makes rows for a language model, and no text by itself")
+
+
+def _fetched(folder: str | os.PathLike[str]) -> Path:
+    """The folder itself, or where the hub's files lie once fetched. Raises CheckpointError when there is neither."""
+    path = Path(folder)
+    if path.is_dir() or not _is_hub_id(str(folder)):
+        return path
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(folder), allow_patterns=[*HUB_FILES]))
+    except Exception as error:  # no network, no such model, no right to it, no room on the disk, ...
+        raise CheckpointError(f"{folder}: no such folder, and the hub does not give it: {error}") from error
+
+
+def _is_hub_id(name: str) -> bool:
+    owner, slash, model = name.partition("/")
+    return bool(slash and owner and model) and "/" not in model and not name.startswith((".", "~")) and "\\" not in name
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise OptionError(f"{device!r} is no device; cpu or cuda, say", path="device") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise OptionError("there is no CUDA device here; use cpu", path="device")
+    return found
+
+
+def _dtype(dtype: Dtype) -> torch.dtype | None:
+    if isinstance(dtype, str):
+        if dtype not in DTYPES:
+            raise OptionError(f"{dtype!r} is none that models run in{suggest(dtype, DTYPES)}", path="dtype")
+        return DTYPES[dtype]
+    return dtype

@@ -1,0 +1,164 @@
+"""A loaded model: generate, stream, logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from triptych.errors import InputError, OptionError, Problem
+from triptych.inputs.images import ImageInput
+from triptych.inputs.reader import PromptReader
+from triptych.inputs.tokenizer import Tokenizer, end_ids
+from triptych.parts.step import Step
+from triptych.runner.answer import FinishReason
+from triptych.runner.batch import read_prompts
+from triptych.runner.generate import Event, check_prompts, generate
+from triptych.runner.request import Request, RunOptions
+from triptych.runner.sampling import SamplingOptions
+from triptych.spec.tokens import TokenRule
+from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired
+
+# T tokens, V vocabulary
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The answer to one prompt. `token_ids` has the token that ended it, `text` has neither that nor a stop string."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    prompt_token_ids: tuple[int, ...]
+
+
+class GenerateOptions(TypedDict, total=False):
+    """How `generate` and `stream` answer: the fields of `SamplingOptions`, which has their defaults."""
+
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int | None
+    stop: str | Sequence[str]
+    stop_token_ids: Sequence[int]
+    ignore_eos: bool
+
+
+class Model:
+    """A module with its config, its tokenizer and what else of its checkpoint folder a prompt needs.
+
+    `tokens` says by modality how items stand in a prompt. Without a `folder` there is neither a chat template nor an
+    image processor; without a tokenizer prompts are token ids, and answers have no text.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        config: Mapping[str, Any],
+        *,
+        name: str = "",
+        folder: Path | None = None,
+        tokenizer: Tokenizer | None = None,
+        tokens: Mapping[str, TokenRule] | None = None,
+    ) -> None:
+        self.module: Any = module  # where it is run it is typed by its structure, as TextGenerationModel
+        self.config = dict(config)
+        self.name = name
+        self.tokenizer = tokenizer
+        self.end_ids = end_ids(folder, config, tokenizer)
+        self._reader = PromptReader(folder, tokenizer, (tokens or {}).get("image"))
+        first = next(module.parameters())
+        self.device, self.dtype = first.device, first.dtype
+
+    def generate(
+        self,
+        prompts: Prompts,
+        images: Images | None = None,
+        *,
+        raw: bool = False,
+        max_batch: int = 32,
+        **options: Unpack[GenerateOptions],
+    ) -> list[Completion]:
+        """Answer each prompt, a text or token ids, all with the same options, `max_batch` of them at a time.
+
+        A text is a user's turn where the checkpoint has a chat template, unless `raw`. `images` are an image or a list
+        for one prompt, a list for each of several. Raises OptionError and InputError with all that is wrong, before
+        anything runs.
+        """
+        requests = self._requests(prompts, images, SamplingOptions.of(**options), raw=raw)
+        answers = [_Collected() for _ in requests]
+        for event in self._run(requests, max_batch=max_batch, live=False):
+            answers[event.request].push(event)
+        pairs = zip(requests, answers, strict=True)
+        return [answer.completion(request.prompt.token_ids) for request, answer in pairs]
+
+    def stream(
+        self,
+        prompt: Prompt,
+        images: ImageInput | Sequence[ImageInput] | None = None,
+        *,
+        raw: bool = False,
+        **options: Unpack[GenerateOptions],
+    ) -> Iterator[str]:
+        """The text of the answer to one prompt as it comes; the pieces together are what `generate` gives as text."""
+        if not is_single(prompt):
+            raise InputError("stream takes one prompt, a text or token ids", path="prompt")
+        requests = self._requests(prompt, images, SamplingOptions.of(**options), raw=raw)
+        events = self._run(requests, max_batch=1, live=True)
+        return (event.text for event in events if event.text)
+
+    @torch.inference_mode()
+    def logits(self, token_ids: Sequence[int], images: ImageInput | Sequence[ImageInput] | None = None) -> Tensor:
+        """The logits [T, V] of every position of one prompt, float32; placeholders of images count as their rows."""
+        ((ids, pictures),) = paired([int(token) for token in token_ids], images)
+        prompt = self._reader.read(ids, pictures)
+        check_prompts(self.module, [prompt])
+        step = Step.of([len(prompt.token_ids)], device=self.device)
+        hidden_TD = read_prompts(self.module, [prompt], step, run=self._options(max_batch=1))
+        logits_TV: Tensor = self.module.compute_logits(hidden_TD)
+        return logits_TV.float()
+
+    def _requests(
+        self, prompts: Prompts, images: Images | None, options: SamplingOptions, *, raw: bool
+    ) -> list[Request]:
+        """The requests of a call. Raises InputError that names every prompt with a mistake, by its number."""
+        if options.stop and self.tokenizer is None:
+            raise OptionError("stop strings need a tokenizer, and this model has none; use stop_token_ids", path="stop")
+        found, problems = [], []
+        for number, (prompt, pictures) in enumerate(listed := paired(prompts, images)):
+            try:
+                found.append(Request(self._reader.read(prompt, pictures, raw=raw), options))
+            except InputError as error:
+                name = f"prompts[{number}]" if len(listed) > 1 else "prompt"
+                problems += [Problem(p.message, ".".join(filter(None, (name, p.path)))) for p in error.problems]
+        if problems:
+            raise InputError(problems)
+        return found
+
+    def _run(self, requests: Sequence[Request], *, max_batch: int, live: bool) -> Iterator[Event]:
+        run = self._options(max_batch=max_batch)
+        return generate(self.module, requests, run=run, tokenizer=self.tokenizer, end_ids=self.end_ids, live=live)
+
+    def _options(self, *, max_batch: int) -> RunOptions:
+        return RunOptions(device=self.device, dtype=self.dtype, max_batch=max_batch)
+
+
+class _Collected:
+    """The events of one request."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def push(self, event: Event) -> None:
+        self._events.append(event)
+
+    def completion(self, prompt_token_ids: tuple[int, ...]) -> Completion:
+        text = "".join(event.text for event in self._events)
+        reason = self._events[-1].finish_reason
+        assert reason is not None, "a run ends when every request has ended"
+        return Completion(text, tuple(event.token_id for event in self._events), reason, prompt_token_ids)

@@ -1,0 +1,60 @@
+"""The forms in which prompts and images may be given, brought to one: prompts, and a list of images for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from triptych.errors import InputError
+from triptych.inputs.images import ImageInput
+
+Prompt = str | Sequence[int]
+Prompts = Prompt | Sequence[str] | Sequence[Sequence[int]]
+Images = ImageInput | Sequence[ImageInput] | Sequence[Sequence[ImageInput]]
+
+
+def paired(prompts: Prompts, images: Images | None) -> list[tuple[Prompt, tuple[ImageInput, ...]]]:
+    """Each prompt with its images. One prompt takes an image or a list of them, several take a list for each.
+
+    Raises InputError for what is neither text nor token ids, and for lists of different lengths.
+    """
+    if is_single(prompts):
+        return [(prompts, _as_images(images))]
+    listed = _as_prompts(prompts)
+    if images is None:
+        return [(prompt, ()) for prompt in listed]
+    if _is_image(images) or not isinstance(images, Sequence) or len(images) != len(listed):
+        raise InputError(f"{len(listed)} prompts take as many lists of images, one for each", path="images")
+    return [(prompt, _as_images(given)) for prompt, given in zip(listed, images, strict=True)]
+
+
+def is_single(prompts: object) -> TypeGuard[Prompt]:
+    """Whether this is one prompt: a text, or a list that begins with a token id."""
+    return isinstance(prompts, str) or (isinstance(prompts, Sequence) and len(prompts) > 0 and _is_id(prompts[0]))
+
+
+def _as_prompts(prompts: object) -> list[Prompt]:
+    if not isinstance(prompts, Iterable) or not all(map(_is_prompt, listed := list(prompts))):
+        raise InputError("a text or a list of token ids is needed, or a list of such", path="prompts")
+    return listed
+
+
+def _is_prompt(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, Sequence) and all(map(_is_id, value)))
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _as_images(images: Any) -> tuple[ImageInput, ...]:
+    return () if images is None else (images,) if _is_image(images) else tuple(images)
+
+
+def _is_image(value: object) -> bool:
+    return isinstance(value, str | os.PathLike | Image.Image | Tensor | np.ndarray)
