@@ -46,12 +46,24 @@ class Case:
 
 
 def all_cases() -> Iterator[Case]:
-    """Every case of every registered spec; a spec without a file in `cases/` is tried as it is."""
+    """Every case of every registered text model; a spec without a file in `cases/` is tried as it is."""
     for spec, path in spec_files().items():
+        tree = load_tree(path)
+        if (architecture := _architecture(tree)) is None:
+            continue
+        named = {"architectures": [architecture]}
         if (CASES / f"{spec}.yaml").exists():
             yield from _cases(spec, yaml.safe_load((CASES / f"{spec}.yaml").read_text("utf-8")))
-        elif config := _plain(load_tree(path)):
-            yield Case(spec, "plain", config)
+        elif config := tiny_config(architecture):
+            yield Case(spec, "plain", config | named)
+        if sample := tree.get("sample"):
+            yield Case(spec, "sample", {**sample, **named})
+
+
+def _architecture(tree: Mapping[str, Any]) -> str | None:
+    """The first architecture of a text model that there is a reference for."""
+    is_text = "language_model" in tree and "towers" not in tree
+    return next((a for a in tree.get("architectures") or [] if is_text and hasattr(transformers, a)), None)
 
 
 def rewrite(config: Mapping[str, Any], how: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,13 +81,3 @@ def _cases(spec: str, given: Mapping[str, Any]) -> Iterator[Case]:
         written = tuple(case.get("written", ()))
         yield Case(spec, name, tiny | given.get("change", {}) | case["change"], written, case.get("original"), inert)
     yield Case(spec, "as its class assumes", {key: value for key, value in tiny.items() if key in SIZES})
-
-
-def _plain(tree: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The config to try a language model with: the tiny one of its architecture, else its own sample."""
-    if "language_model" not in tree or "towers" in tree:
-        return None
-    for architecture in tree.get("architectures") or []:
-        if hasattr(transformers, architecture) and (config := tiny_config(architecture) or tree.get("sample")):
-            return {**config, "architectures": [architecture]}
-    return None

@@ -40,17 +40,17 @@ class Oracle:
         return ids
 
     @torch.inference_mode()
-    def logits(self, ids: Sequence[int]) -> Tensor:
-        """The logits `[T, V]` of one sequence, without a cache."""
-        logits: Tensor = self.model(torch.tensor([list(ids)]), use_cache=False).logits[0]
+    def logits(self, ids: Sequence[int], **media: Tensor) -> Tensor:
+        """The logits `[T, V]` of one sequence, without a cache; `media` as the model's own processor gives them."""
+        logits: Tensor = self.model(torch.tensor([list(ids)]), use_cache=False, **media).logits[0]
         return logits
 
     @torch.inference_mode()
-    def generate(self, ids: Sequence[int], count: int) -> list[int]:
+    def generate(self, ids: Sequence[int], count: int, **media: Tensor) -> list[int]:
         """The `count` tokens that follow greedily, whatever they are."""
         prompt = torch.tensor([list(ids)])
         asked = {"max_new_tokens": count, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
-        found = self.model.generate(prompt, attention_mask=torch.ones_like(prompt), **asked)
+        found = self.model.generate(prompt, attention_mask=torch.ones_like(prompt), **asked, **media)
         tokens: list[int] = found[0, prompt.shape[1] :].tolist()
         return tokens
 
@@ -68,13 +68,13 @@ class Oracle:
         return [k for k, v in self.config.items() if k not in kept and k in assumed and assumed[k] == v]
 
     @torch.inference_mode()
-    def inert_tensors(self, ids: Sequence[int], *, below: float) -> Iterator[str]:
+    def inert_tensors(self, ids: Sequence[int], *, below: float, **media: Tensor) -> Iterator[str]:
         """The tensors of the checkpoint that can be zeroed without the logits moving by an RMS ratio of `below`."""
-        wanted = self.logits(ids)
+        wanted = self.logits(ids, **media)
         for name, tensor in _saved(self.model):
             kept = tensor.clone()
             tensor.zero_()
-            if rms_ratio(self.logits(ids), wanted) < below:
+            if rms_ratio(self.logits(ids, **media), wanted) < below:
                 yield name
             tensor.copy_(kept)
 

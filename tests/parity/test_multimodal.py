@@ -1,0 +1,218 @@
+"""LLaVA equals its reference: towers, feature layers, strategies and language models, on weights that hide nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import triptych
+from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, pack, picture, write_config
+from tests.parity.oracle import MATTERS, TOLERANCE, rms_ratio, tiny_config
+from triptych.errors import InputError
+from triptych.inputs.images import load_image_processor
+from triptych.parts.cache import Cache
+from triptych.parts.step import Step
+from triptych.spec.catalog import catalog
+
+TOKENS = 24
+CASES = {case.name: case for case in all_cases()}
+
+
+@pytest.fixture(scope="module", params=list(CASES.values()), ids=str)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    yield Pair.of(request.param, folder)
+    shutil.rmtree(folder)
+
+
+def test_every_tensor_matters_to_the_reference(pair: Pair) -> None:
+    asked = pair.ask(images=2)
+    found = set(pair.oracle.inert_tensors(asked.ids, below=MATTERS, **asked.media))
+    assert found == {name for name in pair.oracle.model.state_dict() if pair.case.is_idle(name)}
+
+
+@pytest.mark.parametrize("images", [2, 1, 3, 0])
+def test_logits_are_those_of_the_reference(pair: Pair, images: int) -> None:
+    asked = pair.ask(images=images)
+    assert rms_ratio(pair.model.logits(asked.ids, images=asked.images), pair.wanted(asked)) <= TOLERANCE
+
+
+def test_images_in_the_other_order_are_another_prompt(pair: Pair) -> None:
+    asked = pair.ask(images=2)
+    assert rms_ratio(pair.model.logits(asked.ids, images=asked.images[::-1]), pair.wanted(asked)) > MATTERS
+
+
+def test_greedy_tokens_are_those_of_the_reference(pair: Pair) -> None:
+    asked, wanted = clear_choices(pair)
+    (found,) = pair.model.generate(asked.text, images=asked.images, raw=True, max_tokens=TOKENS, ignore_eos=True)
+    assert (found.prompt_token_ids, list(found.token_ids)) == (asked.ids, wanted)
+
+
+def test_a_packed_batch_with_other_numbers_of_images_equals_each_prompt_alone(pair: Pair) -> None:
+    batch = [pair.ask(images=n, seed=n, words=w) for n, w in ((2, 9), (0, 17), (1, 1), (3, 5))]
+    rows, lengths = embed(pair, batch)
+    step = Step.of(lengths)
+    for asked, found in zip(batch, forward(pair.model.module, rows, step).split(lengths), strict=True):
+        assert rms_ratio(found, pair.wanted(asked)) <= TOLERANCE, len(asked.images)
+    prompts, images = [a.text for a in batch], [a.images for a in batch]
+    together = pair.model.generate(prompts, images=images, raw=True, max_tokens=8, ignore_eos=True)
+    for asked, found in zip(batch, together, strict=True):
+        (single,) = pair.model.generate(asked.text, images=asked.images, raw=True, max_tokens=8, ignore_eos=True)
+        assert found == single
+
+
+@pytest.mark.parametrize("count", [1, 7], ids=["token by token", "seven at a time"])
+def test_a_cache_filled_in_pieces_equals_one_prefill(pair: Pair, count: int) -> None:
+    asked = pair.ask(images=2)
+    module = pair.model.module
+    rows, (length,) = embed(pair, [asked])
+    cache = Cache(module.cache_needs(), slots=1, capacity=length, dtype=torch.float32, device="cpu")
+    pieces = [forward(module, piece, cache.step([len(piece)])) for piece in rows.split(count)]
+    assert rms_ratio(torch.cat(pieces), pair.wanted(asked)) <= TOLERANCE
+
+
+NAMES: dict[str, dict[str, str]] = {  # prefix in a file that transformers 5 writes -> in other files
+    "released": {"vision_tower": "vision_tower.vision_model"},
+    "nested": {
+        "vision_tower": "model.vision_tower",
+        "multi_modal_projector": "model.multi_modal_projector",
+        "language_model.model": "model.language_model",
+        "language_model.lm_head": "lm_head",
+    },
+}
+NAMES["nested, released tower"] = NAMES["nested"] | {"vision_tower": "model.vision_tower.vision_model"}
+
+
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
+def test_other_names_on_disk_give_the_same_model(pair: Pair, names: dict[str, str], tmp_path: Path) -> None:
+    def renamed(name: str) -> str:
+        prefix = max((old for old in names if name.startswith(f"{old}.")), key=len, default="")
+        return names.get(prefix, "") + name.removeprefix(prefix)
+
+    tensors = {renamed(name): t for name, t in load_file(pair.oracle.folder / "model.safetensors").items()}
+    tower = renamed("vision_tower.embeddings").removesuffix(".embeddings")
+    tensors[f"{tower}.embeddings.position_ids"] = torch.arange(17)[None]  # as older files have
+    save_file(tensors, tmp_path / "model.safetensors")
+    write_config(tmp_path, pair.oracle.config)
+    found = triptych.load(tmp_path, dtype=torch.float32).module.state_dict()
+    wanted = pair.model.module.state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_a_config_without_what_its_classes_assume_means_the_same(pair: Pair, tmp_path: Path) -> None:
+    config = sparse(pair.oracle.model.config, pair.oracle.config)
+    assert config["vision_config"].keys() < pair.oracle.config["vision_config"].keys()
+    asked = pair.ask(images=1)
+    wanted = pair.oracle.rewritten(config).logits(asked.ids, **asked.media)
+    assert rms_ratio(wanted, pair.wanted(asked)) <= TOLERANCE
+    shutil.copytree(pair.oracle.folder, tmp_path, dirs_exist_ok=True)
+    write_config(tmp_path, config)
+    model = triptych.load(tmp_path, dtype=torch.float32)
+    assert rms_ratio(model.logits(asked.ids, images=asked.images), wanted) <= TOLERANCE
+
+
+@pytest.mark.parametrize("size", [*SIZES, (480, 640), (29, 500)], ids=str)
+def test_the_count_of_tokens_is_that_of_the_towers_rows(pair: Pair, size: tuple[int, int]) -> None:
+    processor = load_image_processor(pair.oracle.folder)
+    image = picture(np.random.default_rng(0), size)
+    with torch.inference_mode():
+        (rows,) = pair.model.module.embed_multimodal(image=[processor(image, name="image").pixels])
+    theirs = pair.processor(text="<image>", images=image)["input_ids"]
+    rule = triptych.assemble(None, pair.oracle.config).tokens["image"]
+    assert rule.count(*size, processor.config) == len(rows) == np.sum(np.equal(theirs, rule.placeholder))
+
+
+def test_other_numbers_of_rows_than_placeholders_are_refused(pair: Pair) -> None:
+    module = pair.model.module
+    ids, pixels, _ = pack([pair.ask(images=2)])
+    rows = module.embed_multimodal(image=pixels)
+    places = ids == pair.placeholder
+    count = len(rows[0])
+    with pytest.raises(InputError, match=f"{count} rows of items \\({count}\\) for {2 * count} placeholders"):
+        module.embed_input_ids(ids, rows[:1], is_multimodal=places)
+    with pytest.raises(InputError, match=rf"\({count} \+ {count} \+ {count}\) for {2 * count} placeholders"):
+        module.embed_input_ids(ids, [*rows, rows[0]], is_multimodal=places)
+    with pytest.raises(InputError, match="without the mask of their places"):
+        module.embed_input_ids(ids, rows)
+
+
+LANGUAGE_MODELS = [
+    architecture
+    for listed in catalog().values()
+    if listed.kind == "language_model"
+    for architecture in listed.architectures
+    if tiny_config(architecture)
+]
+
+
+@pytest.mark.parametrize("architecture", LANGUAGE_MODELS)
+def test_every_language_model_may_stand_in_it(architecture: str, tmp_path: Path) -> None:
+    untied = {"tie_word_embeddings": False}  # the reference knows how to tie the usual names only
+    case = llava_case(architecture, GIVEN["towers"]["clip"], architecture, untied, untied)
+    pair = Pair.of(case, tmp_path)
+    for images in (2, 0):
+        asked = pair.ask(images=images)
+        assert rms_ratio(pair.model.logits(asked.ids, images=asked.images), pair.wanted(asked)) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("name", "mistake"), GIVEN["mistakes"])
+def test_a_mistake_of_one_line_shows_in_the_logits(name: str, mistake: str, tmp_path: Path) -> None:
+    pair = Pair.of(CASES[name], tmp_path)
+    asked = pair.ask(images=2)
+    model = triptych.load(tmp_path, dtype=torch.float32, overrides=["inert=['*']", mistake])
+    assert rms_ratio(model.logits(asked.ids, images=asked.images), pair.wanted(asked)) > MATTERS
+
+
+def test_a_row_too_many_of_each_image_is_refused(tmp_path: Path) -> None:
+    pair = Pair.of(CASES["clip + llama"], tmp_path)
+    model = triptych.load(tmp_path, dtype=torch.float32, overrides=["towers.image.with.tower.output.skip=0"])
+    asked = pair.ask(images=2)
+    with pytest.raises(InputError, match=r"34 rows of items \(17 \+ 17\) for 32 placeholders"):
+        model.logits(asked.ids, images=asked.images)
+
+
+def clear_choices(pair: Pair) -> tuple[Asked, list[int]]:
+    """A prompt with two images and its greedy continuation, in which no choice is a near tie that rounding decides."""
+    for seed in range(20):
+        asked = pair.ask(images=2, seed=1000 + seed)
+        tokens = pair.oracle.generate(asked.ids, TOKENS, **asked.media)
+        logits = pair.oracle.logits([*asked.ids, *tokens], **asked.media)[len(asked.ids) - 1 : -1]
+        best = logits.topk(2).values
+        if pair.placeholder not in tokens and float((best[:, 0] - best[:, 1]).min()) > MATTERS * float(logits.std()):
+            return asked, tokens
+    raise AssertionError(f"{pair.case}: the logits are too flat for greedy tokens to mean anything")
+
+
+def sparse(read: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """A config, and the sub-configs in it, without the keys whose values are those of their classes."""
+    assumed = type(read)().to_dict()
+    found = {key: value for key, value in config.items() if key == "architectures" or value != assumed.get(key)}
+    for name in ("vision_config", "text_config"):
+        of_class = type(getattr(read, name))().to_dict()
+        found[name] = {k: v for k, v in config[name].items() if k == "model_type" or v != of_class.get(k)}
+    return found | {"model_type": config["model_type"]}
+
+
+@torch.inference_mode()
+def embed(pair: Pair, asked: Sequence[Asked]) -> tuple[Tensor, list[int]]:
+    """Rows `[T, D]` of prompts one after the other, those of their images in place; the length of each."""
+    module = pair.model.module
+    ids, pixels, lengths = pack(asked)
+    rows = module.embed_input_ids(ids, module.embed_multimodal(image=pixels), is_multimodal=ids == pair.placeholder)
+    return rows, lengths
+
+
+@torch.inference_mode()
+def forward(module: Any, rows: Tensor, step: Step) -> Tensor:
+    """Logits `[T, V]` of rows."""
+    logits: Tensor = module.compute_logits(module(None, step.positions, step=step, inputs_embeds=rows))
+    return logits
