@@ -62,9 +62,10 @@ class Collector:
             self.problems += error.problems
 
     def check(self) -> None:
-        """Raise SpecError with everything gathered, each problem once."""
+        """Raise SpecError with everything gathered, each problem once: a part used in many places is one mistake."""
         if self.problems:
-            raise SpecError(dict.fromkeys(self.problems))
+            once = {(p.place or p.path, p.message): p for p in reversed(self.problems)}
+            raise SpecError(reversed(once.values()))
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ def problems_of(
     where, message = ".".join(map(str, (*path, *loc))), detail["msg"].removeprefix("Value error, ")
     at = locate(fields, loc) or place
     if detail["type"] == "extra_forbidden":
-        names = _names_beside(model, fields, loc)
+        names = _names_beside(model, loc)
         at = _key_place(fields, loc) or at
         message = f"unknown key {loc[-1]!r}{suggest(str(loc[-1]), names)}"
     elif detail["type"] == "missing":
@@ -234,13 +235,13 @@ def problems_of(
     return [Problem(message, where, at)]
 
 
-def _names_beside(model: type[BaseModel], fields: Tree, loc: tuple[str | int, ...]) -> list[str]:
+def _names_beside(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The keys that would do beside an unknown one: of the model that the path leads to."""
     for step in loc[:-1]:
         found = model.model_fields.get(str(step))
         inner = list(_models_in(found.annotation)) if found else []
         model = inner[0] if inner else model
-    return [name for name in model.model_fields if name not in fields or len(loc) > 1]
+    return list(model.model_fields)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

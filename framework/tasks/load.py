@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from triptych.assembly import Assembled, assemble
 from triptych.errors import CheckpointError, OptionError, SpecError, suggest
 from triptych.inputs.tokenizer import ByteTokenizer, load_tokenizer
+from triptych.registry import spec_files
 from triptych.spec.catalog import load_named, sample_config
 from triptych.tasks.model import Model
 from triptych.weights import Checkpoint, check, fill, match, tables
@@ -99,6 +100,10 @@ def _check_generates(assembled: Assembled) -> None:
 def _fetched(folder: str | os.PathLike[str]) -> Path:
     """The folder itself, or where the hub's files lie once fetched. Raises CheckpointError when there is neither."""
     path = Path(folder)
+    if not path.exists() and str(folder) in spec_files():
+        raise CheckpointError(
+            f"{folder} is a spec, and no such folder is here; random_init (--random-init) tries a spec"
+        )
     if path.is_dir() or not _is_hub_id(str(folder)):
         return path
     from huggingface_hub import snapshot_download
