@@ -5,7 +5,7 @@ Nothing is read but names, shapes and dtypes: this is also the dry run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
@@ -17,6 +17,8 @@ from triptych.errors import KernelError, Problem, WeightMapError, suggest
 from triptych.spec.base import PartSpec
 from triptych.weights.checkpoint import Stored
 from triptych.weights.table import Row, Table, filled
+
+MAX_HINTS = 20  # near names are slow to look for, and only the first findings are shown
 
 Fault = Literal["missing", "unexpected", "doubly matched", "wrong shape", "unmapped"]
 
@@ -38,11 +40,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that does not fit: of which kind, and the parameter or the tensor that it is about."""
+    """One thing that does not fit: of which kind, the parameter or the tensor that it is about, the name looked for."""
 
     fault: Fault
     path: str
     message: str
+    wanted: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,18 @@ def match(model: nn.Module, choices: Iterable[Table], tensors: Mapping[str, Stor
         if best is None or len(found.findings) < len(best.findings):
             best = found
     assert best is not None
-    return best
+    return replace(best, findings=tuple(_hinted(best.findings)))
+
+
+def _hinted(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """The findings, the first missing names beside the nearest that nothing takes."""
+    spare = [f.path for f in findings if f.fault == "unexpected"]
+    for number, finding in enumerate(findings):
+        near = ""
+        if finding.wanted and number < MAX_HINTS:
+            kind = finding.wanted.rsplit(".", 1)[-1]
+            near = suggest(finding.wanted, [name for name in spare if name.rsplit(".", 1)[-1] == kind])
+        yield replace(finding, message=finding.message + near) if "did you mean" in near else finding
 
 
 def check(matching: Matching, *, checkpoint: str) -> None:
@@ -149,9 +163,7 @@ def _shards(path: str, row: Row, below: str, tensors: Mapping[str, Stored], find
         name = filled(source.name, captures) + below
         stored = tensors.get(name)
         if stored is None and source.absent is None:
-            near = suggest(name, [t for t in tensors if t.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:2000])
-            hint = near if "did you mean" in near else ""
-            findings.append(Finding("missing", path, f"nothing on disk under {name!r}{hint}"))
+            findings.append(Finding("missing", path, f"nothing on disk under {name!r}", wanted=name))
             continue
         yield Shard(name, stored, source.via, absent=source.absent or 0.0)
 
