@@ -168,8 +168,10 @@ def test_every_language_model_may_stand_in_it(architecture: str, tmp_path: Path)
 def test_a_mistake_of_one_line_shows_in_the_logits(name: str, mistake: str, tmp_path: Path) -> None:
     pair = Pair.of(CASES[name], tmp_path)
     asked = pair.ask(images=2)
-    model = triptych.load(tmp_path, dtype=torch.float32, overrides=["inert=['*']", mistake])
-    assert rms_ratio(model.logits(asked.ids, images=asked.images), pair.wanted(asked)) > MATTERS
+    # Some of these are refused before any number is made, since they leave a key of a config unread: let them pass.
+    idle = [f"{at}inert=['*']" for at in ("", "towers.image.", "language_model.")]
+    model = triptych.load(tmp_path, dtype=torch.float32, overrides=[*idle, mistake])
+    assert rms_ratio(model.logits(asked.ids, images=asked.images), pair.wanted(asked)) > 10 * TOLERANCE
 
 
 def test_a_row_too_many_of_each_image_is_refused(tmp_path: Path) -> None:
