@@ -14,11 +14,8 @@ from triptych.spec.catalog import catalog
 from triptych.spec.config import Config, bindings
 from triptych.spec.merge import load_tree
 
-SPECS = [
-    listed
-    for listed in catalog().values()
-    if listed.kind == "language_model" and any(hasattr(transformers, a) for a in listed.architectures)
-]
+SPECS = [listed for listed in catalog().values() if any(hasattr(transformers, a) for a in listed.architectures)]
+LANGUAGE_MODELS = [listed for listed in SPECS if listed.kind == "language_model"]
 
 
 def config_class(architecture: str) -> Any:
@@ -32,13 +29,13 @@ def test_each_default_is_that_of_the_class(listed: Any) -> None:
     for architecture in listed.architectures:
         theirs = {field.name: field.default for field in fields(config_class(architecture))}
         for name, value in (tree.get("defaults") or {}).items():
-            if value is None:
+            if value is None or isinstance(value, dict):  # the class makes sub-configs later
                 continue
             keys = [p for p in places(name) if isinstance(p, str) and p in theirs]
             assert [theirs[key] for key in keys] == [value], f"{name}: {keys}"
 
 
-@pytest.mark.parametrize("listed", SPECS, ids=lambda listed: listed.name)
+@pytest.mark.parametrize("listed", LANGUAGE_MODELS, ids=lambda listed: listed.name)
 def test_an_empty_config_is_the_model_that_the_class_makes_of_nothing(listed: Any) -> None:
     for architecture in listed.architectures:
         config = config_class(architecture)()

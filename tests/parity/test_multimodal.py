@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 import triptych
 from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, pack, picture, write_config
@@ -118,6 +119,15 @@ def test_a_config_without_what_its_classes_assume_means_the_same(pair: Pair, tmp
     write_config(tmp_path, config)
     model = triptych.load(tmp_path, dtype=torch.float32)
     assert rms_ratio(model.logits(asked.ids, images=asked.images), wanted) <= TOLERANCE
+
+
+def test_a_config_that_names_no_tower_means_that_of_the_class() -> None:
+    few = {"vision_feature_layer": -1, "text_config": {"model_type": "llama", "num_hidden_layers": 1}}
+    with torch.device("meta"):
+        theirs = LlavaForConditionalGeneration(LlavaConfig(**few))
+    ours = triptych.assemble(None, {"architectures": ["LlavaForConditionalGeneration"], **few}).module
+    wanted = sum(p.numel() for name, p in theirs.named_parameters() if "post_layernorm" not in name)
+    assert sum(p.numel() for p in ours.parameters()) == wanted
 
 
 @pytest.mark.parametrize("size", [*SIZES, (480, 640), (29, 500)], ids=str)
