@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +75,8 @@ def rewrite(config: Mapping[str, Any], how: Mapping[str, Any]) -> dict[str, Any]
 def _cases(spec: str, given: Mapping[str, Any]) -> Iterator[Case]:
     tiny = tiny_config(given["tiny"])
     assert tiny is not None, f"cases/{spec}.yaml: no tiny/{given['tiny']}.json"
-    for name, case in given["cases"].items():
+    shared = [yaml.safe_load((CASES / "shared" / f"{name}.yaml").read_text("utf-8")) for name in given.get("also", ())]
+    for name, case in ChainMap(given["cases"], *shared).items():
         unknown = set(case) - {"change", "written", "original", "inert"}
         assert not unknown, f"cases/{spec}.yaml: {name}: {unknown}"
         inert = given.get("inert", {}) | case.get("inert", {})

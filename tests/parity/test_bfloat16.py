@@ -1,0 +1,43 @@
+"""In bfloat16 a model rounds where its reference rounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import triptych
+from tests.parity.cases import Case, all_cases
+from tests.parity.oracle import Oracle, build_oracle, rms_ratio
+
+SAMPLES = [case for case in all_cases() if case.name == "sample"]
+
+
+@pytest.fixture(params=SAMPLES, ids=lambda case: case.spec)
+def half(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Oracle, Oracle, Any]:
+    """The same rounded weights in float32 in the reference, in bfloat16 in the reference, in bfloat16 in ours."""
+    case: Case = request.param
+    oracle = build_oracle(case.config, tmp_path, seed=case.seed)
+    oracle.model.to(torch.bfloat16).save_pretrained(tmp_path)
+    theirs = type(oracle.model).from_pretrained(tmp_path, dtype=torch.bfloat16, attn_implementation="eager")
+    return oracle.rewritten(oracle.config), Oracle(theirs.eval(), tmp_path, oracle.config), triptych.load(tmp_path)
+
+
+def test_rounding_costs_no_more_than_in_the_reference(half: tuple[Oracle, Oracle, Any]) -> None:
+    exact, theirs, model = half
+    assert model.dtype == torch.bfloat16
+    ids = exact.random_ids(57, seed=1)
+    wanted = exact.logits(ids)
+    assert rms_ratio(model.logits(ids), wanted) < 1.5 * rms_ratio(theirs.logits(ids).float(), wanted)
+
+
+@torch.inference_mode()
+def test_norms_round_before_or_after_the_weight_as_in_the_reference(half: tuple[Oracle, Oracle, Any]) -> None:
+    _, theirs, model = half
+    width = model.module.width
+    x = torch.randn(100, width, generator=torch.Generator().manual_seed(1)).bfloat16()
+    base = theirs.model.base_model
+    wanted = base.norm(x) if hasattr(base, "norm") else base.ln_f(x)
+    assert rms_ratio(model.module.norm(x).float(), wanted.float()) < 1e-4  # another order gives 1e-3
