@@ -54,7 +54,7 @@ def milliseconds(call: Callable[[], object], repeat: int) -> float:
 
 
 def process(command: list[str]) -> Callable[[], object]:
-    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def commands() -> dict[str, list[str]]:
