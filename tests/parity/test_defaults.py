@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+import yaml
 
 from triptych.assembly import assemble
-from triptych.spec.catalog import catalog
+from triptych.spec.catalog import catalog, find_family
 from triptych.spec.config import Config, bindings
 from triptych.spec.merge import load_tree
 
 SPECS = [listed for listed in catalog().values() if any(hasattr(transformers, a) for a in listed.architectures)]
 LANGUAGE_MODELS = [listed for listed in SPECS if listed.kind == "language_model"]
+
+
+RELEASED = yaml.safe_load((Path(__file__).resolve().parent / "released.yaml").read_text("utf-8"))
+EVERYWHERE = {
+    **{"torch_dtype": "bfloat16", "transformers_version": "4.40.0", "initializer_range": 0.02, "use_cache": True},
+    **{"bos_token_id": 1, "eos_token_id": [1, 2], "pad_token_id": 0},
+}
 
 
 def config_class(architecture: str) -> Any:
@@ -48,3 +57,17 @@ def test_an_empty_config_is_the_model_that_the_class_makes_of_nothing(listed: An
         ours = assemble(None, {"architectures": [architecture], layers: 2}).module
         assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
         assert ours.context == config.max_position_embeddings
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_released_config_is_the_model_that_the_class_makes_of_it(name: str) -> None:
+    given = {**EVERYWHERE, **RELEASED[name]}
+    layers = next(k for k in ("num_hidden_layers", "n_layer") if k in given)
+    given[layers] = 2
+    ours = assemble(None, given).module
+    (architecture,) = given.get("architectures") or catalog()[find_family(given)].architectures
+    config = config_class(architecture)(**given)
+    with torch.device("meta"):
+        theirs = getattr(transformers, architecture)(config)
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+    assert ours.context == config.max_position_embeddings

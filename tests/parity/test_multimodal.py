@@ -16,7 +16,7 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 import triptych
 from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, pack, picture, write_config
-from tests.parity.oracle import MATTERS, TOLERANCE, rms_ratio, tiny_config
+from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, rms_ratio, tiny_config
 from triptych.errors import InputError
 from triptych.inputs.images import load_image_processor
 from triptych.parts.cache import Cache
@@ -153,6 +153,22 @@ def test_other_numbers_of_rows_than_placeholders_are_refused(pair: Pair) -> None
         module.embed_input_ids(ids, [*rows, rows[0]], is_multimodal=places)
     with pytest.raises(InputError, match="without the mask of their places"):
         module.embed_input_ids(ids, rows)
+
+
+@pytest.mark.parametrize("name", ["clip + llama", "siglip + gemma2"])
+def test_in_bfloat16_rounding_costs_no_more_than_in_the_reference(name: str, tmp_path: Path) -> None:
+    pair = Pair.of(CASES[name], tmp_path)
+    pair.oracle.model.to(torch.bfloat16).save_pretrained(tmp_path)
+    half = LlavaForConditionalGeneration.from_pretrained(
+        tmp_path, dtype=torch.bfloat16, attn_implementation="eager"
+    ).eval()
+    exact, rounded = pair.oracle.rewritten(pair.oracle.config), Oracle(half, tmp_path, pair.oracle.config)
+    asked = pair.ask(images=2)
+    wanted = exact.logits(asked.ids, **asked.media)
+    theirs = rounded.logits(asked.ids, pixel_values=asked.media["pixel_values"].bfloat16()).float()
+    ours = triptych.load(tmp_path)
+    assert ours.dtype == torch.bfloat16
+    assert rms_ratio(ours.logits(asked.ids, images=asked.images), wanted) < 1.5 * rms_ratio(theirs, wanted)
 
 
 LANGUAGE_MODELS = [
