@@ -13,8 +13,13 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 def cache_budget(device: torch.device) -> int | None:
     """Bytes that a cache may take on `device`; None where the system does not say."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_on_host()
+    free = free_bytes(device)
     return None if free is None else int(free * SHARE)
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes that are free on `device`; None where the system does not say."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_on_host()
 
 
 def _free_on_host() -> int | None:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from triptych.assembly import Assembled, assemble
 from triptych.errors import CheckpointError, OptionError, SpecError, suggest
 from triptych.inputs.tokenizer import ByteTokenizer, load_tokenizer
 from triptych.registry import spec_files
+from triptych.runner.memory import free_bytes
 from triptych.spec.catalog import load_named, sample_config
 from triptych.tasks.model import Model
-from triptych.weights import Checkpoint, check, fill, match, tables
+from triptych.weights import Checkpoint, check, fill, fill_random, match, tables
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # no pickle and no code
@@ -34,8 +34,8 @@ def load(
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
 
     `config.json` chooses the spec, `overrides` (`path.to.key=value`) change it. Without `dtype` it is what the config
-    says, else what is stored. `progress(done, total)` counts bytes read. Raises TriptychError with all that is wrong,
-    before any weight is read.
+    says, else what most of the file is stored in. `progress(done, total)` counts bytes read. Raises TriptychError with
+    all that is wrong, before any weight is read.
     """
     where, kind = _device(device), _dtype(dtype)
     checkpoint = Checkpoint(_fetched(folder))
@@ -44,8 +44,9 @@ def load(
     matching = match(assembled.module, tables(assembled.plan.scopes), checkpoint.tensors)
     check(matching, checkpoint=str(checkpoint.folder))
     tokenizer = load_tokenizer(checkpoint.folder)
-    stated = checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype")
-    fill(assembled.module, matching, device=where, dtype=kind or DTYPES.get(str(stated)), progress=progress)
+    kind = kind or _stated_dtype(checkpoint)
+    _check_room(assembled, device=where, dtype=kind)
+    fill(assembled.module, matching, device=where, dtype=kind, progress=progress)
     return Model(
         assembled.module.eval(),
         checkpoint.config,
@@ -73,23 +74,30 @@ def random_init(
     config = sample_config(tree)
     assembled = assemble(spec, config, overrides=overrides or ())
     _check_generates(assembled)
-    _draw(assembled.module, torch.Generator().manual_seed(seed), device=where, dtype=kind)
+    _check_room(assembled, device=where, dtype=kind)
+    fill_random(assembled.module, seed=seed, device=where, dtype=kind)
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
     return Model(assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, tokens=assembled.tokens)
 
 
-def _draw(module: nn.Module, source: torch.Generator, *, device: torch.device, dtype: torch.dtype) -> None:
-    """Matrices N(0, 1 / width), vectors one, or nought for biases: signals keep their size from layer to layer."""
-    for path, parameter in [*module.named_parameters()]:
-        owner, _, name = path.rpartition(".")
-        values = _values(parameter, name, source).to(device=device, dtype=dtype)
-        setattr(module.get_submodule(owner), name, nn.Parameter(values, requires_grad=False))
+def _stated_dtype(checkpoint: Checkpoint) -> torch.dtype:
+    """What the config says, else what most bytes of the checkpoint are stored in."""
+    stated = str(checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype"))
+    if stated in DTYPES:
+        return DTYPES[stated]
+    sizes = dict.fromkeys(DTYPES.values(), 0)
+    for stored in checkpoint.tensors.values():
+        if stored.dtype in sizes:
+            sizes[stored.dtype] += stored.nbytes
+    return max(sizes, key=lambda dtype: sizes[dtype])
 
 
-def _values(parameter: Tensor, name: str, source: torch.Generator) -> Tensor:
-    if parameter.ndim < 2:
-        return torch.full(parameter.shape, 0.0 if name == "bias" else 1.0)
-    return torch.randn(parameter.shape, generator=source).div_(parameter.shape[-1] ** 0.5)
+def _check_room(assembled: Assembled, *, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise OptionError when the parameters need more memory than is free, before any of it is taken."""
+    needed, free = sum(p.numel() for p in assembled.module.parameters()) * dtype.itemsize, free_bytes(device)
+    if free is not None and needed > free:
+        sizes = f"{needed / 2**30:,.1f} GiB of parameters in {dtype}, and {free / 2**30:,.1f} GiB are free on {device}"
+        raise OptionError(f"{assembled.name} has {sizes}; a smaller dtype or another device may do")
 
 
 def _check_generates(assembled: Assembled) -> None:
