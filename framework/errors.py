@@ -79,6 +79,12 @@ class KernelError(TriptychError, RuntimeError):
     """An op was given tensors that it does not take."""
 
 
+def short(value: object) -> str:
+    """`repr` of a found value, cut to what fits in a line."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` when a known name is near, else `; known: a, b, c` (the first 20)."""
     names = sorted(known)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from triptych.errors import SpecError, suggest
+from triptych.errors import SpecError, short, suggest
 
 MAX_CHARACTERS, MAX_DEPTH, MAX_EXPONENT, MAX_INT, MAX_ITEMS = 300, 20, 8, 2**53, 10_000
 
@@ -58,10 +59,7 @@ def parse(text: str) -> Expression:
     source = text.removeprefix("=").strip()
     if len(source) > MAX_CHARACTERS:
         raise SpecError(f"an expression of {len(source)} characters; at most {MAX_CHARACTERS}")
-    try:
-        body = ast.parse(source, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise SpecError(f"{text!r}: {getattr(error, 'msg', error)}") from None
+    body = _parsed(source, text)
     if (depth := _depth(body)) > MAX_DEPTH:
         raise SpecError(f"{text!r}: {depth} levels deep; at most {MAX_DEPTH}")
     nodes = list(ast.walk(body))
@@ -69,11 +67,7 @@ def parse(text: str) -> Expression:
     return Expression(
         text,
         roots=frozenset(n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in functions),
-        mentions=frozenset(
-            n.attr
-            for n in nodes
-            if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "config"
-        ),
+        mentions=frozenset(name for n in nodes if (name := _asked_of_config(n)) is not None),
         constants=frozenset(_outcomes(body)),
         _evaluate=_compile(body, text),
     )
@@ -93,8 +87,23 @@ def _outcomes(node: ast.expr) -> set[str]:
     return {""}  # stands for a word that is not written here
 
 
-def _is_config(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "config"
+def _parsed(source: str, text: str) -> ast.expr:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python only warns of (`1if x`, '\\d') is a mistake here
+            return ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise SpecError(f"{text!r}: {getattr(error, 'msg', error)}") from None
+
+
+def _asked_of_config(node: ast.AST) -> str | None:
+    """The name in `config.name` or `config['name']`."""
+    match node:
+        case ast.Attribute(value=ast.Name(id="config"), attr=name):
+            return name
+        case ast.Subscript(value=ast.Name(id="config"), slice=ast.Constant(value=str(name))):
+            return name
+    return None
 
 
 def _depth(node: ast.AST) -> int:
@@ -108,7 +117,7 @@ def _depth(node: ast.AST) -> int:
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SpecError(f"arithmetic on {value!r}")
+        raise SpecError(f"arithmetic on {short(value)}")
     return value
 
 
@@ -137,8 +146,25 @@ def _times(a: Any, b: Any) -> Any:
     if isinstance(a, list) and isinstance(b, int) and not isinstance(b, bool):
         if len(a) * b > MAX_ITEMS:
             raise SpecError(f"a list of {len(a) * b} items; at most {MAX_ITEMS}")
-        return a * b
+        return _flat(a) * b
     return _bounded(_number(a) * _number(b))
+
+
+def _flat(items: list[Any]) -> list[Any]:
+    """A list of lists, times a number a few times over, would take for ever to compare or to print."""
+    if any(isinstance(item, list | Mapping) for item in items):
+        raise SpecError("a list within a list; it holds numbers and words")
+    return items
+
+
+def _contains(owner: Any, key: Any) -> bool:
+    """`key in owner`; of a mapping, whether something stands there that is not null (a config knows where to look)."""
+    if not isinstance(owner, Mapping):
+        return key in owner
+    try:
+        return _attribute(owner, key) is not None
+    except Missing:
+        return False
 
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -160,15 +186,15 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.GtE: operator.ge,
     ast.Is: operator.is_,
     ast.IsNot: operator.is_not,
-    ast.In: lambda a, b: a in b,
-    ast.NotIn: lambda a, b: a not in b,
+    ast.In: lambda a, b: _contains(b, a),
+    ast.NotIn: lambda a, b: not _contains(b, a),
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "len": len,
     "min": min,
     "max": max,
     "int": lambda value: _bounded(int(_number(value))),
-    "ceil": lambda value: math.ceil(_number(value)),
+    "ceil": lambda value: _bounded(math.ceil(_number(value))),
 }
 
 
@@ -206,11 +232,11 @@ def _compile(node: ast.expr, text: str) -> _Evaluate:  # noqa: PLR0911, PLR0912 
             return lambda names: yes(names) if ask(names) else no(names)
         case ast.List(elts=elements):
             items = [of(e) for e in elements]
-            return lambda names: [item(names) for item in items]
+            return lambda names: _flat([item(names) for item in items])
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
             call, given = FUNCTIONS[name], [of(a) for a in args]
             return lambda names: call(*(g(names) for g in given))
-        case ast.Call(func=ast.Name(id=name)):
+        case ast.Call(func=ast.Name(id=name)) if name not in FUNCTIONS:
             raise SpecError(f"{text!r}: no function {name!r}{suggest(name, FUNCTIONS)}")
     raise SpecError(f"{text!r}: {ast.unparse(node)!r} is more than an expression may hold; register a part for it")
 
@@ -222,9 +248,11 @@ def _named(names: Names, name: str) -> Any:
     return value
 
 
-def _attribute(owner: Any, name: str) -> Any:
+def _attribute(owner: Any, name: Any) -> Any:
     if not isinstance(owner, Mapping):
-        raise SpecError(f"{name!r} asked of {owner!r}, which is no mapping")
+        raise SpecError(f"{name!r} asked of {short(owner)}, which is no mapping")
+    if not isinstance(name, str):
+        raise SpecError(f"a key is text, not {short(name)}")
     if name not in owner:
         raise Missing(f"no {name!r}")
     return owner[name]
@@ -234,9 +262,9 @@ def _item(owner: Any, key: Any) -> Any:
     if isinstance(owner, Mapping):
         return _attribute(owner, key)
     if not isinstance(owner, list | tuple):  # a list in one writer's file and a number in another's
-        raise Missing(f"no items in {owner!r}")
-    if not isinstance(key, int) or not -len(owner) <= key < len(owner):
-        raise SpecError(f"no item {key!r} in a list of {len(owner)}")
+        raise Missing(f"no items in {short(owner)}")
+    if not isinstance(key, int) or isinstance(key, bool) or not -len(owner) <= key < len(owner):
+        raise SpecError(f"no item {short(key)} in a list of {len(owner)}")
     return owner[key]
 
 
