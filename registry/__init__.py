@@ -8,6 +8,9 @@ from triptych.registry.parts import Part as Part
 from triptych.registry.parts import get_part as get_part
 from triptych.registry.parts import part as part
 from triptych.registry.parts import part_names as part_names
+from triptych.registry.parts import part_troubles as part_troubles
 from triptych.registry.specs import SpecFolder as SpecFolder
+from triptych.registry.specs import get_spec_file as get_spec_file
 from triptych.registry.specs import register_spec_folder as register_spec_folder
 from triptych.registry.specs import spec_files as spec_files
+from triptych.registry.specs import spec_troubles as spec_troubles

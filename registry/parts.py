@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TypeVar
 
-from triptych.errors import PluginError, RegistrationError, UnknownNameError, suggest
+from triptych.errors import PluginError, RegistrationError, UnknownNameError, short, suggest
 from triptych.registry.entries import Entry, entries
 
 GROUP = "triptych.parts"
@@ -34,7 +34,7 @@ class Part:
     @property
     def spec(self) -> type:
         """The class that types what YAML says of this part; no torch is needed when the entry names a Spec."""
-        found = getattr(self.target, "Spec", self.target)
+        found = _spec_of(self.target)
         if not isinstance(found, type):
             raise PluginError(f"{self.kind} {self.name!r} ({self.origin}) has no Spec class")
         return found
@@ -69,19 +69,40 @@ def part_names(kind: str) -> list[str]:
 def get_part(kind: str, name: str) -> Part:
     """The part `name` of `kind`, its target imported.
 
-    Raises UnknownNameError, with the nearest name; RegistrationError when two distributions offer it; PluginError when
-    it cannot be imported.
+    Raises UnknownNameError, with the nearest name; RegistrationError when two distributions offer it, or one does and
+    the decorator registered something else; PluginError when it cannot be imported.
     """
     offered = [entry for entry in entries(GROUP) if entry.name == f"{kind}.{name}"]
     if len(offered) > 1:
-        raise RegistrationError(
-            f"{kind} {name!r} is offered by {' and by '.join(map(_origin, offered))}; uninstall one"
-        )
-    if (decorated := _decorated.get((kind, name))) is not None:
-        return Part(kind, name, decorated, _identity(decorated))
-    if not offered:
+        raise RegistrationError(_doubled(f"{kind}.{name}", offered))
+    decorated = _decorated.get((kind, name))
+    if not offered and decorated is None:
         raise UnknownNameError(f"unknown {kind} {name!r}{suggest(name, part_names(kind))}")
-    return Part(kind, name, offered[0].load(), _origin(offered[0]))
+    if not offered:
+        return Part(kind, name, decorated, _identity(decorated))
+    found = Part(kind, name, offered[0].load(), _origin(offered[0]))
+    if decorated is not None and _spec_of(decorated) is not _spec_of(found.target):
+        raise RegistrationError(f"{kind} {name!r} is offered by {found.origin} and by {_identity(decorated)}")
+    return found
+
+
+def part_troubles() -> list[str]:
+    """What is wrong with what is offered: names that two distributions claim, kinds that there are not."""
+    offers: dict[str, list[Entry]] = {}
+    for entry in entries(GROUP):
+        offers.setdefault(entry.name, []).append(entry)
+    doubled = [_doubled(name, found) for name, found in offers.items() if len(found) > 1]
+    kindless = [
+        f"{name} ({_origin(found[0])}) is of no kind of part{suggest(name.partition('.')[0], KINDS)}"
+        for name, found in offers.items()
+        if not name.partition(".")[2] or name.partition(".")[0] not in KINDS
+    ]
+    return [*doubled, *kindless]
+
+
+def _doubled(name: str, offered: list[Entry]) -> str:
+    kind, _, name = name.partition(".")
+    return f"{kind} {name!r} is offered by {' and by '.join(map(_origin, offered))}; uninstall one"
 
 
 def get_builder(target: str | type) -> type:
@@ -93,8 +114,13 @@ def get_builder(target: str | type) -> type:
         found = getattr(import_module(module), name)
     except Exception as error:
         raise PluginError(f"{target} cannot be imported: {type(error).__name__}: {error}") from error
-    assert isinstance(found, type), target
+    if not isinstance(found, type):
+        raise PluginError(f"{target} is no class: {short(found)}")
     return found
+
+
+def _spec_of(target: object) -> object:
+    return getattr(target, "Spec", target)
 
 
 def _identity(target: object) -> str:

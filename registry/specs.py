@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from triptych.errors import PluginError, RegistrationError
+from triptych.errors import PluginError, RegistrationError, UnknownNameError, suggest
 from triptych.registry.entries import Entry, entries
 
 GROUP = "triptych.specs"
@@ -23,28 +24,69 @@ class SpecFolder:
 
 
 def register_spec_folder(path: Path | str) -> None:
-    """Add the specs of a folder in this process, as an entry point would for every process."""
+    """Add the specs of a folder in this process, as an entry point would for every process.
+
+    Raises RegistrationError when there is no such folder.
+    """
     folder = SpecFolder(Path(path).resolve(), str(path))
+    if not folder.path.is_dir():
+        raise RegistrationError(f"{path}: there is no such folder of specs")
     if folder not in _registered:
         _registered.append(folder)
-        spec_files.cache_clear()
+        _offers.cache_clear()
+
+
+def spec_files() -> dict[str, Path]:
+    """Name of a spec -> its file, for every name that one folder alone offers."""
+    return {name: offers[0][0] for name, offers in _offers()[0].items() if len(offers) == 1}
+
+
+def get_spec_file(name: str) -> Path:
+    """The file of one spec.
+
+    Raises UnknownNameError, with the nearest name; RegistrationError when two folders offer it.
+    """
+    offers, lost = _offers()
+    if name not in offers:
+        raise UnknownNameError(f"unknown spec {name!r}{suggest(name, offers)}{''.join(f' ({why})' for why in lost)}")
+    if len(offers[name]) > 1:
+        raise RegistrationError(_doubled(name))
+    return offers[name][0][0]
+
+
+def spec_troubles() -> list[str]:
+    """What is wrong with what is offered: names that two folders claim, entries that lead to no folder."""
+    offers, lost = _offers()
+    return [*(_doubled(name) for name, found in offers.items() if len(found) > 1), *lost]
+
+
+def _doubled(name: str) -> str:
+    origins = (folder.origin for _, folder in _offers()[0][name])
+    return f"spec {name!r} is offered by {' and by '.join(origins)}; uninstall one"
 
 
 @cache
-def spec_files() -> dict[str, Path]:
-    """Name of a spec -> its file.
+def _offers() -> tuple[dict[str, list[tuple[Path, SpecFolder]]], list[str]]:
+    """Who offers each name, and why some entries offer none. Neither troubles those who ask for another name."""
+    folders, lost = list[SpecFolder](), list[str]()
+    for entry in entries(GROUP):
+        try:
+            folders.append(SpecFolder(_locate(entry), entry.distribution))
+        except PluginError as error:
+            lost.append(str(error))
+    found: dict[str, list[tuple[Path, SpecFolder]]] = {}
+    for folder, file in _files([*folders, *_registered]):
+        found.setdefault(file.stem, []).append((file, folder))
+    return dict(sorted(found.items())), lost
 
-    Raises RegistrationError when two folders offer one name, PluginError when an entry names no folder.
-    """
-    found: dict[str, tuple[Path, SpecFolder]] = {}
-    for folder in [*(SpecFolder(_locate(entry), entry.distribution) for entry in entries(GROUP)), *_registered]:
+
+def _files(folders: list[SpecFolder]) -> Iterator[tuple[SpecFolder, Path]]:
+    seen: set[Path] = set()
+    for folder in folders:
         for file in sorted(folder.path.glob("*.yaml")):
-            if file.stem in found:
-                raise RegistrationError(
-                    f"spec {file.stem!r} is offered by {found[file.stem][1].origin} and by {folder.origin}"
-                )
-            found[file.stem] = (file, folder)
-    return {name: file for name, (file, _) in sorted(found.items())}
+            if (real := file.resolve()) not in seen:  # one folder may be offered twice
+                seen.add(real)
+                yield folder, file
 
 
 def _locate(entry: Entry) -> Path:
@@ -63,6 +105,6 @@ def _locate(entry: Entry) -> Path:
 def _places(package: str) -> list[Path]:
     try:
         spec = find_spec(package)
-    except ImportError:
+    except Exception:  # whatever a package above it raises when it is imported, there is no folder to be had
         return []
     return [Path(p) for p in spec.submodule_search_locations or ()] if spec else []

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from triptych.errors import RegistrationError, SpecError, suggest
+from triptych.errors import RegistrationError, SpecError, short, suggest
 from triptych.registry import spec_files
 from triptych.spec.document import Tree, read_document
 from triptych.spec.merge import find_spec, load_tree
@@ -25,16 +25,38 @@ class Listed:
     path: Path
 
 
-@cache
 def catalog() -> dict[str, Listed]:
-    """Every registered spec by name."""
-    return {name: _listed(name, path) for name, path in spec_files().items()}
+    """Every registered spec by name, but for those that cannot be read: `unreadable` says why."""
+    return _read_all(tuple(spec_files().items()))[0]
+
+
+def unreadable() -> list[str]:
+    """Why some registered specs are not in the catalog."""
+    return _read_all(tuple(spec_files().items()))[1]
+
+
+@cache
+def _read_all(files: tuple[tuple[str, Path], ...]) -> tuple[dict[str, Listed], list[str]]:
+    found, wrong = dict[str, Listed](), list[str]()
+    for name, path in files:
+        try:
+            found[name] = _listed(name, path)
+        except SpecError as error:  # a broken spec troubles only who asks for it
+            wrong.append(f"spec {name!r} cannot be read: {error}")
+    return found, wrong
 
 
 def _listed(name: str, path: Path) -> Listed:
     tree = read_document(path)
-    words = {key: tuple(tree.get(key) or ()) for key in ("architectures", "model_types")}
+    words = {key: _words(tree, key) for key in ("architectures", "model_types")}
     return Listed(name, _kind(tree, path, words), words["architectures"], words["model_types"], path)
+
+
+def _words(tree: Tree, key: str) -> tuple[str, ...]:
+    given = tree.get(key)
+    if given is not None and not (isinstance(given, list) and all(isinstance(word, str) for word in given)):
+        raise SpecError(f"a list of names is wanted, not {short(given)}", path=key, place=tree.values_at.get(key))
+    return tuple(given or ())
 
 
 def _kind(tree: Tree, path: Path, words: Mapping[str, tuple[str, ...]]) -> str:
@@ -51,23 +73,34 @@ def load_named(name: str) -> tuple[str, Tree]:
     return path.stem, load_tree(path)
 
 
-def find_family(config: Mapping[str, Any]) -> str:
-    """The spec that answers for a config: by its `architectures`, else by its `model_type`.
+def find_family(config: Mapping[str, Any], *, inside: bool = False) -> str:
+    """The spec that answers for a config: by its `architectures`, or by its `model_type` where it names none.
 
-    Raises SpecError when none does, with the nearest names; RegistrationError when several do.
+    A config `inside` another one may name a class that is not the whole of it: its `model_type` counts then too.
+    Raises SpecError when no spec answers, with the nearest names; RegistrationError when several do.
     """
-    wanted = {"architectures": config.get("architectures") or (), "model_types": (config.get("model_type"),)}
-    for key, words in wanted.items():
-        found = [listed.name for listed in catalog().values() if set(getattr(listed, key)) & set(words)]
-        if len(found) > 1:
-            raise RegistrationError(f"{', '.join(map(str, words))}: claimed by {' and by '.join(found)}")
-        if found:
-            return found[0]
-    words = [str(w) for w in (*wanted["architectures"], *wanted["model_types"]) if w]
-    known = [w for listed in catalog().values() for w in (*listed.architectures, *listed.model_types)]
-    if not words:
+    classes, types = _texts(config.get("architectures")), _texts(config.get("model_type"))
+    if found := _claimed("architectures", classes) or (_claimed("model_types", types) if inside or not classes else ""):
+        return found
+    if not classes and not types:
         raise SpecError("this config names neither `architectures` nor `model_type`; no spec can be chosen for it")
-    raise SpecError(f"no spec answers for {' / '.join(words)}{suggest(words[0], known)}")
+    known = [w for listed in catalog().values() for w in (*listed.architectures, *listed.model_types)]
+    broken = "".join(f" ({why})" for why in unreadable())
+    words = [*classes, *types]
+    raise SpecError(f"no spec answers for {' / '.join(words)}{suggest(words[0], known)}{broken}")
+
+
+def _claimed(key: str, words: list[str]) -> str:
+    """The one spec that lists one of the words under `key`, or ''."""
+    found = [listed.name for listed in catalog().values() if set(getattr(listed, key)) & set(words)]
+    if len(found) > 1:
+        raise RegistrationError(f"{', '.join(words)}: claimed by {' and by '.join(found)}")
+    return found[0] if found else ""
+
+
+def _texts(value: object) -> list[str]:
+    """The words in what a config says: a list of them, or one."""
+    return [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str) and word]
 
 
 def sample_config(tree: Tree) -> dict[str, Any]:

@@ -8,11 +8,32 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from triptych.errors import Problem
+from triptych.errors import Problem, SpecError, short
 from triptych.spec.document import Items, Tree, parse_document
 from triptych.spec.expressions import Missing, is_expression, parse
 
+MAX_BINDINGS = 30  # of which one asks for the next
+
 Place = str | tuple[object]  # a dotted key or an =expression; in a tuple of one: the value itself, a default
+
+
+class Names(Mapping[str, Any]):
+    """What expressions may speak of; counts how often `layer` was asked, to know what is the same in every layer."""
+
+    def __init__(self, given: Mapping[str, Any], layer: int | None) -> None:
+        self.given, self.layer, self.layer_reads = dict(given), layer, 0
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "layer" and self.layer is not None:
+            self.layer_reads += 1
+            return self.layer
+        return self.given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.given, *(["layer"] if self.layer is not None else [])])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 class Config(Mapping[str, Any]):
@@ -23,9 +44,11 @@ class Config(Mapping[str, Any]):
     says that there is none. `names` is what expressions may speak of.
     """
 
-    def __init__(self, raw: Mapping[str, Any], own: Mapping[str, list[Place]], names: Mapping[str, Any]) -> None:
+    def __init__(self, raw: Mapping[str, Any], own: Mapping[str, list[Place]], names: Names) -> None:
         self.raw, self.own, self.names = raw, own, names
         self.asked: set[str] = set()
+        self._open: list[str] = []  # the names that are being looked up, each for the one before it
+        self._known: dict[str, tuple[Any, int]] = {}  # what was found, and how often that asked for `layer`
 
     def places(self, name: str) -> list[Place]:
         """Where `name` may be kept, in the order that it is looked for."""
@@ -33,6 +56,30 @@ class Config(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         self.asked.add(name)
+        if name not in self._known:
+            self._known[name] = self._found_once(name)
+        found, layer_reads = self._known[name]
+        self.names.layer_reads += layer_reads
+        if isinstance(found, Missing):
+            raise Missing(str(found))
+        return found
+
+    def _found_once(self, name: str) -> tuple[Any, int]:
+        if name in self._open or len(self._open) >= MAX_BINDINGS:
+            how = "round in a circle" if name in self._open else f"through more than {MAX_BINDINGS} names"
+            raise SpecError(f"config bindings lead {how}: {short(' -> '.join((*self._open, name)))}")
+        before = self.names.layer_reads
+        self._open.append(name)
+        try:
+            found = self._find(name)
+        except Missing as error:
+            found = Missing(str(error))
+        finally:
+            self._open.pop()
+        reads, self.names.layer_reads = self.names.layer_reads - before, before
+        return found, reads
+
+    def _find(self, name: str) -> Any:
         places = self.places(name)
         null = False
         for place in places:
@@ -86,14 +133,22 @@ class Config(Mapping[str, Any]):
                     keys.add(place.partition(".")[0])
         return keys
 
-    def unread(self, read: set[str], inert: Iterable[str], *, spec: str) -> Iterator[Problem]:
-        """A problem for each key that nothing reads, unless it is neutral (null, false, 0, empty) or inert."""
-        known = [*inert_keys(), *inert]
-        for key, value in self.raw.items():
-            if value and key not in read and not any(fnmatchcase(key, k) for k in known):
-                found = f"this config has `{key}: {_short(value)}`, which {spec} does not read"
-                advice = f"if it changes nothing for this checkpoint, override with inert=[{key}]"
-                yield Problem(f"{found}; numbers could be silently wrong ({advice})", path=f"config.{key}")
+    def unread(self, read: set[str], inert: Iterable[str], *, spec: str, at: str) -> Iterator[Problem]:
+        """A problem for each key that nothing reads, unless it is neutral (null, false, 0, empty) or inert.
+
+        `at` is the dotted path of the sub-model, '' for the model's own config.
+        """
+        known, beneath = [*inert_keys(), *inert], f"{at}." if at else ""
+        unread = [
+            key
+            for key, value in self.raw.items()
+            if value and key not in read and not any(fnmatchcase(key, k) for k in known)
+        ]
+        advice = f"override with {beneath}inert=[{', '.join([*inert, *unread])}]"
+        for key in unread:
+            found = f"this config has `{key}: {short(self.raw[key])}`, which {spec} does not read"
+            message = f"{found}; numbers could be silently wrong (if it changes nothing for this checkpoint, {advice})"
+            yield Problem(message, path=f"{beneath}config.{key}")
 
 
 def bindings(tree: Tree) -> dict[str, list[Place]]:
@@ -126,8 +181,3 @@ def inert_keys() -> tuple[str, ...]:
 
 def _shipped(name: str) -> Tree:
     return parse_document((files("triptych.conf") / name).read_text("utf-8"), file=name)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

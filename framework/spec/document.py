@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from math import isinf
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from triptych.errors import Place, Problem, SpecError
+from triptych.errors import Place, Problem, SpecError, short
 
 MAX_BYTES, MAX_NESTING, MAX_INT = 1_000_000, 40, 2**53
 _TAG = "tag:yaml.org,2002:"
@@ -68,8 +69,11 @@ for _name, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _name, _pattern, _first)
 
 
-def read_document(path: Path) -> Tree:
-    """The YAML mapping in a file. Raises SpecError with every mistake of its form, each with its place."""
+def read_document(path: Path, *, problems: list[Problem] | None = None) -> Tree:
+    """The YAML mapping in a file. Raises SpecError with every mistake of its form, each with its place.
+
+    With `problems` given, mistakes that leave the rest readable (a duplicate key, a tag, an alias) are added to it.
+    """
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -79,26 +83,35 @@ def read_document(path: Path) -> Tree:
         raise SpecError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise SpecError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    return parse_document(text, file=str(path))
+    return parse_document(text, file=str(path), problems=problems)
 
 
-def parse_document(text: str, *, file: str) -> Tree:
+def parse_document(text: str, *, file: str, problems: list[Problem] | None = None) -> Tree:
     """As `read_document`, of a text; `file` is what its places name."""
-    reader = _Reader(file, text)
+    found, wrong = _read(text, file)
+    if wrong and (problems is None or not isinstance(found, Tree)):
+        raise SpecError(wrong)
+    if not isinstance(found, Tree):
+        raise SpecError(f"a spec is a mapping of keys to values, not {short(found)}", place=Place(file, 1, 1))
+    if problems is not None:
+        problems += wrong
+    return found
+
+
+def _read(text: str, file: str) -> tuple[object, list[Problem]]:
+    """The value of a document, None where it cannot be read to its end, and what is wrong with it."""
+    problems: list[Problem] = []
     try:
-        found = reader.document()
+        return _Reader(file, text, problems).document(), problems
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise SpecError(
-            [*reader.problems, Problem(str(error.problem or error.context), place=_place(file, mark))]
-        ) from None
-    except yaml.YAMLError as error:
-        raise SpecError([*reader.problems, Problem(f"{file}: {error}")]) from None
-    if reader.problems:
-        raise SpecError(reader.problems)
-    if not isinstance(found, Tree):
-        raise SpecError(f"a spec is a mapping of keys to values, not {found!r}", place=Place(file, 1, 1))
-    return found
+        return None, [*problems, Problem(str(error.problem or error.context), place=_place(file, mark))]
+    except yaml.reader.ReaderError as error:  # a character that YAML does not know; its position is in bytes
+        before = text.encode()[: error.position].decode(errors="ignore")
+        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        return None, [*problems, Problem(f"{error.reason} (#x{error.character:04x})", place=place)]
+    except UnicodeEncodeError as error:  # half of a character, from a command line that is no UTF-8
+        return None, [Problem(f"not UTF-8 text (character {error.start})", place=Place(file, 1, 1))]
 
 
 class _Reader:
@@ -107,8 +120,8 @@ class _Reader:
     Events, not the parser's own nodes: composing those recurses in C, where a file of brackets ends the process.
     """
 
-    def __init__(self, file: str, text: str) -> None:
-        self.file, self.problems = file, list[Problem]()
+    def __init__(self, file: str, text: str, problems: list[Problem]) -> None:
+        self.file, self.problems = file, problems
         self.loader: Any = _Loader(text)  # its events carry what the stubs do not tell
 
     def document(self) -> object:
@@ -172,7 +185,10 @@ class _Reader:
             case "int":
                 return int(text)
             case "float":
-                return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+                number = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+                if isinf(number) and "inf" not in text.lower():
+                    self._refuse("a number too large for a float", event)
+                return number
         return text
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from triptych.errors import Place, SpecError, suggest
-from triptych.registry import spec_files
-from triptych.spec.document import Tree, parse_document, read_document
+from triptych.errors import Place, Problem, RegistrationError, SpecError, UnknownNameError, short, suggest
+from triptych.registry import get_spec_file
+from triptych.spec.document import Items, Tree, parse_document, read_document
 
 AFRESH = ("use", "like", "spec")  # a child that changes one of these says the whole mapping anew
 MAX_BASES = 10
@@ -25,43 +26,71 @@ def merge(base: object, child: object) -> object:
     return found
 
 
-def load_tree(path: Path) -> Tree:
-    """The spec in a file with all that it inherits. Raises SpecError for its form, unknown bases and cycles."""
-    return _load(path, ())
+def load_tree(path: Path, *, problems: list[Problem] | None = None) -> Tree:
+    """The spec in a file with all that it inherits. Raises SpecError for its form, unknown bases and cycles.
+
+    With `problems` given, what leaves the rest readable is added to it instead; a base that cannot be had, with the
+    path `base`.
+    """
+    return _Loading(problems).load(path, ())
 
 
 def find_spec(name: str, *, near: Path | None = None, place: Place | None = None) -> Path:
     """The file of the spec `name`: a registered one, else one in the folder `near`. Raises SpecError without one."""
-    files = spec_files()
-    if name in files:
-        return files[name]
-    sibling = near / f"{name}.yaml" if near and name.isidentifier() else None
-    if sibling and sibling.is_file():
-        return sibling
-    raise SpecError(f"unknown spec {name!r}{suggest(name, files)}", place=place)
+    beside = {file.stem: file for file in near.glob("*.yaml")} if near else {}
+    try:
+        return get_spec_file(name)
+    except UnknownNameError as error:
+        if name in beside:
+            return beside[name]
+        near_name = suggest(name, beside)
+        message = f"unknown spec {name!r}{near_name}" if "did you mean" in near_name else str(error)
+        raise SpecError(message, path="base" if near else "", place=place) from None
+    except RegistrationError as error:
+        raise SpecError(str(error), path="base" if near else "", place=place) from None
 
 
-def _load(path: Path, above: tuple[str, ...]) -> Tree:
-    tree = read_document(path)
-    chain = (*above, path.stem)
-    found: object = Tree()
-    for base, place in _bases(tree):
-        if base in chain:
-            raise SpecError(f"a cycle of bases: {' -> '.join((*chain, base))}", path="base", place=place)
+class _Loading:
+    """One spec and its bases, each file read once however many name it."""
+
+    def __init__(self, problems: list[Problem] | None) -> None:
+        self.problems = problems
+        self.loaded: dict[Path, Tree] = {}
+
+    def load(self, path: Path, above: tuple[Path, ...]) -> Tree:
+        if (file := path.resolve()) in self.loaded:
+            return self.loaded[file]
+        tree = read_document(path, problems=self.problems)
+        found: object = Tree()
+        for base, place in _bases(tree):
+            try:
+                found = merge(found, self._base(base, place, path, (*above, file)))
+            except SpecError as error:
+                if self.problems is None or not all(p.path == "base" for p in error.problems):
+                    raise
+                self.problems += error.problems
+        merged = merge(found, tree.without("base"))
+        assert isinstance(merged, Tree)
+        self.loaded[file] = _names_of_child(merged, tree)
+        return self.loaded[file]
+
+    def _base(self, name: object, place: Place | None, path: Path, chain: tuple[Path, ...]) -> Tree:
+        if not isinstance(name, str):
+            raise SpecError(f"a base is the name of a spec, not {short(name)}", path="base", place=place)
+        base = find_spec(name, near=path.parent, place=place)
+        if base.resolve() in chain:
+            names = " -> ".join(file.stem for file in (*chain, base))
+            raise SpecError(f"a cycle of bases: {names}", path="base", place=place)
         if len(chain) > MAX_BASES:
             raise SpecError(f"more than {MAX_BASES} bases deep", path="base", place=place)
-        found = merge(found, _load(find_spec(base, near=path.parent, place=place), chain))
-    merged = merge(found, tree.without("base"))
-    assert isinstance(merged, Tree)
-    return _names_of_child(merged, tree)
+        return self.load(base, chain)
 
 
-def _bases(tree: Tree) -> Iterable[tuple[str, Place | None]]:
+def _bases(tree: Tree) -> Iterable[tuple[object, Place | None]]:
     given, place = tree.get("base"), tree.values_at.get("base")
-    for base in given if isinstance(given, list) else [given] if given is not None else []:
-        if not isinstance(base, str):
-            raise SpecError(f"a base is the name of a spec, not {base!r}", path="base", place=place)
-        yield base, place
+    if isinstance(given, Items):
+        return zip(given, given.places, strict=True)
+    return [] if given is None else [(given, place)]
 
 
 def _names_of_child(merged: Tree, child: Tree) -> Tree:
@@ -75,11 +104,32 @@ def override(tree: Tree, text: str) -> Tree:
     if not equals or not all(path.split(".")):
         raise SpecError(f"override {text!r}: not of the form path.to.key=value")
     place = Place(f"override {text!r}", 0, 0)
-    node: object = parse_document(f"value: {value}", file=place.file)["value"]
+    node: object = _value(value, place)
     for key in reversed(path.split(".")):
         step = Tree({key: node})
         step.keys_at[key] = step.values_at[key] = place
         node = step
     found = merge(tree, node)
     assert isinstance(found, Tree)
+    return found
+
+
+def _value(text: str, place: Place) -> object:
+    """A value written in YAML, all of which stands in one place."""
+    try:
+        found = parse_document(f"value: {text}", file=place.file)
+    except SpecError as error:
+        raise SpecError(replace(problem, place=place) for problem in error.problems) from None
+    if len(found) > 1:
+        raise SpecError("one value is wanted", place=place)
+    return _placed(found["value"], place)
+
+
+def _placed(value: object, place: Place) -> object:
+    if isinstance(value, Items):
+        return Items([_placed(item, place) for item in value], [place] * len(value))
+    if not isinstance(value, Tree):
+        return value
+    found = Tree({key: _placed(item, place) for key, item in value.items()})
+    found.keys_at = found.values_at = dict.fromkeys(found, place)
     return found

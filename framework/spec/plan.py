@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
-from triptych.errors import Place, Problem, SpecError
+from triptych.errors import Place, Problem, RegistrationError, SpecError, short
 from triptych.spec.base import MAX_WIDTH, BaseSpec, PartSpec
 from triptych.spec.catalog import find_family, load_named
 from triptych.spec.document import Tree
@@ -164,10 +164,10 @@ def child_scope(scope: Scope, sub: Tree) -> Scope:
     found = scope.value(sub["spec"], place)
     raw = scope.value(sub["config"], sub.values_at.get("config")) if sub.get("config") else found
     if not isinstance(raw, Mapping):
-        raise SpecError(f"a sub-model's config is a mapping, not {raw!r}", path=".".join(scope.path), place=place)
+        raise SpecError(f"a sub-model's config is a mapping, not {short(raw)}", path=".".join(scope.path), place=place)
     try:
-        name, tree = load_named(found if isinstance(found, str) else find_family(raw))
-    except SpecError as error:
+        name, tree = load_named(found if isinstance(found, str) else find_family(raw, inside=True))
+    except (SpecError, RegistrationError) as error:
         raise SpecError(str(error), path=".".join(scope.path), place=place) from None
     raw = getattr(raw, "raw", raw)
     unchanged = Scope.of(name, tree, raw).config
@@ -247,7 +247,7 @@ def _layers(scope: Scope, tree: Tree, count: int) -> tuple[BlockPlan, ...]:
 
 def _block(scope: Scope, name: object, place: Place | None) -> BlockPlan:
     if not isinstance(name, str):
-        raise SpecError(f"a block is named, not {name!r}", path=".".join(scope.path), place=place)
+        raise SpecError(f"a block is named, not {short(name)}", path=".".join(scope.path), place=place)
     tree, problems = scope.named("blocks", name, place), Collector()
     found: list[BranchPlan] = []
     for key, branch in tree.items():
@@ -325,8 +325,7 @@ def _check_configs(planner: _Planner) -> None:
         problems += _unmet(scope)
         inert = scope.tree.get("inert") or ()
         read = scope.config.keys_behind(scope.record.mentions | scope.config.asked)
-        for problem in scope.config.unread(read, inert, spec=f"{scope.name}.yaml"):
-            problems.append(Problem(problem.message, f"{path}.{problem.path}" if path else problem.path))
+        problems += scope.config.unread(read, inert, spec=f"{scope.name}.yaml", at=path)
 
 
 def _unmet(scope: Scope) -> Iterable[Problem]:
@@ -338,7 +337,9 @@ def _unmet(scope: Scope) -> Iterable[Problem]:
         found = scope.config[key] if _present(scope, key) else None
         choices = allowed if isinstance(allowed, list) else [allowed]
         if found is not None and found not in choices:
-            message = f"this config has `{key}: {found!r}`; {scope.name} serves {' or '.join(map(repr, choices))} only"
+            message = (
+                f"this config has `{key}: {short(found)}`; {scope.name} serves {' or '.join(map(repr, choices))} only"
+            )
             yield Problem(message, f"config.{key}", requires.values_at.get(key))
 
 

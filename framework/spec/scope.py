@@ -13,31 +13,12 @@ from pydantic_core import ErrorDetails
 from triptych.errors import Place, Problem, RegistrationError, SpecError, suggest
 from triptych.registry import get_part
 from triptych.spec.base import PartSpec
-from triptych.spec.config import Config, bindings
+from triptych.spec.config import Config, Names, bindings
 from triptych.spec.document import Items, Tree, locate
 from triptych.spec.expressions import is_expression, parse
 
 M = TypeVar("M", bound=BaseModel)
 MAX_LIKE = 10
-
-
-class Names(Mapping[str, Any]):
-    """What expressions may speak of; counts how often `layer` was asked, to know what is the same in every layer."""
-
-    def __init__(self, given: Mapping[str, Any], layer: int | None) -> None:
-        self.given, self.layer, self.layer_reads = dict(given), layer, 0
-
-    def __getitem__(self, name: str) -> Any:
-        if name == "layer" and self.layer is not None:
-            self.layer_reads += 1
-            return self.layer
-        return self.given[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([*self.given, *(["layer"] if self.layer is not None else [])])
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
 
 
 @dataclass
