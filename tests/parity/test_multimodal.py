@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import LlavaConfig, LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration
 
 import triptych
-from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, pack, picture, write_config
+from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, pack, picture
 from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, rms_ratio, tiny_config
 from triptych.errors import InputError
 from triptych.inputs.images import load_image_processor
@@ -78,56 +77,6 @@ def test_a_cache_filled_in_pieces_equals_one_prefill(pair: Pair, count: int) -> 
     cache = Cache(module.cache_needs(), slots=1, capacity=length, dtype=torch.float32, device="cpu")
     pieces = [forward(module, piece, cache.step([len(piece)])) for piece in rows.split(count)]
     assert rms_ratio(torch.cat(pieces), pair.wanted(asked)) <= TOLERANCE
-
-
-NAMES: dict[str, dict[str, str]] = {  # prefix in a file that transformers 5 writes -> in other files
-    "released": {"vision_tower": "vision_tower.vision_model"},
-    "nested": {
-        "vision_tower": "model.vision_tower",
-        "multi_modal_projector": "model.multi_modal_projector",
-        "language_model.model": "model.language_model",
-        "language_model.lm_head": "lm_head",
-    },
-}
-NAMES["nested, released tower"] = NAMES["nested"] | {"vision_tower": "model.vision_tower.vision_model"}
-
-
-@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
-def test_other_names_on_disk_give_the_same_model(pair: Pair, names: dict[str, str], tmp_path: Path) -> None:
-    def renamed(name: str) -> str:
-        prefix = max((old for old in names if name.startswith(f"{old}.")), key=len, default="")
-        return names.get(prefix, "") + name.removeprefix(prefix)
-
-    tensors = {renamed(name): t for name, t in load_file(pair.oracle.folder / "model.safetensors").items()}
-    tower = renamed("vision_tower.embeddings").removesuffix(".embeddings")
-    tensors[f"{tower}.embeddings.position_ids"] = torch.arange(17)[None]  # as older files have
-    save_file(tensors, tmp_path / "model.safetensors")
-    write_config(tmp_path, pair.oracle.config)
-    found = triptych.load(tmp_path, dtype=torch.float32).module.state_dict()
-    wanted = pair.model.module.state_dict()
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-
-
-def test_a_config_without_what_its_classes_assume_means_the_same(pair: Pair, tmp_path: Path) -> None:
-    config = sparse(pair.oracle.model.config, pair.oracle.config)
-    assert config["vision_config"].keys() < pair.oracle.config["vision_config"].keys()
-    asked = pair.ask(images=1)
-    wanted = pair.oracle.rewritten(config).logits(asked.ids, **asked.media)
-    assert rms_ratio(wanted, pair.wanted(asked)) <= TOLERANCE
-    shutil.copytree(pair.oracle.folder, tmp_path, dirs_exist_ok=True)
-    write_config(tmp_path, config)
-    model = triptych.load(tmp_path, dtype=torch.float32)
-    assert rms_ratio(model.logits(asked.ids, images=asked.images), wanted) <= TOLERANCE
-
-
-def test_a_config_that_names_no_tower_means_that_of_the_class() -> None:
-    few = {"vision_feature_layer": -1, "text_config": {"model_type": "llama", "num_hidden_layers": 1}}
-    with torch.device("meta"):
-        theirs = LlavaForConditionalGeneration(LlavaConfig(**few))
-    ours = triptych.assemble(None, {"architectures": ["LlavaForConditionalGeneration"], **few}).module
-    wanted = sum(p.numel() for name, p in theirs.named_parameters() if "post_layernorm" not in name)
-    assert sum(p.numel() for p in ours.parameters()) == wanted
 
 
 @pytest.mark.parametrize("size", [*SIZES, (480, 640), (29, 500)], ids=str)
@@ -218,16 +167,6 @@ def clear_choices(pair: Pair) -> tuple[Asked, list[int]]:
         if pair.placeholder not in tokens and float((best[:, 0] - best[:, 1]).min()) > MATTERS * float(logits.std()):
             return asked, tokens
     raise AssertionError(f"{pair.case}: the logits are too flat for greedy tokens to mean anything")
-
-
-def sparse(read: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """A config, and the sub-configs in it, without the keys whose values are those of their classes."""
-    assumed = type(read)().to_dict()
-    found = {key: value for key, value in config.items() if key == "architectures" or value != assumed.get(key)}
-    for name in ("vision_config", "text_config"):
-        of_class = type(getattr(read, name))().to_dict()
-        found[name] = {k: v for k, v in config[name].items() if k == "model_type" or v != of_class.get(k)}
-    return found | {"model_type": config["model_type"]}
 
 
 @torch.inference_mode()
