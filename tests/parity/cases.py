@@ -69,7 +69,8 @@ def _architecture(tree: Mapping[str, Any]) -> str | None:
 
 def rewrite(config: Mapping[str, Any], how: Mapping[str, Any]) -> dict[str, Any]:
     """A config without the keys under `remove` and with those under `set`."""
-    return {key: value for key, value in config.items() if key not in how.get("remove", [])} | how.get("set", {})
+    kept = {key: value for key, value in config.items() if key not in how.get("remove", ())}
+    return {**kept, **how.get("set", {})}
 
 
 def _cases(spec: str, given: Mapping[str, Any]) -> Iterator[Case]:

@@ -15,6 +15,7 @@ from triptych.assembly import assemble
 from triptych.spec.catalog import catalog, find_family
 from triptych.spec.config import Config, bindings
 from triptych.spec.merge import load_tree
+from triptych.spec.scope import Names
 
 SPECS = [listed for listed in catalog().values() if any(hasattr(transformers, a) for a in listed.architectures)]
 LANGUAGE_MODELS = [listed for listed in SPECS if listed.kind == "language_model"]
@@ -34,7 +35,7 @@ def config_class(architecture: str) -> Any:
 @pytest.mark.parametrize("listed", SPECS, ids=lambda listed: listed.name)
 def test_each_default_is_that_of_the_class(listed: Any) -> None:
     tree = load_tree(listed.path)
-    places = Config({}, bindings(tree), {}).places
+    places = Config({}, bindings(tree), Names({}, None)).places
     for architecture in listed.architectures:
         theirs = {field.name: field.default for field in fields(config_class(architecture))}
         for name, value in (tree.get("defaults") or {}).items():
