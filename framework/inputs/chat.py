@@ -70,16 +70,17 @@ def load_chat_template(folder: Path, named: Mapping[str, str]) -> ChatTemplate |
 def _source(config: Mapping[str, Any], file: Path) -> str | None:
     """The template in a JSON file: a text, or the one named `default` of several."""
     found = config.get("chat_template")
-    if isinstance(found, list):
+    if isinstance(found, list) and all(
+        isinstance(entry, dict) and {"name", "template"} <= entry.keys() for entry in found
+    ):
         found = {entry["name"]: entry["template"] for entry in found}
     if isinstance(found, dict):
         if "default" not in found:
             raise CheckpointError(f"{file}: has the chat templates {', '.join(found)}, and none is named default")
         found = found["default"]
     if found is not None and not isinstance(found, str):
-        raise CheckpointError(
-            f"{file}: chat_template is {type(found).__name__}; a text, or a list of named ones, is needed"
-        )
+        needed = "a text, or a list of {name, template}, is needed"
+        raise CheckpointError(f"{file}: chat_template is {str(found)[:80]}; {needed}")
     return found
 
 

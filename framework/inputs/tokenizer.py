@@ -7,6 +7,7 @@ A folder with `tokenizer.json` needs the library `tokenizers` alone. Other forma
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -181,10 +182,24 @@ def _load_foreign(folder: Path) -> Tokenizer:
     try:
         found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # whatever a broken file makes transformers raise
-        raise CheckpointError(f"{folder}: has a tokenizer that transformers cannot read: {error}") from error
+        hint = f"; pip install {' '.join(missing)}" if (missing := _missing(folder)) else ""
+        raise CheckpointError(f"{folder}: has a tokenizer that transformers cannot read{hint}: {error}") from error
     if isinstance(backend := getattr(found, "backend_tokenizer", None), Backend):
         return TextTokenizer(backend, named=dict(found.special_tokens_map))
     return ForeignTokenizer(found)
+
+
+def _missing(folder: Path) -> list[str]:
+    """Packages that transformers reads a sentencepiece model with and that are not installed."""
+    modules = {"sentencepiece": "sentencepiece", "google.protobuf": "protobuf"} if any(folder.glob("*.model")) else {}
+    return [package for module, package in modules.items() if not _is_installed(module)]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it would be in
+        return False
 
 
 def _check_text(text: str) -> None:

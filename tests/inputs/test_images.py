@@ -1,0 +1,146 @@
+"""Images: the tensors of the checkpoint's own processor, and a message for what is no image."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import CLIPImageProcessor, SiglipImageProcessor
+
+from triptych.errors import CheckpointError, InputError
+from triptych.inputs.images import ImageProcessor, load_image_processor, open_image
+
+CLIP: dict[str, Any] = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+SIGLIP: dict[str, Any] = {"size": {"height": 16, "width": 16}}
+
+
+def pixels(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.fixture(params=[(CLIPImageProcessor, CLIP), (SiglipImageProcessor, SIGLIP)], ids=["clip", "siglip"])
+def processor(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ImageProcessor, Any]:
+    """Ours from the folder, and the reference that was saved there."""
+    made, settings = request.param
+    reference = made(**settings)
+    reference.save_pretrained(tmp_path)
+    return load_image_processor(tmp_path), reference
+
+
+@pytest.mark.parametrize("size", [(16, 16), (20, 31), (47, 18), (3, 5)])
+def test_tensors_are_those_of_the_reference(processor: tuple[ImageProcessor, Any], size: tuple[int, int]) -> None:
+    ours, reference = processor
+    image = Image.fromarray(pixels(*size))
+    found = ours(image, name="image")
+    assert (found.height, found.width) == size
+    assert torch.equal(found.pixels, reference(images=[image], return_tensors="pt")["pixel_values"][0])
+    assert ours.config["size"]
+
+
+def test_the_forms_of_one_image_give_one_tensor(processor: tuple[ImageProcessor, Any], tmp_path: Path) -> None:
+    ours, _ = processor
+    array = pixels(20, 31)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    forms: list[Any] = [tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(array), array]
+    forms += [array.transpose(2, 0, 1), torch.from_numpy(array), torch.from_numpy(array).permute(2, 0, 1)]
+    first, *others = (ours(form, name="image").pixels for form in forms)
+    assert all(torch.equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "LA", "CMYK"])
+def test_other_modes_become_rgb(mode: str) -> None:
+    assert open_image(Image.fromarray(pixels(4, 6)).convert(mode), name="image").mode == "RGB"
+
+
+def test_one_and_four_channels_are_read() -> None:
+    grey = pixels(4, 6, 1)
+    assert np.array_equal(np.asarray(open_image(grey, name="image")), grey.repeat(3, -1))
+    assert open_image(pixels(4, 6, 4), name="image").size == (6, 4)
+
+
+def test_a_camera_held_upright_gives_an_upright_image(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.fromarray(pixels(4, 6)).save(tmp_path / "turned.jpg", exif=exif)
+    assert open_image(tmp_path / "turned.jpg", name="image").size == (4, 6)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is large and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    ihdr = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def truncated() -> bytes:
+    whole = io.BytesIO()
+    Image.fromarray(pixels(64, 64)).save(whole, "PNG")
+    return whole.getvalue()[:2000]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read as an image"),
+        (b"hello", "cannot be read as an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "cannot be read as an image"),
+        (truncated(), "cannot be read as an image"),
+        (png_header(10_000, 10_000), "is 10000 x 10000, that is 100,000,000 pixels; at most 67,108,864 are read"),
+        (png_header(60_000, 60_000), "is too large"),
+        (png_header(1, 500), "is 1 x 500; one side may be at most 200 times the other"),
+    ],
+)
+def test_a_file_that_is_no_fit_image_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "cat.png"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=rf"images\[0\].*: .*{message}"):
+        open_image(file, name=f"images[0] ({file})")
+
+
+@pytest.mark.parametrize("where", ["nothing", "."])
+def test_a_missing_file_is_named(processor: tuple[ImageProcessor, Any], where: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"images\[1\] \({tmp_path / where}\): there is no such file"):
+        processor[0](tmp_path / where, name="images[1]")
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4, 3), np.float32), r"is float32 \[4, 4, 3\]; bytes \(uint8, 0 to 255\)"),
+        (np.zeros((4, 4), np.uint8), r"is uint8 \[4, 4\]; bytes"),
+        (np.zeros((2, 4, 5), np.uint8), r"is \[2, 4, 5\]; 1, 3 or 4 channels"),
+        (np.zeros((0, 4, 3), np.uint8), "is 4 x 0 and has no pixels"),
+        (torch.zeros(3, 4, 4), r"is float32 \[3, 4, 4\]"),
+        (Image.new("RGB", (1, 201)), "is 1 x 201; one side"),
+        ({"image": 1}, "is dict; a file, a Pillow image or an array of bytes is needed"),
+    ],
+)
+def test_what_is_no_image_is_refused(image: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_image(image, name="image")
+
+
+def test_a_folder_without_a_processor_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="has no image processor that can be used"):
+        load_image_processor(tmp_path)
+
+
+def test_a_folder_cannot_bring_code(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(
+        '{"auto_map": {"AutoImageProcessor": "theirs.Processor"}, "image_processor_type": "Theirs"}', encoding="utf-8"
+    )
+    (tmp_path / "theirs.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Processor: ...", encoding="utf-8")
+    with pytest.raises(CheckpointError, match="has no image processor that can be used"):
+        load_image_processor(tmp_path)
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,164 @@
+"""Placeholders: as many ids as an image has rows, as the reference processor writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.inputs.small_tokenizers import byte_fallback, byte_level
+from triptych.errors import InputError
+from triptych.inputs.reader import PromptReader
+from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer
+from triptych.spec.tokens import TokenRule
+
+PLACEHOLDER = 4  # the id of <image> in the small tokenizers
+TEMPLATE = """{% for message in messages %}{{ message.role | upper }}: {% if message.content is string %}
+{{- message.content }}{% else %}{% for part in message.content %}{% if part.type == 'image' %}<image>
+{%- else %}{{ '\\n' + part.text }}{% endif %}{% endfor %}{% endif %}
+{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"""
+
+
+def image(height: int, width: int) -> Image.Image:
+    return Image.fromarray(np.full((height, width, 3), 100, np.uint8))
+
+
+IMAGES = [image(20, 31), image(16, 16), image(60, 17)]
+
+
+def four_rows(height: int, width: int, processor: Mapping[str, Any]) -> int:  # noqa: ARG001
+    """16 x 16 pixels after the crop, patches of 8."""
+    return (processor["crop_size"]["height"] // 8) * (processor["crop_size"]["width"] // 8)
+
+
+RULE = TokenRule(PLACEHOLDER, "<image>", four_rows)
+
+
+@pytest.fixture(params=[byte_level, byte_fallback])
+def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[PromptReader, Any]:
+    """A reader of the folder that a LLaVA processor was saved to, and that processor."""
+    from transformers import CLIPImageProcessor, LlavaProcessor, PreTrainedTokenizerFast
+
+    named: dict[str, str] = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=request.param(), **named)
+    pictures = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    told = {"patch_size": 8, "vision_feature_select_strategy": "full", "chat_template": TEMPLATE}
+    reference = LlavaProcessor(pictures, tokenizer, **told)
+    reference.save_pretrained(tmp_path)
+    return PromptReader(tmp_path, load_tokenizer(tmp_path), RULE), reference
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("a fox, no image", 0),
+        ("<image>", 1),
+        ("<image>\nWhat is this?", 1),
+        ("first <image> then <image> and <image>", 3),
+        ("<image><image>side by side", 2),
+    ],
+)
+def test_ids_and_pixels_are_those_of_the_reference(checkpoint: tuple[PromptReader, Any], text: str, count: int) -> None:
+    reader, reference = checkpoint
+    found = reader.read(text, IMAGES[:count], raw=True)
+    wanted = reference(text=text, images=IMAGES[:count] or None)
+    assert list(found.token_ids) == wanted["input_ids"][0]
+    assert [i for i, of_image in enumerate(found.image_rows) if of_image] == [
+        i for i, token in enumerate(found.token_ids) if token == PLACEHOLDER
+    ]
+    for picture, pixels in zip(found.pictures, wanted["pixel_values"] if count else (), strict=True):
+        assert np.array_equal(picture.pixels.numpy(), pixels)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_chat_turn_is_that_of_the_reference(checkpoint: tuple[PromptReader, Any], count: int) -> None:
+    reader, reference = checkpoint
+    parts = [*({"type": "image"} for _ in range(count)), {"type": "text", "text": "What is this?"}]
+    chat = [{"role": "user", "content": parts if count else "What is this?"}]
+    text = reference.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    wanted = reference(text=text, images=IMAGES[:count] or None, add_special_tokens=False)
+    assert list(reader.read("What is this?", IMAGES[:count]).token_ids) == wanted["input_ids"][0]
+
+
+def test_ids_that_a_processor_has_expanded_stay_as_they_are(checkpoint: tuple[PromptReader, Any]) -> None:
+    reader, reference = checkpoint
+    ids = reference(text="a <image> b <image> c", images=IMAGES[:2])["input_ids"][0]
+    assert list(reader.read(ids, IMAGES[:2]).token_ids) == ids
+
+
+def test_text_without_placeholders_gets_them_in_front(checkpoint: tuple[PromptReader, Any]) -> None:
+    reader, _ = checkpoint
+    found = reader.read("What?", IMAGES[:2], raw=True)
+    assert found.token_ids == reader.read("<image><image>\nWhat?", IMAGES[:2], raw=True).token_ids
+    assert found.token_ids[:9] == (1, *[PLACEHOLDER] * 8)
+
+
+def test_a_template_for_text_only_gets_placeholders_in_the_text(checkpoint: tuple[PromptReader, Any]) -> None:
+    reader, _ = checkpoint
+    assert reader.folder is not None
+    plain = "{% for message in messages %}USER: {{ message.content | trim }} ASSISTANT:{% endfor %}"
+    (reader.folder / "chat_template.jinja").write_text(plain, encoding="utf-8")
+    found = reader.read("What?", IMAGES[:1])
+    assert reader.tokenizer is not None
+    bare = reader.tokenizer.encode_bare("USER: <image>\nWhat? ASSISTANT:")
+    assert found.token_ids == tuple(i for token in bare for i in [token] * (4 if token == PLACEHOLDER else 1))
+
+
+class Blind(ByteTokenizer):
+    """A tokenizer that does not know the placeholder, with a begin token."""
+
+    def encode(self, text: str) -> list[int]:
+        return [1, *super().encode(text)]
+
+
+def read(
+    text: str | Sequence[int], count: int, tokenizer: Tokenizer, folder: Path, rule: TokenRule | None = RULE
+) -> Any:
+    return PromptReader(folder, tokenizer, rule).read(text, IMAGES[:count], raw=True)
+
+
+def test_a_target_that_is_no_token_is_found_in_the_text(checkpoint: tuple[PromptReader, Any]) -> None:
+    reader, _ = checkpoint
+    assert reader.folder is not None
+    found = read("a<image>b<image>", 2, Blind(256), reader.folder, TokenRule(700, "<image>", four_rows))
+    assert found.token_ids == (1, ord("a"), *[700] * 4, ord("b"), *[700] * 4)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "count", "message"),
+    [
+        (
+            "<image> and <image>",
+            1,
+            r"the prompt has 2 placeholders \(<image>\) for 1 image; give 1 more image, or take",
+        ),
+        ("<image>", 0, r"1 placeholder \(<image>\) for 0 images; give 1 more image"),
+        ("one <image>", 3, r"1 placeholder \(<image>\) for 3 images; write <image> where each image belongs"),
+        ([5, 6, 7], 1, r"0 placeholders \(<image>\) for 1 image; write <image>"),
+        ([5, *[PLACEHOLDER] * 7], 2, r"7 placeholders \(<image>\) for 2 images"),
+    ],
+)
+def test_images_and_placeholders_must_fit(
+    checkpoint: tuple[PromptReader, Any], prompt: str | list[int], count: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        checkpoint[0].read(prompt, IMAGES[:count], raw=True)
+
+
+def test_a_model_that_takes_none_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 images given, and this model takes none; leave the images out"):
+        read("hello", 2, ByteTokenizer(256), tmp_path, rule=None)
+
+
+def test_text_to_a_model_without_a_tokenizer_is_refused() -> None:
+    with pytest.raises(InputError, match="is text, and this model has no tokenizer; give token ids"):
+        PromptReader(None, None, None).read("hello")
+
+
+def test_images_to_a_model_without_a_folder_are_refused() -> None:
+    with pytest.raises(InputError, match="this model came without one"):
+        PromptReader(None, ByteTokenizer(256), RULE).read("hello", IMAGES[:1])
