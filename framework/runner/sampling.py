@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -42,8 +42,8 @@ class SamplingOptions:
         return cls(**options)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
-        object.__setattr__(self, "stop_token_ids", tuple(self.stop_token_ids))
+        for name in ("stop", "stop_token_ids"):
+            object.__setattr__(self, name, _listed(getattr(self, name)))
         if problems := [*self._problems()]:
             raise OptionError(problems)
 
@@ -60,9 +60,7 @@ class SamplingOptions:
         if not _is_int(self.max_tokens) or self.max_tokens < 1:
             yield Problem(f"is {self.max_tokens!r}; a whole number from 1 on is needed", "max_tokens")
         if not _is_number(self.temperature) or not 0 <= self.temperature < math.inf:
-            yield Problem(
-                f"is {self.temperature!r}; a number from 0 on is needed, 0 for the likeliest token", "temperature"
-            )
+            yield Problem(f"is {self.temperature!r}; a number from 0 on is needed, 0 for greedy", "temperature")
         if not _is_int(self.top_k) or self.top_k < 0:
             yield Problem(f"is {self.top_k!r}; a whole number from 0 on is needed, 0 for all tokens", "top_k")
         if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
@@ -141,6 +139,10 @@ def _stream(seed: int | None) -> torch.Generator:
     else:
         stream.manual_seed(seed)
     return stream
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    return (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
 
 
 def _is_int(value: object) -> bool:
