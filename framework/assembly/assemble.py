@@ -11,9 +11,8 @@ import torch
 from triptych.assembly.language_model import LanguageModel
 from triptych.assembly.multimodal import MultimodalModel, Tower
 from triptych.errors import SpecError
-from triptych.spec.catalog import find_family, load_named
+from triptych.spec.catalog import find_family
 from triptych.spec.document import Tree
-from triptych.spec.merge import override
 from triptych.spec.plan import ModelPlan, plan
 from triptych.spec.tokens import TokenRule
 
@@ -43,12 +42,7 @@ def assemble(
     is what a tree is called in messages. `overrides` are
     `path.to.key=value` on top of the spec. Raises SpecError with every mistake found.
     """
-    tree = spec
-    if not isinstance(tree, Tree):
-        name, tree = load_named(str(spec) if spec else find_family(config))
-    for text in overrides:
-        tree = override(tree, text)
-    planned = plan(tree, config, name=name)
+    planned = plan(spec or find_family(config), config, overrides=overrides, name=name)
     with torch.device("meta"):
         return Assembled(_module(planned), planned)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from triptych.check.shape import check_shapes
 from triptych.errors import Problem, TriptychError
 from triptych.spec.catalog import sample_config
 from triptych.spec.document import Tree
-from triptych.spec.merge import find_spec, load_tree, override
+from triptych.spec.merge import find_spec, load_tree
 from triptych.spec.validate import validate
 from triptych.weights import Checkpoint, Matching, match, tables
 
@@ -45,13 +45,13 @@ class Report:
         return not any(rung.problems for rung in self.rungs)
 
 
-def check_spec(spec: str, *, checkpoint: Path | None = None, overrides: Sequence[str] = ()) -> Report:
+def check_spec(spec: str, *, checkpoint: Path | None = None) -> Report:
     """Climb as far as the spec goes; a failed rung leaves out those above it.
 
     `spec` is a registered name or the path of a YAML file. Without a checkpoint the spec's own `sample` config is used.
     """
     rungs = tuple(Rung(name) for name in RUNGS)
-    climb = _climb(spec, rungs, checkpoint, overrides)
+    climb = _climb(spec, rungs, checkpoint)
     for rung in rungs:
         try:
             rung.skipped = next(climb, "a rung below it failed")
@@ -61,9 +61,7 @@ def check_spec(spec: str, *, checkpoint: Path | None = None, overrides: Sequence
     return Report(spec, rungs)
 
 
-def _climb(
-    name: str, rungs: tuple[Rung, ...], folder: Path | None, overrides: Sequence[str]
-) -> Generator[str, None, None]:
+def _climb(name: str, rungs: tuple[Rung, ...], folder: Path | None) -> Generator[str, None, None]:
     """One step a rung: '' when it was climbed, else why it was left out."""
     spec, shape, weights = rungs
     path = Path(name) if name.endswith((".yaml", ".yml")) else find_spec(name)
@@ -73,8 +71,6 @@ def _climb(
         return
     yield ""
     tree = load_tree(path)
-    for text in overrides:
-        tree = override(tree, text)
     checkpoint = Checkpoint(folder) if folder else None
     config = checkpoint.config if checkpoint else _sample(tree)
     if config is None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from triptych.errors import Place, Problem, RegistrationError, SpecError, UnknownNameError, short, suggest
 from triptych.registry import get_spec_file
-from triptych.spec.document import Items, Tree, parse_document, read_document
+from triptych.spec.document import Items, Tree, parse_document, read_document, walk
+from triptych.spec.expressions import is_expression
 
 AFRESH = ("use", "like", "spec")  # a child that changes one of these says the whole mapping anew
 MAX_BASES = 10
@@ -112,6 +113,12 @@ def override(tree: Tree, text: str) -> Tree:
     found = merge(tree, node)
     assert isinstance(found, Tree)
     return found
+
+
+def replaced(before: Tree, after: Tree) -> set[str]:
+    """The expressions of one tree that the other has no more."""
+    said = ({str(leaf) for _, leaf, _ in walk(tree) if is_expression(leaf)} for tree in (before, after))
+    return next(said) - next(said)
 
 
 def _value(text: str, place: Place) -> object:

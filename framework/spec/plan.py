@@ -5,8 +5,9 @@ Every mistake that can be found so is found here, all at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
@@ -15,7 +16,7 @@ from triptych.errors import Place, Problem, RegistrationError, SpecError, short
 from triptych.spec.base import MAX_WIDTH, BaseSpec, PartSpec
 from triptych.spec.catalog import find_family, load_named
 from triptych.spec.document import Tree
-from triptych.spec.merge import merge
+from triptych.spec.merge import merge, override, replaced
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.structure import check_structure
 from triptych.spec.tokens import TokenRule, token_rules
@@ -101,14 +102,20 @@ class _Planner:
     scopes: dict[str, Scope] = field(default_factory=dict)
 
 
-def plan(spec: str | Tree, config: Mapping[str, Any], *, name: str = "spec") -> ModelPlan:
+def plan(
+    spec: str | Tree, config: Mapping[str, Any], *, overrides: Sequence[str] = (), name: str = "spec"
+) -> ModelPlan:
     """Work out a spec (a registered name, the path of a YAML file, or a merged tree) for a config.
 
-    Raises SpecError with all mistakes of the spec and of the config that it does not serve.
+    `overrides` are `path.to.key=value` on top of the spec; `name` is what a tree is called in messages. Raises
+    SpecError with all mistakes of the spec and of the config that it does not serve.
     """
-    name, tree = load_named(spec) if isinstance(spec, str) else (name, spec)
+    name, written = load_named(spec) if isinstance(spec, str) else (name, spec)
+    tree = reduce(override, overrides, written)
     check_structure(tree)
     scope, planner = Scope.of(name, tree, config), _Planner()
+    for expression in replaced(written, tree):  # the config is overruled there on purpose
+        scope.mention(expression)
     planner.scopes[""] = scope
     towers = {
         key: found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from triptych.inputs.tokenizer import ByteTokenizer, load_tokenizer
 from triptych.registry import spec_files
 from triptych.runner.memory import free_bytes
 from triptych.spec.catalog import load_named, sample_config
+from triptych.spec.merge import override
 from triptych.tasks.model import Model
 from triptych.weights import Checkpoint, check, fill, fill_random, match, tables
 
@@ -67,11 +69,10 @@ def random_init(
 ) -> Model:
     """A model of a spec's own sample config with random weights, on bytes instead of a tokenizer's tokens.
 
-    `spec` is a registered name or the path of a YAML file.
+    `spec` is a registered name or the path of a YAML file; the override `sample.hidden_size=128` makes it wider.
     """
     where, kind = _device(device), _dtype(dtype) or torch.float32
-    _, tree = load_named(spec)
-    config = sample_config(tree)
+    config = sample_config(reduce(override, overrides or (), load_named(spec)[1]))
     assembled = assemble(spec, config, overrides=overrides or ())
     _check_generates(assembled)
     _check_room(assembled, device=where, dtype=kind)
