@@ -14,7 +14,7 @@ from triptych.spec.catalog import sample_config
 from triptych.spec.document import Tree
 from triptych.spec.merge import find_spec, load_tree
 from triptych.spec.validate import validate
-from triptych.weights import Checkpoint, Matching, match, tables
+from triptych.weights import Checkpoint, Matching, match, tables, unused_rows
 
 RUNGS = ("spec", "shape", "weights")
 
@@ -80,11 +80,14 @@ def _climb(name: str, rungs: tuple[Rung, ...], folder: Path | None) -> Generator
         return
     assembled = assemble(tree, config, name=path.stem)
     shape.notes += check_shapes(assembled)
+    choices = tables(assembled.plan.scopes)
+    if unused := unused_rows(assembled.module, choices[0]):
+        shape.notes.append(f"rows of weights that this config does not use: {', '.join(unused)}")
     yield ""
     if checkpoint is None:
         yield "no checkpoint; --checkpoint DIR names one"
         return
-    found = match(assembled.module, tables(assembled.plan.scopes), checkpoint.tensors)
+    found = match(assembled.module, choices, checkpoint.tensors)
     weights.problems += [Problem(f"{f.fault}: {f.message}", f.path) for f in found.findings]
     weights.notes += _notes(found)
     yield ""

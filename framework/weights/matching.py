@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from triptych.errors import KernelError, Problem, WeightMapError, suggest
 from triptych.spec.base import PartSpec
 from triptych.weights.checkpoint import Stored
-from triptych.weights.table import Row, Table, filled
+from triptych.weights.table import Row, Table, filled, key_of
 
 MAX_HINTS = 20  # near names are slow to look for, and only the first findings are shown
 
@@ -86,6 +86,15 @@ def _hinted(findings: Sequence[Finding]) -> Iterator[Finding]:
             kind = finding.wanted.rsplit(".", 1)[-1]
             near = suggest(finding.wanted, [name for name in spare if name.rsplit(".", 1)[-1] == kind])
         yield replace(finding, message=finding.message + near) if "did you mean" in near else finding
+
+
+def unused_rows(model: nn.Module, table: Table) -> list[str]:
+    """Paths of rows that stand for no parameter of this model: parts that its config leaves out, or a mistyped path."""
+    found = (table.find(path) for path, _ in model.named_parameters())
+    used = {row.key for row, _ in filter(None, found)}
+    skipped = [key_of(path) for path in getattr(model, "skipped", ())]
+    rest = [row for row in table.rows.values() if row.key not in used]
+    return [row.path for row in rest if not any(row.key[: len(key)] == key for key in skipped)]
 
 
 def check(matching: Matching, *, checkpoint: str) -> None:
@@ -220,8 +229,7 @@ def _unneeded(table: Table, skipped: tuple[str, ...]) -> tuple[str, ...]:
     """Names on disk of what is not built on purpose: layers past the one that is handed out, a tied head."""
     found: list[str] = []
     for path in skipped:
-        steps = tuple(path.split("."))
-        key = tuple("{}" if step.isdecimal() else step for step in steps)
+        steps, key = tuple(path.split(".")), key_of(path)
         for row_key, row in table.rows.items():
             if row_key[: len(key)] == key:
                 found += [filled(source.name, row.captures(steps)) for source in row.sources]

@@ -60,8 +60,7 @@ class Table:
 
     def find(self, path: str) -> tuple[Row, str] | None:
         """The longest row that stands for a parameter, and the rest of the parameter's path below it."""
-        steps = tuple(path.split("."))
-        key = tuple("{}" if step.isdecimal() else step for step in steps)
+        steps, key = path.split("."), key_of(path)
         for length in range(len(steps), 0, -1):
             if row := self.rows.get(key[:length]):
                 return row, "".join(f".{step}" for step in steps[length:])
@@ -83,6 +82,11 @@ class Table:
         """Both tables as one, for two components of a model."""
         name = ", ".join(n for n in (self.name, other.name) if n)
         return Table(name, {**self.rows, **other.rows}, (*self.drop, *other.drop))
+
+
+def key_of(path: str) -> Key:
+    """A module path with every number as `{}`: what rows are looked up by."""
+    return tuple("{}" if step.isdecimal() else step for step in path.split("."))
 
 
 def filled(template: str, captures: Mapping[str, str]) -> str:
