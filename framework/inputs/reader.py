@@ -14,6 +14,8 @@ from triptych.inputs.prompt import Prompt, check_taken, encode_text, expand, in_
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.spec.tokens import TokenRule
 
+MARK = "\N{INVISIBLE SEPARATOR}" * 3  # a text that no template writes by itself
+
 
 @dataclass
 class PromptReader:
@@ -60,14 +62,27 @@ class PromptReader:
         return encode_text(text, self.tokenizer.encode, self.tokenizer, self.rule)
 
     def _turn(self, template: ChatTemplate, text: str, images: int) -> str:
-        """A user's turn. A template that writes no placeholders for parts that are images gets them in the text."""
-        if self.rule is None or not images or self.rule.target in text:
-            return template.render([{"role": "user", "content": text}])
-        parts = [*({"type": "image"} for _ in range(images)), {"type": "text", "text": text}]
+        """A user's turn in the first form that loses nothing: some templates show parts only, others plain text only.
+
+        Where no placeholder is written for parts that are images, they stand in the text.
+        """
+        marked = zip(self._forms(text, images), self._forms(text + MARK, images), strict=True)
+        fitting = (content for content, probe in marked if self._shows(template, probe, text, images))
+        return template.render([{"role": "user", "content": next(fitting, text)}])
+
+    def _forms(self, text: str, images: int) -> list[str | list[dict[str, str]]]:
+        """What the content of a message may be: parts that are images, a plain text, one part that is text."""
+        whole = text if self.rule is None else in_front(text, self.rule, images)
+        part = {"type": "text", "text": text}
+        with_images = [[*({"type": "image"} for _ in range(images)), part]] if whole != text else []
+        return [*with_images, whole, [{**part, "text": whole}]]
+
+    def _shows(self, template: ChatTemplate, content: object, text: str, images: int) -> bool:
+        """Whether a turn of this content has the mark at the end of its text, and a placeholder for each image."""
         try:
-            rendered = template.render([{"role": "user", "content": parts}])
-        except InputError:  # it takes text only
-            rendered = ""
-        if rendered.count(self.rule.target) == images:
-            return rendered
-        return template.render([{"role": "user", "content": in_front(text, self.rule, images)}])
+            turn = template.render([{"role": "user", "content": content}])
+        except InputError:
+            return False
+        if self.rule is None:
+            return MARK in turn
+        return MARK in turn and turn.count(self.rule.target) == (text.count(self.rule.target) or images)

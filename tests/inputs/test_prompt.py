@@ -23,6 +23,13 @@ TEMPLATE = """{% for message in messages %}{{ message.role | upper }}: {% if mes
 {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"""
 
 
+# As LLaVA's: content is a list of parts, and what a plain text would give is nothing
+PARTS_ONLY = """{% for message in messages %}{{ message['role'] | upper }}: {# images first #}
+{%- for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>' }}{% endfor %}
+{%- for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ '\\n' + part.text }}{% endfor %}
+{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"""
+
+
 def image(height: int, width: int) -> Image.Image:
     return Image.fromarray(np.full((height, width, 3), 100, np.uint8))
 
@@ -106,6 +113,26 @@ def test_a_template_for_text_only_gets_placeholders_in_the_text(checkpoint: tupl
     assert reader.tokenizer is not None
     bare = reader.tokenizer.encode_bare("USER: <image>\nWhat? ASSISTANT:")
     assert found.token_ids == tuple(i for token in bare for i in [token] * (4 if token == PLACEHOLDER else 1))
+
+
+@pytest.mark.parametrize(("text", "count"), [("What?", 0), ("S", 0), ("What?", 2), ("this <image> and <image>", 2)])
+def test_a_template_for_parts_only_loses_no_text(checkpoint: tuple[PromptReader, Any], text: str, count: int) -> None:
+    reader, _ = checkpoint
+    assert reader.folder is not None
+    assert reader.tokenizer is not None
+    (reader.folder / "chat_template.jinja").write_text(PARTS_ONLY, encoding="utf-8")
+    images = "<image>" * count if "<image>" not in text else ""
+    bare = reader.tokenizer.encode_bare(f"USER: {images}\n{text}ASSISTANT:")
+    wanted = [i for token in bare for i in [token] * (4 if token == PLACEHOLDER else 1)]
+    assert list(reader.read(text, IMAGES[:count]).token_ids) == wanted
+
+
+def test_what_a_template_says_against_a_turn_is_told(checkpoint: tuple[PromptReader, Any]) -> None:
+    reader, _ = checkpoint
+    assert reader.folder is not None
+    (reader.folder / "chat_template.jinja").write_text("{{ raise_exception('no users here') }}", encoding="utf-8")
+    with pytest.raises(InputError, match="the chat template refuses these messages: no users here"):
+        reader.read("What?")
 
 
 class Blind(ByteTokenizer):
