@@ -6,7 +6,7 @@ Every mistake that can be found so is found here, all at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Annotated, Any
 
@@ -129,13 +129,14 @@ def plan(
         language_model = _sub_model(scope, planner, ("language_model",), tree["language_model"], "language_model")
     scope = planner.scopes[""] = scope.knowing(**_configs(planner, scope, towers))
     projectors, tokens = {}, {}
-    with planner.problems.catching():
-        projectors = {
-            key: _projector(scope.at("projectors", key), steps, place)
-            for key, steps, place in _entries(tree, "projectors")
-        }
-    with planner.problems.catching():
-        tokens = token_rules(scope, planner.scopes)
+    if len(towers) >= sum(sub is not None for sub in (tree.get("towers") or {}).values()):  # else they only add noise
+        with planner.problems.catching():
+            projectors = {
+                key: _projector(scope.at("projectors", key), steps, place)
+                for key, steps, place in _entries(tree, "projectors")
+            }
+        with planner.problems.catching():
+            tokens = token_rules(scope, planner.scopes)
     _check_configs(planner)
     planner.problems.check()
     return ModelPlan(name, language_model, towers, projectors, tokens, planner.scopes)
@@ -152,16 +153,13 @@ def _sub_model(scope: Scope, planner: _Planner, path: tuple[str, ...], sub: Tree
     if "spec" not in sub:
         return _attempt(planner, scope.at(*path), sub, kind)
     with planner.problems.catching():
-        child = child_scope(scope.at(*path), sub)
+        child = child_scope(scope.at(*path), sub, kind)
         planner.scopes[".".join(path)] = child
-        if kind not in child.tree:
-            message = f"the spec {child.name!r} has no `{kind}`; it cannot stand here"
-            raise SpecError(message, path=".".join(path), place=sub.values_at.get("spec"))
         return _stack(child, child.tree[kind], kind)
     return None
 
 
-def child_scope(scope: Scope, sub: Tree) -> Scope:
+def child_scope(scope: Scope, sub: Tree, kind: str) -> Scope:
     """The scope of `{spec: =config.x}` or `{spec: name, config: =...}`: in it `config` is the sub-config.
 
     What stands under `with` is evaluated in the parent and merged into the child's tree, nulls kept; it may also ask
@@ -176,12 +174,18 @@ def child_scope(scope: Scope, sub: Tree) -> Scope:
         name, tree = load_named(found if isinstance(found, str) else find_family(raw, inside=True))
     except (SpecError, RegistrationError) as error:
         raise SpecError(str(error), path=".".join(scope.path), place=place) from None
+    if not tree.get(kind):
+        message = f"the spec {name!r} has no `{kind}`; it cannot stand here"
+        raise SpecError(message, path=".".join(scope.path), place=place)
     raw = getattr(raw, "raw", raw)
     unchanged = Scope.of(name, tree, raw).config
     given = scope.knowing(**_nested(scope.path, unchanged)).value(sub.get("with") or Tree(), keep_null=True)
     merged = merge(tree, given)
     assert isinstance(merged, Tree)
-    check_structure(merged)
+    try:
+        check_structure(merged)
+    except SpecError as error:
+        raise SpecError(replace(p, path=".".join((*scope.path, p.path))) for p in error.problems) from None
     if inert := [*(merged.get("inert") or ()), *(sub.get("inert") or ())]:
         merged["inert"] = inert
     child = Scope.of(name, merged, raw)
