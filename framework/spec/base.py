@@ -12,6 +12,7 @@ from triptych.registry import part_names
 from triptych.registry.parts import get_builder
 
 MAX_WIDTH = 2**20
+ROLES = ("norm", "post_norm", "sum_norm")  # of norms in a branch
 
 Width = Annotated[PositiveInt, Field(le=MAX_WIDTH)]
 

@@ -105,6 +105,8 @@ def _texts(value: object) -> list[str]:
 
 def sample_config(tree: Tree) -> dict[str, Any]:
     """The spec's `sample` as a checkpoint's config, naming the family that it is of."""
-    first = next(iter(tree.get("model_types") or ()), None)
-    words = {"architectures": list(tree.get("architectures") or ()), "model_type": first}
-    return {**words, **(tree.get("sample") or {})}
+    sample = tree.get("sample") or {}
+    if not isinstance(sample, Mapping):
+        raise SpecError(f"a mapping is wanted, not {short(sample)}", path="sample", place=tree.values_at.get("sample"))
+    classes, types = _words(tree, "architectures"), _words(tree, "model_types")
+    return {"architectures": list(classes), "model_type": next(iter(types), None), **sample}

@@ -44,6 +44,12 @@ class Tree(dict[str, Any]):
                 found.put(key, value, self)
         return found
 
+    def having(self, key: str, value: object) -> Tree:
+        """The same tree with one key more, places kept."""
+        found = self.without()
+        found[key] = value
+        return found
+
 
 class Items(list[Any]):
     """A list; `places` holds the place of each item."""
@@ -205,6 +211,19 @@ def locate(root: object, path: tuple[str | int, ...]) -> Place | None:
         elif isinstance(root, Items) and isinstance(step, int) and step < len(root):
             place, root = root.places[step], root[step]
     return place
+
+
+def without_path(root: Tree, path: tuple[str | int, ...]) -> Tree:
+    """The tree less what `path` leads to; steps that are not there are skipped, a list is left out whole."""
+    for number, step in enumerate(path):
+        if step in root:
+            key, rest = str(step), path[number + 1 :]
+            below, found = root[key], root.without(key)
+            if isinstance(below, Tree) and any(s in below for s in rest):
+                found = root.without()
+                found.put(key, without_path(below, rest), root)
+            return found
+    return root
 
 
 def walk(

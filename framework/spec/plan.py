@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from triptych.errors import Place, Problem, RegistrationError, SpecError, short
-from triptych.spec.base import MAX_WIDTH, BaseSpec, PartSpec
+from triptych.spec.base import MAX_WIDTH, ROLES, BaseSpec, PartSpec
 from triptych.spec.catalog import find_family, load_named
 from triptych.spec.document import Tree
 from triptych.spec.merge import merge, override, replaced
@@ -22,7 +22,6 @@ from triptych.spec.structure import check_structure
 from triptych.spec.tokens import TokenRule, token_rules
 
 MAX_LAYERS = 10_000
-ROLES = ("norm", "post_norm", "sum_norm")
 
 
 @dataclass(frozen=True)

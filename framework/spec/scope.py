@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from triptych.errors import Place, Problem, RegistrationError, SpecError, suggest
+from triptych.errors import Place, Problem, SpecError, TriptychError, short, suggest
 from triptych.registry import get_part
 from triptych.spec.base import PartSpec
 from triptych.spec.config import Config, Names, bindings
@@ -18,7 +18,7 @@ from triptych.spec.document import Items, Tree, locate
 from triptych.spec.expressions import is_expression, parse
 
 M = TypeVar("M", bound=BaseModel)
-MAX_LIKE = 10
+REQUIRED = "required, and not given"
 
 
 @dataclass
@@ -123,26 +123,28 @@ class Scope:
 
     def named(self, group: str, name: str, place: Place | None = None) -> Tree:
         """The block or part of that name, with what it is `like` filled in."""
-        known = {key: tree for key, tree in (self.tree.get(group) or {}).items() if tree is not None}
+        known = _there(self.tree.get(group) or {})
         if name not in known:
-            message = f"no {name!r} in {group}{suggest(name, known)}"
-            raise SpecError(message, path=".".join(self.path), place=place)
+            self._fail(f"no {name!r} in {group}{suggest(name, known)}", place)
         return self.derived(group, known[name])[1]
 
     def derived(self, group: str, tree: Tree) -> tuple[str | None, Tree]:
         """A tree with what it is `like` filled in, and the name at the root of that chain."""
-        root = None
-        for _ in range(MAX_LIKE):
-            if "like" not in tree:
-                return root, tree
-            root, place = tree["like"], tree.values_at.get("like")
-            known = self.tree.get(group) or {}
-            if not isinstance(known.get(root), Tree):
-                raise SpecError(
-                    f"no {root!r} in {group}{suggest(str(root), known)}", path=".".join(self.path), place=place
-                )
-            tree = _on_top(known[root], tree.without("like"))
-        raise SpecError(f"`like` leads round in a circle at {root!r}", path=".".join(self.path))
+        known, chain = self.tree.get(group) or {}, list[str]()
+        while tree.get("like") is not None:
+            name, place = tree["like"], tree.values_at.get("like")
+            if not isinstance(name, str) or is_expression(name):
+                self._fail(f"`like` is the name of one of the {group}, not {short(name)}", place)
+            if name in chain:
+                self._fail(f"`like` leads round in a circle: {' -> '.join((*chain, name))}", place)
+            if not isinstance(known.get(name), Tree):
+                self._fail(f"no {name!r} in {group}{suggest(name, _there(known))}", place)
+            chain.append(name)
+            tree = _on_top(known[name], tree.without("like"))
+        return (chain[-1] if chain else None), tree
+
+    def _fail(self, message: str, place: Place | None) -> NoReturn:
+        raise SpecError(message, path=".".join(self.path), place=place)
 
     def part(self, kind: str, reference: object, place: Place | None = None) -> tuple[str, PartSpec]:
         """A part by name (`attention`), derived (`{like: attention, window: 16}`) or inline (`{use: rope}`).
@@ -161,28 +163,33 @@ class Scope:
 
     def _part(self, kind: str, reference: object, place: Place | None) -> tuple[str, PartSpec]:
         if isinstance(reference, str):
-            root, tree = self.derived("parts", Tree({"like": reference}) if not place else _liking(reference, place))
+            root, tree = self.derived("parts", liking(reference, place))
         elif isinstance(reference, Tree):
             root, tree = self.derived("parts", reference)
         else:
-            message = f"a {kind} is the name of a part or a mapping with `use` or `like`, not {reference!r}"
-            raise SpecError(message, path=".".join(self.path), place=place)
+            self._fail(
+                f"a {kind} is the name of a part or a mapping with `use` or `like`, not {short(reference)}", place
+            )
         fields = self.value(tree)
+        place = fields.values_at.get("use", place)
         if not isinstance(use := fields.get("use"), str):
-            raise SpecError(f"a {kind} says `use` or `like`", path=".".join(self.path), place=place)
-        model = self.spec_class(kind, use, fields.values_at.get("use", place))
-        return root or use, self.typed(model, fields.without("use"), place)
+            self._fail(f"a {kind} says `use` or `like`", place)
+        return root or use, self.typed(self.spec_class(kind, use, place), fields.without("use"), place)
 
     def spec_class(self, kind: str, name: str, place: Place | None) -> type[PartSpec]:
-        """The Spec registered for a part. Raises SpecError at `place` for an unknown name."""
+        """The Spec registered for a part. Raises SpecError at `place` for an unknown name and for a broken part."""
         try:
-            return get_part(kind, name).spec
-        except RegistrationError as error:
-            raise SpecError(str(error), path=".".join(self.path), place=place) from None
+            part = get_part(kind, name)
+            found = part.spec
+        except TriptychError as error:
+            self.at("use")._fail(str(error), place)
+        if not issubclass(found, PartSpec):
+            self.at("use")._fail(f"{kind} {name!r} ({part.origin}): its Spec is no PartSpec", place)
+        return found
 
     def typed_part(self, kind: str, reference: object) -> PartSpec:
         """As `part`, for the fields of other parts that hold one (pydantic's validation context)."""
-        return self.part(kind, reference)[1]
+        return replace(self, path=()).part(kind, reference)[1]  # problems_of says which field of which part
 
     def typed(self, model: type[M], fields: Tree, place: Place | None = None) -> M:
         """The fields as the typed `model`. Raises SpecError with every mistake, each at its place."""
@@ -199,33 +206,49 @@ def problems_of(
     detail: ErrorDetails, model: type[BaseModel], fields: Tree, path: tuple[str, ...], place: Place | None
 ) -> list[Problem]:
     """What pydantic found, in our words and at its place."""
+    loc = _steps(detail, fields)
+    where, at = ".".join(map(str, (*path, *loc))), locate(fields, loc) or place
     raised = detail.get("ctx", {}).get("error")
     if isinstance(raised, SpecError):  # from a part inside this one: it has places of its own
-        return [p if p.path else replace(p, path=".".join(map(str, (*path, *detail["loc"])))) for p in raised.problems]
-    loc = tuple(step for step in detail["loc"] if isinstance(step, str | int))
-    where, message = ".".join(map(str, (*path, *loc))), detail["msg"].removeprefix("Value error, ")
-    at = locate(fields, loc) or place
+        inner = [(p, f"{where}.{p.path}" if p.path else where) for p in raised.problems]
+        return [replace(p, path=below, place=p.place or at) for p, below in inner]
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should", "input should", 1)
     if detail["type"] == "extra_forbidden":
-        names = _names_beside(model, loc)
         at = _key_place(fields, loc) or at
-        message = f"unknown key {loc[-1]!r}{suggest(str(loc[-1]), names)}"
+        message = f"unknown key {loc[-1]!r}{suggest(str(loc[-1]), _names_beside(model, loc))}"
     elif detail["type"] == "missing":
-        message = "required, and not given"
-    elif loc and not isinstance(detail["input"], Mapping):
-        message = f"{message[0].lower()}{message[1:]}; found {detail['input']!r}"
+        message = REQUIRED
+    elif detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        message = f"a mapping is wanted; found {short(detail['input'])}"
+    elif loc and not isinstance(detail["input"], Mapping | BaseModel):
+        message = f"{message}; found {short(detail['input'])}"
     return [Problem(message, where, at)]
+
+
+def _steps(detail: ErrorDetails, fields: Tree) -> tuple[str | int, ...]:
+    """Where in `fields` it is, less the words by which pydantic tells the choices of a type apart."""
+    node: Any = fields
+    found: list[str | int] = []
+    for number, step in enumerate(detail["loc"]):
+        known = step in node if isinstance(node, Mapping) else isinstance(node, list) and isinstance(step, int)
+        if known:
+            node = node[step]
+        if known or (detail["type"] == "missing" and number == len(detail["loc"]) - 1):
+            found.append(step)
+    return tuple(found)
 
 
 def _names_beside(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The keys that would do beside an unknown one: of the model that the path leads to."""
     for step in loc[:-1]:
-        found = model.model_fields.get(str(step))
-        inner = list(_models_in(found.annotation)) if found else []
+        found = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
+        inner = list(_models_in(found)) if found else []
         model = inner[0] if inner else model
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    annotation = getattr(annotation, "annotation", annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in getattr(annotation, "__args__", ()):
@@ -239,6 +262,10 @@ def _key_place(fields: Tree, loc: tuple[str | int, ...]) -> Place | None:
     return node.keys_at.get(str(loc[-1])) if isinstance(node, Tree) else None
 
 
+def _there(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tree for name, tree in group.items() if tree is not None}
+
+
 def _on_top(base: Tree, child: Tree) -> Tree:
     from triptych.spec.merge import merge
 
@@ -247,7 +274,9 @@ def _on_top(base: Tree, child: Tree) -> Tree:
     return found
 
 
-def _liking(name: str, place: Place) -> Tree:
+def liking(name: str, place: Place | None) -> Tree:
+    """`{like: name}`, which stands at `place`."""
     found = Tree({"like": name})
-    found.keys_at["like"] = found.values_at["like"] = place
+    if place is not None:
+        found.keys_at["like"] = found.values_at["like"] = place
     return found

@@ -5,15 +5,25 @@ Any value may be an =expression and any may be null (absent); what parts say is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, PositiveInt, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 
-from triptych.errors import SpecError
+from triptych.errors import Problem, SpecError
 from triptych.spec.base import BaseSpec
-from triptych.spec.document import Tree
+from triptych.spec.document import Tree, without_path
 from triptych.spec.expressions import is_expression
+from triptych.spec.rows import row_problems
+from triptych.spec.scope import problems_of
 
 T = TypeVar("T")
 
@@ -22,9 +32,49 @@ def _unless_expression(value: Any, validate: Callable[[Any], Any]) -> Any:
     return value if is_expression(value) else validate(value)
 
 
+def _unless_text(value: Any, validate: Callable[[Any], Any]) -> Any:
+    return value if isinstance(value, str) else validate(value)
+
+
+def _name(value: str) -> str:
+    if not value.isidentifier():
+        raise ValueError("a name is made of letters, digits and _")
+    return value
+
+
+def _part(value: Any) -> Any:
+    if not isinstance(value, str | Mapping):
+        raise ValueError("the name of a part is wanted, or a mapping with `use` or `like`")
+    return value
+
+
+def _place(value: Any) -> Any:
+    if not all(isinstance(place, str) for place in (value if isinstance(value, list) else [value])):
+        raise ValueError("a key, a dotted key or an =expression is wanted, or a list of these")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _no_members(value: Any) -> Any:
+    if value is not None:
+        raise ValueError("a member stands beside others; it has none within")
+    return value
+
+
+def _without_like(value: Any) -> Any:
+    """A block less the name of the one that it is like."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("like"), str):
+        return value
+    return {key: branch for key, branch in value.items() if key != "like"}
+
+
 Or = Annotated[T, WrapValidator(_unless_expression)]
+Name = Annotated[str, AfterValidator(_name)]
 Names = list[str]
-PartRef = str | dict[str, Any]
+PartRef = Annotated[Any, AfterValidator(_part)]
 Plain = dict[str, Any]
 
 
@@ -33,10 +83,16 @@ class BranchForm(BaseSpec):
 
     norm: PartRef | None = None
     mixer: PartRef | None = None
-    parallel: dict[str, BranchForm | None] | None = None
+    parallel: dict[Name, MemberForm | None] | None = None
     post_norm: PartRef | None = None
     scale: Or[float] | None = None
     sum_norm: PartRef | None = None
+
+
+class MemberForm(BranchForm):
+    """A branch beside others."""
+
+    parallel: Annotated[Any, AfterValidator(_no_members)] = None
 
 
 class LayersForm(BaseSpec):
@@ -49,7 +105,7 @@ class LayersForm(BaseSpec):
 class OutputForm(BaseSpec):
     """Which rows a tower hands out."""
 
-    layers: Or[int | list[int]] | None = None
+    layers: Or[Annotated[list[Or[int]], BeforeValidator(_listed)]] | None = None
     skip: Or[int] | None = None
 
 
@@ -62,7 +118,7 @@ class SubModelForm(BaseSpec):
     spec: str | None = None
     config: str | None = None
     inert: Names | None = None
-    with_: Plain | None = Field(None, alias="with")
+    with_: ChangesForm | None = Field(None, alias="with")
 
 
 class StackForm(SubModelForm):
@@ -75,6 +131,15 @@ class StackForm(SubModelForm):
     head: Plain | None = None
     context: Or[PositiveInt] | None = None
     output: OutputForm | None = None
+
+    @model_validator(mode="after")
+    def _stands_in_one_place(self) -> Self:
+        beside = sorted(self.model_fields_set - SubModelForm.model_fields.keys())
+        if self.spec is not None and beside:
+            raise ValueError(f"{', '.join(beside)} beside `spec`; what changes that spec stands under `with`")
+        if self.spec is None and (self.with_ or self.config):
+            raise ValueError("`with` and `config` say more of a `spec`, which is not given")
+        return self
 
 
 class ItemsForm(BaseSpec):
@@ -99,35 +164,61 @@ class PromptUpdateForm(BaseSpec):
     with_: Literal["placeholder"] = Field(alias="with")
 
 
-class DocumentForm(BaseSpec):
-    """A whole spec."""
+Steps = dict[Name, PartRef | None]
+StepsRef = Annotated[Steps, WrapValidator(_unless_text)]
 
-    schema_: Literal[1] | None = Field(None, alias="schema")
-    architectures: Names | None = None
-    model_types: Names | None = None
-    config: dict[str, str | Names | None] | None = None
+
+class ChangesForm(BaseSpec):
+    """What a spec says of a model, and what another may change of it."""
+
+    config: dict[str, Annotated[Any, AfterValidator(_place)]] | None = None
     defaults: Plain | None = None
     requires: Plain | None = None
     inert: Names | None = None
     language_model: StackForm | None = None
     tower: StackForm | None = None
-    towers: dict[str, StackForm | None] | None = None
-    projectors: dict[str, str | dict[str, PartRef | None] | None] | None = None
-    programs: dict[str, dict[str, PartRef | None] | None] | None = None
-    blocks: dict[str, dict[str, BranchForm | str | None] | None] | None = None
-    parts: dict[str, Plain | None] | None = None
+    towers: dict[Name, StackForm | None] | None = None
+    projectors: dict[Name, StepsRef | None] | None = None
+    programs: dict[Name, Steps | None] | None = None
+    blocks: dict[Name, Annotated[dict[Name, BranchForm | None], BeforeValidator(_without_like)] | None] | None = None
+    parts: dict[Name, Plain | None] | None = None
     items: ItemsForm | None = None
     schemas: Plain | None = None
-    tokens: dict[str, TokensForm | None] | None = None
+    tokens: dict[Name, TokensForm | None] | None = None
     prompt_updates: list[PromptUpdateForm] | None = None
     weights: Plain | None = None
+
+
+StackForm.model_rebuild()  # of its `with`
+
+
+class DocumentForm(ChangesForm):
+    """A whole spec."""
+
+    schema_: Literal[1] | None = Field(None, alias="schema")
+    architectures: Names | None = None
+    model_types: Names | None = None
     sample: Plain | None = None
 
 
 def check_structure(tree: Tree) -> None:
     """Raise SpecError with every key that does not belong and every value of the wrong kind."""
-    from triptych.spec.scope import Scope
+    if problems := structure_problems(tree)[0]:
+        raise SpecError(problems)
 
-    Scope.of("", tree, {}).typed(DocumentForm, tree)
+
+def structure_problems(tree: Tree) -> tuple[list[Problem], Tree]:
+    """Every key that does not belong and every value of the wrong kind, and the tree without these."""
+    problems, sound = list[Problem](), tree
     if "schema" not in tree:
-        raise SpecError("a spec says which grammar it is written in; begin it with `schema: 1`", path="schema")
+        problems.append(Problem("a spec says which grammar it is written in; begin it with `schema: 1`", "schema"))
+    try:
+        DocumentForm.model_validate(tree)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            problems += problems_of(detail, DocumentForm, tree, (), None)
+            sound = without_path(sound, detail["loc"])
+    for path, message, place in row_problems(sound.get("weights")):
+        problems.append(Problem(message, ".".join(map(str, ("weights", *path))), place))
+        sound = without_path(sound, ("weights", *path))
+    return problems, sound

@@ -1,0 +1,244 @@
+"""A spec before there is a config: every reference is followed, what is constant is typed, what is unused is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from triptych.errors import Place, Problem, SpecError, short, suggest
+from triptych.registry import part_names
+from triptych.spec.base import ROLES, PartField, PartSpec
+from triptych.spec.document import Tree, walk
+from triptych.spec.expressions import is_expression, outcomes
+from triptych.spec.scope import REQUIRED, Collector, Scope, liking, problems_of
+
+STACKS = ("language_model", "tower")
+
+
+class Draft:
+    """A merged tree whose expressions have no value yet. `check` first, then what is `missing` and `unused`."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree, self.scope = tree, Scope.of("", tree, {})
+        self.problems = Collector()
+        self.used: dict[str, set[str] | None] = {"parts": set(), "blocks": set()}  # None: any of them may be
+        self.bare: list[Problem] = []  # branches in which nothing is mixed
+        self.path: tuple[str, ...] = ()
+
+    def check(self) -> list[Problem]:
+        """Follow every reference from the stacks, the projectors and the weights down."""
+        for section in STACKS:
+            self._stack((section,), self.tree.get(section))
+        for name, sub in (self.tree.get("towers") or {}).items():
+            self._stack(("towers", name), sub)
+        for name, steps in (self.tree.get("projectors") or {}).items():
+            self._steps(("projectors", name), steps)
+        if size := (self.tree.get("items") or {}).get("size"):
+            self._part(("items", "size"), "size", size, self.tree["items"].values_at.get("size"))
+        self._transforms(("weights",), self.tree.get("weights"))
+        return self.problems.problems
+
+    def missing(self) -> Iterator[Problem]:
+        """What a spec of a whole model must say of its stacks and branches; a fragment may leave it to others."""
+        if any(self.tree.get(key) for key in ("architectures", "model_types", "sample")):
+            yield from self.bare
+            for section in STACKS:
+                stack = self.tree.get(section)
+                if stack and not stack.get("spec"):
+                    yield from _missing_of_stack(stack, section, self.tree.values_at.get(section))
+
+    def unused(self) -> Iterator[Problem]:
+        """Parts and blocks that nothing uses. Of a fragment nothing is said: its heirs use what it offers."""
+        if self.tree.get("language_model") or self.tree.get("tower"):
+            for group, used in self.used.items():
+                offered = self.tree.get(group) or Tree()
+                for name, value in offered.items():
+                    if used is not None and value is not None and name not in used:
+                        near = suggest(name, used)
+                        advice = near if "did you mean" in near else "; null deletes an inherited one"
+                        message = f"nothing uses the {group.removesuffix('s')} {name!r}{advice}"
+                        yield Problem(message, f"{group}.{name}", offered.keys_at.get(name))
+
+    def _use(self, group: str, names: Iterable[str]) -> None:
+        """Count parts or blocks as used, with all that they are like."""
+        known: Any = self.tree.get(group) or {}
+        for name in names:
+            used = self.used[group]
+            if used is not None and name not in used:
+                used.add(name)
+                tree = known.get(name)
+                if isinstance(tree, Tree) and isinstance(tree.get("like"), str):
+                    self._use(group, [tree["like"]])
+
+    @contextmanager
+    def _following(self, group: str) -> Iterator[None]:
+        """Where a reference leads nowhere, what it would have used is not known."""
+        try:
+            yield
+        except SpecError:
+            self.used[group] = None
+            if group == "blocks":
+                self.used["parts"] = None
+            raise
+
+    def _stack(self, path: tuple[str, ...], tree: Tree | None) -> None:
+        if not tree or tree.get("spec"):
+            return
+        if tree.get("norm"):
+            self._part((*path, "norm"), "norm", tree["norm"], tree.values_at.get("norm"))
+        for kind, use in (("embed", "tokens"), ("head", "linear")):
+            if (given := tree.get(kind)) is not None:
+                named = given if given.get("use") or given.get("like") else given.having("use", use)
+                self._part((*path, kind), kind, named, tree.values_at.get(kind))
+        layers = tree.get("layers") or Tree()
+        if (block := layers.get("block")) is not None:
+            self._blocks((*path, "layers", "block"), block, layers.values_at.get("block"))
+
+    def _blocks(self, path: tuple[str, ...], name: str, place: Place | None) -> None:
+        words = _words(name)
+        if words is None:  # a config's own word names the block: any may be meant
+            self.used["blocks"], words = None, set(self.tree.get("blocks") or ())
+        for word in sorted(words):
+            with self.problems.catching(), self._following("blocks"):
+                block = self.scope.at(*path).named("blocks", word, place)
+                self._use("blocks", [word])
+                for key, branch in block.items():
+                    self._branch(("blocks", word, key), branch, block.keys_at.get(key))
+
+    def _branch(self, path: tuple[str, ...], tree: Tree | None, place: Place | None) -> None:
+        if tree is None:
+            return
+        if bool(tree.get("mixer")) == bool(tree.get("parallel")):
+            self.bare.append(Problem("a branch has a `mixer`, or `parallel` members", ".".join(path), place))
+        for role in ROLES:
+            if tree.get(role):
+                self._part((*path, role), "norm", tree[role], tree.values_at.get(role))
+        if tree.get("mixer"):
+            self._part((*path, "mixer"), "mixer", tree["mixer"], tree.values_at.get("mixer"))
+        members = tree.get("parallel") or Tree()
+        for name, member in members.items():
+            self._branch((*path, name), member, members.keys_at.get(name))
+
+    def _steps(self, path: tuple[str, ...], steps: Any) -> None:
+        for word in sorted(_words(steps) or ()) if isinstance(steps, str) else ():
+            with self.problems.catching(), self._following("parts"):
+                place = self.tree["projectors"].values_at.get(path[-1])
+                self._steps(path, self.scope.at(*path).named("programs", word, place))
+        for name, step in steps.items() if isinstance(steps, Tree) else ():
+            if step is not None:
+                with self.problems.catching(), self._following("parts"):
+                    place = steps.values_at.get(name)
+                    self._part((*path, name), self._step_kind((*path, name), step, place), step, place)
+
+    def _step_kind(self, path: tuple[str, ...], step: object, place: Place | None) -> str:
+        """A step of a projector is a projector's own part or a norm."""
+        scope = self.scope.at(*path)
+        tree = step if isinstance(step, Tree) else liking(str(step), place) if not is_expression(step) else Tree()
+        words = _words(scope.derived("parts", tree)[1].get("use"))
+        return "norm" if words and words <= set(part_names("norm")) else "projector"
+
+    def _transforms(self, path: tuple[str, ...], tree: Any) -> None:
+        for key, value in tree.items() if isinstance(tree, Tree) else ():
+            if key == "via" and value is not None:
+                for step in value if isinstance(value, list) else [value]:
+                    named = Tree({"use": step}) if isinstance(step, str) else step
+                    self._part((*path, key), "transform", named, tree.values_at.get(key))
+            for item in value if isinstance(value, list) else [value]:
+                self._transforms((*path, key), item)
+
+    def _part(self, path: tuple[str, ...], kind: str, reference: object, place: Place | None) -> None:
+        self.path = path
+        with self.problems.catching():
+            self._check_part(kind, reference, place)
+
+    def typed_part(self, kind: str, reference: object) -> None:
+        """A part inside a part (pydantic's validation context); what it becomes is not known yet."""
+        path, self.path = self.path, ()  # problems_of says which field of which part
+        try:
+            self._check_part(kind, reference, None)
+        finally:
+            self.path = path
+
+    def _check_part(self, kind: str, reference: object, place: Place | None) -> None:
+        scope = self.scope.at(*self.path)
+        if is_expression(reference):
+            if (words := _words(reference)) is None:  # a config's own word: any part may be meant
+                self.used["parts"] = None
+            for word in sorted(words or ()):
+                self._check_part(kind, word, place)
+            return
+        with self._following("parts"):
+            if not isinstance(reference, str | Tree):
+                message = f"a {kind} is the name of a part or a mapping, not {short(reference)}"
+                raise SpecError(message, path=".".join(self.path), place=place)
+            tree = reference if isinstance(reference, Tree) else liking(reference, place)
+            fields = scope.derived("parts", tree)[1]
+            place = fields.values_at.get("use", place)
+            if not isinstance(use := fields.get("use"), str):
+                raise SpecError(f"a {kind} says `use` or `like`", path=".".join(self.path), place=place)
+            if isinstance(like := tree.get("like"), str):
+                self._use("parts", [like])
+            words = _words(use)
+            models = [scope.spec_class(kind, word, place) for word in sorted(words or ())]
+        if words is None:
+            self._use("parts", {str(leaf) for _, leaf, _ in walk(fields)})
+        for model in models:
+            self._type(model, fields.without("use"), place)
+
+    def _type(self, model: type[PartSpec], fields: Tree, place: Place | None) -> None:
+        """Type what is constant; fields that hold an expression count as given."""
+        later = {key for key, value in fields.items() if any(is_expression(leaf) for _, leaf, _ in walk(value))}
+        constant = fields.without(*later, *(key for key, value in fields.items() if value is None))
+        path, problems = self.path, list[Problem]()
+        for key in fields:
+            if key in later and key not in model.model_fields:
+                message = f"unknown key {key!r}{suggest(key, model.model_fields)}"
+                problems.append(Problem(message, ".".join((*path, key)), fields.keys_at.get(key)))
+            elif key in later and (kind := _kind_of_part(model.model_fields[key])):
+                self._part((*path, key), kind, fields[key], fields.values_at.get(key))
+        self.path = path
+        try:
+            model.model_validate(constant, context=self)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                loc = detail["loc"]
+                if (detail["type"] == "missing" and loc[0] in later) or (not loc and later):
+                    continue
+                problems += problems_of(detail, model, constant, path, place)
+        if problems:
+            raise SpecError(problems)
+
+
+def _words(value: object) -> set[str] | None:
+    """The names that a value may come to; None when a config decides."""
+    if not isinstance(value, str):
+        return set()
+    if not is_expression(value):
+        return {value}
+    try:
+        found = outcomes(value)
+    except SpecError:  # said of every expression that cannot be read
+        return None
+    return None if found is None else set(found)
+
+
+def _kind_of_part(field: FieldInfo) -> str:
+    """The kind of the part that a field holds, '' for other fields."""
+    marks = [*field.metadata, *(m for a in getattr(field.annotation, "__args__", ()) for m in _metadata(a))]
+    return next((mark.kind for mark in marks if isinstance(mark, PartField)), "")
+
+
+def _metadata(annotation: object) -> tuple[object, ...]:
+    found: tuple[object, ...] = getattr(annotation, "__metadata__", ())
+    return found
+
+
+def _missing_of_stack(stack: Tree, section: str, place: Place | None) -> Iterator[Problem]:
+    layers = stack.get("layers") or Tree()
+    for owner, path, keys in ((stack, section, ("width", "embed")), (layers, f"{section}.layers", ("count", "block"))):
+        at = place if owner is stack else stack.values_at.get("layers", place)
+        yield from (Problem(REQUIRED, f"{path}.{key}", at) for key in keys if owner.get(key) is None)
