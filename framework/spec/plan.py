@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
@@ -15,8 +14,9 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 from triptych.errors import Place, Problem, RegistrationError, SpecError, short
 from triptych.spec.base import MAX_WIDTH, ROLES, BaseSpec, PartSpec
 from triptych.spec.catalog import find_family, load_named
-from triptych.spec.document import Tree
-from triptych.spec.merge import merge, override, replaced
+from triptych.spec.document import Tree, walk
+from triptych.spec.merge import merge
+from triptych.spec.overrides import overridden, replaced
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.structure import check_structure
 from triptych.spec.tokens import TokenRule, token_rules
@@ -110,7 +110,7 @@ def plan(
     SpecError with all mistakes of the spec and of the config that it does not serve.
     """
     name, written = load_named(spec) if isinstance(spec, str) else (name, spec)
-    tree = reduce(override, overrides, written)
+    tree = overridden(written, overrides)
     check_structure(tree)
     scope, planner = Scope.of(name, tree, config), _Planner()
     for expression in replaced(written, tree):  # the config is overruled there on purpose
@@ -128,7 +128,8 @@ def plan(
         language_model = _sub_model(scope, planner, ("language_model",), tree["language_model"], "language_model")
     scope = planner.scopes[""] = scope.knowing(**_configs(planner, scope, towers))
     projectors, tokens = {}, {}
-    if len(towers) >= sum(sub is not None for sub in (tree.get("towers") or {}).values()):  # else they only add noise
+    declared = [name for name, sub in (tree.get("towers") or {}).items() if sub]
+    if len(towers) >= len(declared):  # what speaks of a tower that failed would only add noise
         with planner.problems.catching():
             projectors = {
                 key: _projector(scope.at("projectors", key), steps, place)
@@ -136,6 +137,9 @@ def plan(
             }
         with planner.problems.catching():
             tokens = token_rules(scope, planner.scopes)
+    else:
+        for _, value, _ in walk([tree.get(section) for section in ("projectors", "programs", "tokens")]):
+            scope.mention(value)
     _check_configs(planner)
     planner.problems.check()
     return ModelPlan(name, language_model, towers, projectors, tokens, planner.scopes)
@@ -334,7 +338,7 @@ def _check_configs(planner: _Planner) -> None:
         problems = planner.problems.problems
         problems += _unmet(scope)
         inert = scope.tree.get("inert") or ()
-        read = scope.config.keys_behind(scope.record.mentions | scope.config.asked)
+        read = scope.config.behind(scope.record.mentions | scope.config.asked)[1]
         problems += scope.config.unread(read, inert, spec=f"{scope.name}.yaml", at=path)
 
 
