@@ -9,7 +9,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from triptych.errors import KernelError
 from triptych.kernels.gated import gated
-from triptych.kernels.linear import linear
+from triptych.kernels.linear import linear, widened
 from triptych.kernels.rotary import rotary
 
 
@@ -63,6 +63,30 @@ def test_gated_is_the_activation_of_the_first_half_times_the_second() -> None:
     assert gated(x, torch.tanh).equal(x[:, :6].tanh() * x[:, 6:])
     with pytest.raises(KernelError, match="two halves"):
         gated(x[:, :11], torch.tanh)
+
+
+@pytest.mark.parametrize("block", [1, 40, widened.BLOCK])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_widened_rows_differ_by_the_last_rounding_alone(
+    dtype: torch.dtype, bias: bool, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(widened, "BLOCK", block)
+    make = torch.Generator().manual_seed(5)
+    x, weight, b = (torch.randn(*shape, generator=make).to(dtype) for shape in ((2, 5, 12), (7, 12), (7,)))
+    expected = x.float() @ weight.float().T + (b.float() if bias else 0)
+    found = widened.linear(x, weight, b if bias else None)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), expected, rtol=torch.finfo(dtype).eps, atol=1e-6)
+
+
+def test_rows_are_widened_only_in_half_precision_on_a_cpu_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.zeros(8, 4, dtype=torch.bfloat16)
+    monkeypatch.setattr(widened, "_multiplies_halves", lambda: False)
+    assert widened.suits(rows)
+    assert not any(widened.suits(other) for other in (rows[:1], rows.float(), rows.to("meta")))
+    monkeypatch.setattr(widened, "_multiplies_halves", lambda: True)
+    assert not widened.suits(rows)
 
 
 @pytest.mark.parametrize("bias", [True, False])
