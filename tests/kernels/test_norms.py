@@ -11,7 +11,7 @@ from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 
 from triptych.errors import KernelError
 from triptych.kernels.layer_norm import layer_norm
-from triptych.kernels.rms_norm import rms_norm
+from triptych.kernels.rms_norm import fused, reference, rms_norm
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 ORACLES = {
@@ -36,6 +36,17 @@ def test_rms_norm_equals_transformers(oracle: str, dtype: torch.dtype, width: in
     found = rms_norm(x, norm.weight, eps=1e-2, offset=offset, cast_first=cast_first)
     assert found.dtype == dtype
     torch.testing.assert_close(found, norm(x), rtol=0 if dtype != torch.float32 else 1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("rows", [1, 33])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("offset", "cast_first"), [(0.0, True), (0.0, False), (1.0, True), (1.0, False)])
+def test_the_fused_rms_norm_gives_the_bits_of_the_definition(
+    offset: float, cast_first: bool, dtype: torch.dtype, rows: int
+) -> None:
+    x, weight = drawn(rows, 100, dtype=dtype), drawn(100, dtype=dtype, seed=1)
+    options = {"eps": 1e-2, "offset": offset, "cast_first": cast_first}
+    assert fused.rms_norm(x, weight, **options).equal(reference.rms_norm(x, weight, **options))
 
 
 def test_the_order_of_cast_and_weight_shows_in_half_precision() -> None:
