@@ -52,13 +52,13 @@ class Attention(nn.Module):
 
     def _heads(self, x_TD: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, normed and turned; without a norm between, queries and keys turn as one tensor."""
-        heads, kv_heads, head_dim = self.spec.heads, self.spec.kv_heads, self.spec.head_dim
-        qkv: Tensor = self.qkv(x_TD).view(len(x_TD), heads + 2 * kv_heads, head_dim)
-        qk, v = qkv[:, : heads + kv_heads], qkv[:, heads + kv_heads :]
+        H, G, K = self.spec.heads, self.spec.kv_heads, self.spec.head_dim
+        qkv: Tensor = self.qkv(x_TD).view(len(x_TD), H + 2 * G, K)
         if self.q_norm is None or self.k_norm is None:
-            qk = self.position(qk, step) if self.position is not None else qk
-            return qk[:, :heads], qk[:, heads:], v
-        q, k = self._normed(self.q_norm, qk[:, :heads]), self._normed(self.k_norm, qk[:, heads:])
+            qk, v = qkv[:, : H + G], qkv[:, H + G :]
+            qk = qk if self.position is None else self.position(qk, step)
+            return qk[:, :H], qk[:, H:], v
+        q, k, v = self._normed(self.q_norm, qkv[:, :H]), self._normed(self.k_norm, qkv[:, H : H + G]), qkv[:, H + G :]
         return (q, k, v) if self.position is None else (self.position(q, step), self.position(k, step), v)
 
     def _normed(self, norm: nn.Module, x_THK: Tensor) -> Tensor:

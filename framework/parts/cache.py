@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ class Cache:
             key: tuple(torch.zeros(slots, need.heads, capacity, w, dtype=dtype, device=device) for w in need.widths)
             for key, need in needs.items()
         }
+        self._by_row = {key: tuple(rows.transpose(1, 2) for rows in made) for key, made in self.rows.items()}
 
     @staticmethod
     def nbytes(needs: Mapping[str, Rows], *, slots: int, capacity: int, dtype: torch.dtype) -> int:
@@ -66,19 +68,21 @@ class Cache:
     def write(self, key: str, new: Sequence[Tensor], step: Step) -> Kept:
         """Put the new rows [T, G, K] of the mixer `key` in their places -> all its rows."""
         places = step.once("places", lambda: self._places(step))
-        k, v = self.rows[key]
-        for rows, new_TGK in zip((k, v), new, strict=True):
+        for rows, new_TGK in zip(self._by_row[key], new, strict=True):
             for place, part in places:
                 rows[place] = new_TGK[part]
+        k, v = self.rows[key]
         return Kept(k, v, step.slots)
 
     def _places(self, step: Step) -> list[tuple[Index, slice]]:
-        """Where in [slots, G, capacity, K] which of the new rows go."""
-        if step.single:
-            first, past = step.slots[0], step.spans.past
-            if step.slots == tuple(range(first, first + len(past))) and min(past) == max(past):
-                return [((slice(first, first + len(past)), slice(None), past[0]), slice(None))]
-        return [((step.per_row(step.slots), slice(None), step.positions), slice(None))]
+        """Where in [slots, capacity, G, K] which of the new rows go."""
+        spans, slots = step.spans, step.slots
+        if not spans.single:
+            rows = zip(slots, spans.past, spans.lengths, pairwise(spans.bounds), strict=True)
+            return [((slot, slice(past, length)), slice(*part)) for slot, past, length, part in rows]
+        if spans.even and slots == tuple(range(slots[0], slots[0] + len(slots))):
+            return [((slice(slots[0], slots[0] + len(slots)), spans.past[0]), slice(None))]
+        return [((step.per_row(slots), step.positions), slice(None))]
 
     def _check(self, lengths: Sequence[int], slots: Sequence[int]) -> None:
         if (

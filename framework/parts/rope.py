@@ -33,9 +33,10 @@ class Rope(nn.Module):
         super().__init__()
         spec.check_head_dim(head_dim)
         self.spec, self.width = spec, spec.width(head_dim)
+        self._table = f"{spec!r} of {self.width}"  # equal for equal specs, and sooner looked up than a spec
 
     def forward(self, x_THK: Tensor, step: Step) -> Tensor:
-        cos, sin = step.once((self.spec, self.width, x_THK.dtype), lambda: self._tables(step, x_THK.dtype))
+        cos, sin = step.once((self._table, x_THK.dtype), lambda: self._tables(step, x_THK.dtype))
         return rotary(x_THK, cos, sin, interleaved=self.spec.interleaved)
 
     def _tables(self, step: Step, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

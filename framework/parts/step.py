@@ -62,15 +62,10 @@ class Step:
     def per_row(self, values: Sequence[int]) -> Tensor:
         """A value for each sequence -> one for each row [T]."""
         found = torch.tensor(values, device=self.device)
-        return found if self.single else found.repeat_interleave(torch.tensor(self.spans.new, device=self.device))
-
-    @property
-    def single(self) -> bool:
-        """Whether every sequence has exactly one new row, as in decoding."""
-        return len(self.lengths) == self.bounds[-1] and set(self.spans.new) == {1}
+        return found if self.spans.single else found.repeat_interleave(torch.tensor(self.spans.new, device=self.device))
 
     def _positions(self) -> Tensor:
-        if self.single:
+        if self.spans.single:
             return torch.tensor(self.spans.past, device=self.device)
         ranges = zip(self.spans.past, self.lengths, strict=True)
         return torch.cat([torch.arange(start, stop, device=self.device) for start, stop in ranges])

@@ -24,9 +24,9 @@ def attention(
     causal: bool,
     window: int | None,
 ) -> Tensor:
-    if kept is not None and causal and max(spans.new) == 1 == min(spans.new):
+    if kept is not None and causal and spans.single:
         return _decode(q_THK, kept, spans, scale=scale, window=window)
-    if max(spans.past) == 0 and min(spans.new) == max(spans.new):
+    if spans.even and not spans.past[0]:
         return _batch(q_THK, k_TGK, v_TGV, spans, scale=scale, causal=causal, window=window)
     found = []
     for i, (start, stop) in enumerate(pairwise(spans.bounds)):
@@ -44,7 +44,7 @@ def _decode(q_BHK: Tensor, kept: Kept, spans: Spans, *, scale: float, window: in
     B, H, K = q_BHK.shape
     G = kept.k.shape[1]
     slots, sight, mask = spans.once(
-        ("decode", window, q_BHK.dtype, q_BHK.device), lambda: _decode_sight(kept, spans, like=q_BHK, window=window)
+        ("decode", window, q_BHK.dtype), lambda: _decode_sight(kept, spans, like=q_BHK, window=window)
     )
     k_BGSK, v_BGSV = kept.k[slots, :, sight], kept.v[slots, :, sight]
     y = F.scaled_dot_product_attention(q_BHK.view(B, G, H // G, K), k_BGSK, v_BGSV, attn_mask=mask, scale=scale)
@@ -61,7 +61,7 @@ def _decode_sight(
         slots = torch.tensor(kept.slots, device=like.device)
     starts = [max(0, n - window) if window is not None else 0 for n in spans.lengths]
     sight = slice(min(starts), max(spans.lengths))
-    if min(spans.lengths) == sight.stop:
+    if spans.even:
         return slots, sight, None
     at_S = torch.arange(sight.start, sight.stop, device=like.device)
     stops_B1, starts_B1 = (torch.tensor(x, device=like.device)[:, None] for x in (spans.lengths, starts))
@@ -85,7 +85,7 @@ def _mask(spans: Spans, queries: int, rows: int, *, like: Tensor, causal: bool, 
     if window is None and (not causal or queries == rows):
         return None
     return spans.once(
-        (queries, rows, causal, window, like.dtype, like.device),
+        ("mask", queries, rows, causal, window, like.dtype),
         lambda: _additive(in_sight(queries, rows, causal=causal, window=window, device=like.device), like),
     )
 

@@ -39,6 +39,16 @@ class Spans:
         """All rows of each sequence, kept and new."""
         return tuple(old + new for old, new in zip(self.past, self.new, strict=True))
 
+    @cached_property
+    def single(self) -> bool:
+        """Whether every sequence has one new row, as in decoding."""
+        return set(self.new) == {1}
+
+    @cached_property
+    def even(self) -> bool:
+        """Whether all sequences have as many new rows, and as many kept."""
+        return len(set(self.new)) == 1 == len(set(self.past))
+
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns, made at the first call with this key."""
         if key not in self.memo:

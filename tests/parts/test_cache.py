@@ -115,8 +115,8 @@ def test_a_step_knows_where_its_rows_stand() -> None:
     assert step.bounds == (0, 1, 4)
     assert step.per_row([10, 20]).tolist() == [10, 20, 20, 20]
     assert cache.lengths == [3, 0, 8]
-    assert not step.single
-    assert cache.step([1, 1]).single
+    assert not step.spans.single
+    assert cache.step([1, 1]).spans.single
 
 
 def test_a_sequence_longer_than_the_cache_is_refused_and_changes_nothing() -> None:
