@@ -21,12 +21,10 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     from triptych.spec.catalog import load_named
     from triptych.spec.document import walk
-    from triptych.spec.merge import override
+    from triptych.spec.overrides import overridden
     from triptych.spec.render import render
 
-    _, tree = load_named(args.name)
-    for text in args.overrides:
-        tree = override(tree, text)
+    tree = overridden(load_named(args.name)[1], args.overrides)
     if args.json:
         origins = {".".join(path): str(place) for path, _, place in walk(tree) if place}
         print(json.dumps({"spec": tree, "origins": origins}, indent=2))

@@ -118,8 +118,8 @@ class Config(Mapping[str, Any]):
             value = value[key]
         return value
 
-    def keys_behind(self, mentions: Iterable[str]) -> set[str]:
-        """The keys of `raw` that the names in `mentions` may be read from."""
+    def behind(self, mentions: Iterable[str]) -> tuple[set[str], set[str]]:
+        """The names that those in `mentions` lead to, these among them, and the keys that they may be read from."""
         keys: set[str] = set()
         todo, done = list(mentions), set[str]()
         while todo:
@@ -131,7 +131,7 @@ class Config(Mapping[str, Any]):
                     todo += parse(place).mentions
                 elif isinstance(place, str):
                     keys.add(place.partition(".")[0])
-        return keys
+        return done, keys
 
     def unread(self, read: set[str], inert: Iterable[str], *, spec: str, at: str) -> Iterator[Problem]:
         """A problem for each key that nothing reads, unless it is neutral (null, false, 0, empty) or inert.

@@ -13,7 +13,7 @@ from triptych.errors import Place, Problem, SpecError, short, suggest
 from triptych.registry import part_names
 from triptych.spec.base import ROLES, PartField, PartSpec
 from triptych.spec.document import Tree, walk
-from triptych.spec.expressions import is_expression, outcomes
+from triptych.spec.expressions import is_expression, outcomes, parse
 from triptych.spec.scope import REQUIRED, Collector, Scope, liking, problems_of
 
 STACKS = ("language_model", "tower")
@@ -52,8 +52,9 @@ class Draft:
                     yield from _missing_of_stack(stack, section, self.tree.values_at.get(section))
 
     def unused(self) -> Iterator[Problem]:
-        """Parts and blocks that nothing uses. Of a fragment nothing is said: its heirs use what it offers."""
+        """Parts, blocks, bindings and defaults that nothing uses. A fragment's are for its heirs."""
         if self.tree.get("language_model") or self.tree.get("tower"):
+            yield from self._unread()
             for group, used in self.used.items():
                 offered = self.tree.get(group) or Tree()
                 for name, value in offered.items():
@@ -62,6 +63,20 @@ class Draft:
                         advice = near if "did you mean" in near else "; null deletes an inherited one"
                         message = f"nothing uses the {group.removesuffix('s')} {name!r}{advice}"
                         yield Problem(message, f"{group}.{name}", offered.keys_at.get(name))
+
+    def _unread(self) -> Iterator[Problem]:
+        """Names under `config` and `defaults` that no expression asks for. Null there takes back a base's."""
+        asked = set(self.tree.get("requires") or ())
+        for path, leaf, _ in walk(self.tree):
+            if is_expression(leaf) and path[0] not in ("config", "defaults", "sample"):
+                asked |= parse(str(leaf)).mentions
+        names, keys = self.scope.config.behind(asked)
+        for section in ("config", "defaults"):
+            given = self.tree.get(section) or Tree()
+            for name, value in given.items():
+                if value is not None and name not in names | keys:
+                    message = f"nothing reads {name!r}{suggest(name, names)}"
+                    yield Problem(message, f"{section}.{name}", given.keys_at.get(name))
 
     def _use(self, group: str, names: Iterable[str]) -> None:
         """Count parts or blocks as used, with all that they are like."""

@@ -1,15 +1,13 @@
-"""A spec on top of its `base`s, and overrides on top of that. Every value keeps the place that it came from."""
+"""A spec on top of its `base`s. Every value keeps the place that it came from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from triptych.errors import Place, Problem, RegistrationError, SpecError, UnknownNameError, short, suggest
 from triptych.registry import get_spec_file
-from triptych.spec.document import Items, Tree, parse_document, read_document, walk
-from triptych.spec.expressions import is_expression
+from triptych.spec.document import Items, Tree, read_document
 
 AFRESH = ("use", "like", "spec")  # a child that changes one of these says the whole mapping anew
 MAX_BASES = 10
@@ -97,46 +95,3 @@ def _bases(tree: Tree) -> Iterable[tuple[object, Place | None]]:
 def _names_of_child(merged: Tree, child: Tree) -> Tree:
     """What a family answers to is not inherited: a child is another family."""
     return merged.without(*(key for key in ("architectures", "model_types") if key not in child))
-
-
-def override(tree: Tree, text: str) -> Tree:
-    """The tree with one `dotted.path=value` of a command line merged in. Raises SpecError for what is none."""
-    path, equals, value = text.partition("=")
-    if not equals or not all(path.split(".")):
-        raise SpecError(f"override {text!r}: not of the form path.to.key=value")
-    place = Place(f"override {text!r}", 0, 0)
-    node: object = _value(value, place)
-    for key in reversed(path.split(".")):
-        step = Tree({key: node})
-        step.keys_at[key] = step.values_at[key] = place
-        node = step
-    found = merge(tree, node)
-    assert isinstance(found, Tree)
-    return found
-
-
-def replaced(before: Tree, after: Tree) -> set[str]:
-    """The expressions of one tree that the other has no more."""
-    said = ({str(leaf) for _, leaf, _ in walk(tree) if is_expression(leaf)} for tree in (before, after))
-    return next(said) - next(said)
-
-
-def _value(text: str, place: Place) -> object:
-    """A value written in YAML, all of which stands in one place."""
-    try:
-        found = parse_document(f"value: {text}", file=place.file)
-    except SpecError as error:
-        raise SpecError(replace(problem, place=place) for problem in error.problems) from None
-    if len(found) > 1:
-        raise SpecError("one value is wanted", place=place)
-    return _placed(found["value"], place)
-
-
-def _placed(value: object, place: Place) -> object:
-    if isinstance(value, Items):
-        return Items([_placed(item, place) for item in value], [place] * len(value))
-    if not isinstance(value, Tree):
-        return value
-    found = Tree({key: _placed(item, place) for key, item in value.items()})
-    found.keys_at = found.values_at = dict.fromkeys(found, place)
-    return found

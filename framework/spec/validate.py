@@ -33,12 +33,12 @@ def validate(path: Path) -> list[Problem]:
     except TriptychError as error:
         problems += error.problems
     else:
-        problems += _mistakes(tree, sound=not problems, whole=not any(p.path == "base" for p in problems))
+        problems += mistakes(tree, sound=not problems, whole=not any(p.path == "base" for p in problems))
     return _in_order(problems, Place(str(path), 1, 1))
 
 
-def _mistakes(tree: Tree, *, sound: bool, whole: bool) -> Iterator[Problem]:
-    """The mistakes of a merged tree; with some found already, or with a base missing, less can be said of it."""
+def mistakes(tree: Tree, *, sound: bool = True, whole: bool = True) -> Iterator[Problem]:
+    """The mistakes of a merged tree. Less can be said of one that is not `sound`, or not `whole` for want of a base."""
     wrong, tree = structure_problems(tree)
     draft = Draft(tree)
     found = [*wrong, *bad_expressions(tree), *(draft.check() if whole else ())]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import reduce
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from triptych.inputs.tokenizer import ByteTokenizer, load_tokenizer
 from triptych.registry import spec_files
 from triptych.runner.memory import free_bytes
 from triptych.spec.catalog import load_named, sample_config
-from triptych.spec.merge import override
+from triptych.spec.overrides import overridden
 from triptych.tasks.model import Model
 from triptych.weights import Checkpoint, check, fill, fill_random, match, tables
 
@@ -72,7 +71,7 @@ def random_init(
     `spec` is a registered name or the path of a YAML file; the override `sample.hidden_size=128` makes it wider.
     """
     where, kind = _device(device), _dtype(dtype) or torch.float32
-    config = sample_config(reduce(override, overrides or (), load_named(spec)[1]))
+    config = sample_config(overridden(load_named(spec)[1], overrides or ()))
     assembled = assemble(spec, config, overrides=overrides or ())
     _check_generates(assembled)
     _check_room(assembled, device=where, dtype=kind)

@@ -9,7 +9,7 @@ import pytest
 from triptych.errors import SpecError
 from triptych.parts.head_spec import HeadSpec
 from triptych.spec.catalog import catalog
-from triptych.spec.merge import load_tree, override
+from triptych.spec.merge import load_tree
 from triptych.spec.plan import ModelPlan, plan
 
 LLAVA = load_tree(catalog()["llava"].path)
@@ -19,12 +19,10 @@ def planned(
     *overrides: str, text: dict[str, Any] | None = None, vision: dict[str, Any] | None = None, **parent: Any
 ) -> ModelPlan:
     """LLaVA's own sample with other values."""
-    sample, tree = LLAVA["sample"], LLAVA
-    for line in overrides:
-        tree = override(tree, line)
+    sample = LLAVA["sample"]
     config = {**sample, "text_config": {**sample["text_config"], **(text or {})}}
     config["vision_config"] = {**sample["vision_config"], **(vision or {})}
-    return plan(tree, config | parent, name="llava")
+    return plan(LLAVA, config | parent, overrides=overrides, name="llava")
 
 
 def head(found: ModelPlan) -> HeadSpec:
