@@ -10,7 +10,7 @@ from typing import Any
 
 from triptych.errors import Problem, SpecError, short
 from triptych.spec.document import Items, Tree, parse_document
-from triptych.spec.expressions import Missing, is_expression, parse
+from triptych.spec.expressions import Missing, is_expression, mentions, parse
 
 MAX_BINDINGS = 30  # of which one asks for the next
 
@@ -118,17 +118,17 @@ class Config(Mapping[str, Any]):
             value = value[key]
         return value
 
-    def behind(self, mentions: Iterable[str]) -> tuple[set[str], set[str]]:
-        """The names that those in `mentions` lead to, these among them, and the keys that they may be read from."""
+    def behind(self, asked: Iterable[str]) -> tuple[set[str], set[str]]:
+        """The names that those in `asked` lead to, these among them, and the keys that they may be read from."""
         keys: set[str] = set()
-        todo, done = list(mentions), set[str]()
+        todo, done = list(asked), set[str]()
         while todo:
             if (name := todo.pop()) in done:
                 continue
             done.add(name)
             for place in self.places(name):
-                if isinstance(place, str) and is_expression(place):
-                    todo += parse(place).mentions
+                if is_expression(place):
+                    todo += mentions(place)
                 elif isinstance(place, str):
                     keys.add(place.partition(".")[0])
         return done, keys

@@ -13,7 +13,7 @@ from triptych.errors import Place, Problem, SpecError, short, suggest
 from triptych.registry import part_names
 from triptych.spec.base import ROLES, PartField, PartSpec
 from triptych.spec.document import Tree, walk
-from triptych.spec.expressions import is_expression, outcomes, parse
+from triptych.spec.expressions import is_expression, mentions, outcomes
 from triptych.spec.scope import REQUIRED, Collector, Scope, liking, problems_of
 
 STACKS = ("language_model", "tower")
@@ -68,8 +68,8 @@ class Draft:
         """Names under `config` and `defaults` that no expression asks for. Null there takes back a base's."""
         asked = set(self.tree.get("requires") or ())
         for path, leaf, _ in walk(self.tree):
-            if is_expression(leaf) and path[0] not in ("config", "defaults", "sample"):
-                asked |= parse(str(leaf)).mentions
+            if path[0] not in ("config", "defaults", "sample"):
+                asked |= mentions(leaf)
         names, keys = self.scope.config.behind(asked)
         for section in ("config", "defaults"):
             given = self.tree.get(section) or Tree()

@@ -73,6 +73,14 @@ def parse(text: str) -> Expression:
     )
 
 
+def mentions(value: object) -> frozenset[str]:
+    """The names that an expression asks of `config`; none for what is no expression, or cannot be read as one."""
+    try:
+        return parse(str(value)).mentions if is_expression(value) else frozenset()
+    except SpecError:
+        return frozenset()
+
+
 def outcomes(text: str) -> frozenset[str] | None:
     """The words an expression can come to, when these are all written in it; None when a config decides the word."""
     expression = parse(text)

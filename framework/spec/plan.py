@@ -15,6 +15,7 @@ from triptych.errors import Place, Problem, RegistrationError, SpecError, short
 from triptych.spec.base import MAX_WIDTH, ROLES, BaseSpec, PartSpec
 from triptych.spec.catalog import find_family, load_named
 from triptych.spec.document import Tree, walk
+from triptych.spec.expressions import is_expression
 from triptych.spec.merge import merge
 from triptych.spec.overrides import overridden, replaced
 from triptych.spec.scope import Collector, Scope
@@ -121,7 +122,7 @@ def plan(
         for key, sub in (tree.get("towers") or {}).items()
         if sub and (found := _sub_model(scope, planner, ("towers", key), sub, "tower"))
     }
-    if "tower" in tree and not towers and not tree.get("language_model"):
+    if tree.get("tower") and not towers and not tree.get("language_model"):
         towers = {"": found} if (found := _attempt(planner, scope.at("tower"), tree["tower"], "tower")) else {}
     language_model = None
     if tree.get("language_model"):
@@ -153,7 +154,7 @@ def _attempt(planner: _Planner, scope: Scope, tree: Tree, kind: str) -> StackPla
 
 def _sub_model(scope: Scope, planner: _Planner, path: tuple[str, ...], sub: Tree, kind: str) -> StackPlan | None:
     """A stack that stands in place, or that of the family which a sub-config names."""
-    if "spec" not in sub:
+    if not sub.get("spec"):
         return _attempt(planner, scope.at(*path), sub, kind)
     with planner.problems.catching():
         child = child_scope(scope.at(*path), sub, kind)
@@ -205,6 +206,7 @@ def _nested(path: tuple[str, ...], value: object) -> dict[str, Any]:
 def _stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     problems = Collector()
     layers = tree.get("layers") or Tree()
+    place = min(tree.values_at.values(), default=None)
     facts, norm, output = None, None, Output()
     blocks: tuple[BlockPlan, ...] = ()
     with problems.catching():
@@ -212,20 +214,20 @@ def _stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
         for source, key in ((tree, "width"), (layers, "count"), (tree, "context")):
             if key in source:
                 wanted.put(key, source[key], source)
-        facts = scope.typed(StackFacts, scope.value(wanted))
+        facts = scope.typed(StackFacts, scope.value(wanted), place)
     with problems.catching():
-        norm = scope.at("norm").part("norm", tree["norm"], tree.values_at.get("norm"))[1] if tree.get("norm") else None
+        norm = _norm(scope, tree, "norm")
     with problems.catching():
         output = scope.at("output").typed(Output, scope.value(tree.get("output") or Tree()))
         if facts:
             _check_taken(scope, output, facts.count, (tree.get("output") or Tree()).values_at.get("layers"))
     with problems.catching():
-        blocks = _layers(scope, layers, facts.count if facts else 1)
+        blocks = _layers(scope, layers, facts.count if facts else 1, layers.values_at.get("block", place))
     embed, head = None, None
     with problems.catching():
-        embed = _defaulted(scope.at("embed"), "embed", tree.get("embed"), "tokens")
+        embed = _defaulted(scope, "embed", tree, "tokens")
     with problems.catching():
-        head = _defaulted(scope.at("head"), "head", tree.get("head"), "linear") if kind == "language_model" else None
+        head = _defaulted(scope, "head", tree, "linear") if kind == "language_model" else None
     problems.check()
     assert facts is not None
     assert embed is not None
@@ -239,23 +241,21 @@ def _check_taken(scope: Scope, output: Output, count: int, place: Place | None) 
             raise SpecError(message, path=".".join((*scope.path, "output", "layers")), place=place)
 
 
-def _defaulted(scope: Scope, kind: str, tree: Tree | None, use: str) -> PartSpec:
+def _defaulted(scope: Scope, kind: str, stack: Tree, use: str) -> PartSpec:
     """A part whose `use` may be left out."""
-    tree = tree if tree is not None else Tree()
-    if "use" not in tree and "like" not in tree:
-        tree = tree.without()
-        tree["use"] = use
-    return scope.part(kind, tree)[1]
+    tree = stack.get(kind) or Tree()
+    if tree.get("use") is None and tree.get("like") is None:
+        tree = tree.having("use", use)
+    return scope.at(kind).part(kind, tree, stack.values_at.get(kind, min(stack.values_at.values(), default=None)))[1]
 
 
-def _layers(scope: Scope, tree: Tree, count: int) -> tuple[BlockPlan, ...]:
+def _layers(scope: Scope, tree: Tree, count: int, place: Place | None) -> tuple[BlockPlan, ...]:
     found: list[BlockPlan] = []
     for number in range(count):
         layer = scope.at_layer(number)
-        block = layer.value(tree.get("block"), tree.values_at.get("block"))
-        found.append(_block(layer, block, tree.values_at.get("block")))
-        if not layer.names.layer_reads:  # nothing asked which layer this is: the others are the same
-            return tuple(found * count) if number == 0 else tuple(found)
+        found.append(_block(layer, layer.value(tree.get("block"), place), place))
+        if number == 0 and not layer.names.layer_reads:  # nothing asked which layer this is: the others are the same
+            return tuple(found * count)
     return tuple(found)
 
 
@@ -278,21 +278,40 @@ def _branch(scope: Scope, name: str, tree: Tree) -> BranchPlan:
     label, mixer, scale, members = None, None, 1.0, list[BranchPlan]()
     for role in ROLES:
         with problems.catching():
-            if tree.get(role):
-                norms[role] = scope.at(role).part("norm", tree[role], tree.values_at.get(role))[1]
+            norms[role] = _norm(scope, tree, role)
     with problems.catching():
-        scale = float(scope.at("scale").value(tree.get("scale"), tree.values_at.get("scale")) or 1.0)
+        scale = _scale(scope.at("scale"), tree)
     for key, member in (tree.get("parallel") or {}).items():
         with problems.catching():
             if member is not None:
                 members.append(_branch(scope.at(key), key, member))
     with problems.catching():
-        if bool(tree.get("mixer")) == bool(members):
-            raise SpecError("a branch has a `mixer`, or `parallel` members", path=".".join(scope.path))
-        if not members:
+        place = min(tree.values_at.values(), default=None)
+        if bool(tree.get("mixer")) == bool(tree.get("parallel")):
+            raise SpecError("a branch has a `mixer`, or `parallel` members", path=".".join(scope.path), place=place)
+        if not tree.get("parallel"):
             label, mixer = scope.at("mixer").part("mixer", tree["mixer"], tree.values_at.get("mixer"))
     problems.check()
     return BranchPlan(name, label, mixer, tuple(members), norms["norm"], norms["post_norm"], norms["sum_norm"], scale)
+
+
+def _norm(scope: Scope, tree: Tree, role: str) -> PartSpec | None:
+    """The norm that a stack or a branch has in a role, if it has one; an expression may come to null too."""
+    place = tree.values_at.get(role)
+    reference = tree.get(role)
+    if is_expression(reference):
+        reference = scope.at(role).value(reference, place)
+    return scope.at(role).part("norm", reference, place)[1] if reference is not None else None
+
+
+def _scale(scope: Scope, tree: Tree) -> float:
+    place = tree.values_at.get("scale")
+    found = scope.value(tree.get("scale"), place)
+    if found is None:
+        return 1.0
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise SpecError(f"a number is wanted, not {short(found)}", path=".".join(scope.path), place=place)
+    return float(found)
 
 
 def _entries(tree: Tree, section: str) -> Iterable[tuple[str, object, Place | None]]:

@@ -15,7 +15,7 @@ from triptych.registry import get_part
 from triptych.spec.base import PartSpec
 from triptych.spec.config import Config, Names, bindings
 from triptych.spec.document import Items, Tree, locate
-from triptych.spec.expressions import is_expression, parse
+from triptych.spec.expressions import is_expression, mentions, parse
 
 M = TypeVar("M", bound=BaseModel)
 REQUIRED = "required, and not given"
@@ -87,8 +87,7 @@ class Scope:
 
     def mention(self, raw: object) -> None:
         """Note what an expression reads of the config that is evaluated later, once an item is known."""
-        if is_expression(raw):
-            self.record.mentions.update(parse(str(raw)).mentions)
+        self.record.mentions.update(mentions(raw))
 
     def value(self, raw: object, place: Place | None = None, *, keep_null: bool = False) -> Any:
         """`raw` with every expression in it evaluated, and without the keys that came out null unless `keep_null`.
@@ -125,7 +124,7 @@ class Scope:
         """The block or part of that name, with what it is `like` filled in."""
         known = _there(self.tree.get(group) or {})
         if name not in known:
-            self._fail(f"no {name!r} in {group}{suggest(name, known)}", place)
+            self.fail(f"no {name!r} in {group}{suggest(name, known)}", place)
         return self.derived(group, known[name])[1]
 
     def derived(self, group: str, tree: Tree) -> tuple[str | None, Tree]:
@@ -134,16 +133,17 @@ class Scope:
         while tree.get("like") is not None:
             name, place = tree["like"], tree.values_at.get("like")
             if not isinstance(name, str) or is_expression(name):
-                self._fail(f"`like` is the name of one of the {group}, not {short(name)}", place)
+                self.fail(f"`like` is the name of one of the {group}, not {short(name)}", place)
             if name in chain:
-                self._fail(f"`like` leads round in a circle: {' -> '.join((*chain, name))}", place)
+                self.fail(f"`like` leads round in a circle: {' -> '.join((*chain, name))}", place)
             if not isinstance(known.get(name), Tree):
-                self._fail(f"no {name!r} in {group}{suggest(name, _there(known))}", place)
+                self.fail(f"no {name!r} in {group}{suggest(name, _there(known))}", place)
             chain.append(name)
             tree = _on_top(known[name], tree.without("like"))
         return (chain[-1] if chain else None), tree
 
-    def _fail(self, message: str, place: Place | None) -> NoReturn:
+    def fail(self, message: str, place: Place | None) -> NoReturn:
+        """Raise SpecError: what is wrong, where in the model we are, where it was written."""
         raise SpecError(message, path=".".join(self.path), place=place)
 
     def part(self, kind: str, reference: object, place: Place | None = None) -> tuple[str, PartSpec]:
@@ -167,13 +167,13 @@ class Scope:
         elif isinstance(reference, Tree):
             root, tree = self.derived("parts", reference)
         else:
-            self._fail(
+            self.fail(
                 f"a {kind} is the name of a part or a mapping with `use` or `like`, not {short(reference)}", place
             )
         fields = self.value(tree)
         place = fields.values_at.get("use", place)
         if not isinstance(use := fields.get("use"), str):
-            self._fail(f"a {kind} says `use` or `like`", place)
+            self.fail(f"a {kind} says `use` or `like`", place)
         return root or use, self.typed(self.spec_class(kind, use, place), fields.without("use"), place)
 
     def spec_class(self, kind: str, name: str, place: Place | None) -> type[PartSpec]:
@@ -182,9 +182,9 @@ class Scope:
             part = get_part(kind, name)
             found = part.spec
         except TriptychError as error:
-            self.at("use")._fail(str(error), place)
+            self.at("use").fail(str(error), place)
         if not issubclass(found, PartSpec):
-            self.at("use")._fail(f"{kind} {name!r} ({part.origin}): its Spec is no PartSpec", place)
+            self.at("use").fail(f"{kind} {name!r} ({part.origin}): its Spec is no PartSpec", place)
         return found
 
     def typed_part(self, kind: str, reference: object) -> PartSpec:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triptych.errors import SpecError
+from triptych.errors import short, suggest
 from triptych.spec.base import PartSpec
 from triptych.spec.document import Tree
-from triptych.spec.scope import Collector, Scope
+from triptych.spec.scope import REQUIRED, Collector, Scope
 
 Count = Callable[[int, int, Mapping[str, Any]], int]
 
@@ -29,37 +29,52 @@ class TokenRule:
 
 def token_rules(scope: Scope, scopes: Mapping[str, Scope]) -> dict[str, TokenRule]:
     """The rules of a multimodal spec by modality. Raises SpecError for what is missing or of the wrong kind."""
-    found, problems = {}, Collector()
-    for modality, tree in (scope.tree.get("tokens") or {}).items():
+    found, problems, sections = {}, Collector(), scope.tree.get("tokens") or Tree()
+    towers = {name for name, tower in (scope.tree.get("towers") or {}).items() if tower}
+    for modality, tree in sections.items():
         with problems.catching():
             if tree is not None:
                 at = scope.at("tokens", modality)
+                if modality not in towers:
+                    at.fail(
+                        f"no tower {modality!r} gives it rows{suggest(modality, towers)}",
+                        sections.keys_at.get(modality),
+                    )
                 found[modality] = _rule(at, tree, modality, scopes.get(f"towers.{modality}", scope))
     problems.check()
     return found
 
 
 def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
+    place = min(tree.values_at.values(), default=None)
     placeholder = scope.value(tree.get("placeholder"), tree.values_at.get("placeholder"))
-    if not isinstance(placeholder, int):
-        raise SpecError(f"the placeholder is a token id, not {placeholder!r}", path=".".join(scope.path))
+    if isinstance(placeholder, bool) or not isinstance(placeholder, int):
+        scope.fail(f"the placeholder is a token id, not {short(placeholder)}", tree.values_at.get("placeholder", place))
     updates = scope.tree.get("prompt_updates") or ()
     targets = [update["replace"] for update in updates if update["modality"] == modality]
     if len(targets) != 1:
-        raise SpecError(
-            f"{len(targets)} entries of prompt_updates for it; one says what it replaces", path=".".join(scope.path)
-        )
+        scope.fail(f"{len(targets)} entries of prompt_updates for it; one says what it replaces", place)
+    if tree.get("count") is None:
+        scope.at("count").fail(REQUIRED, place)
     return TokenRule(placeholder, targets[0], _count(scope, tree, tower))
 
 
 def _count(scope: Scope, tree: Tree, tower: Scope) -> Count:
     items = tower.tree.get("items") or Tree()
-    size: PartSpec = tower.at("items", "size").part("size", items.get("size"), items.values_at.get("size"))[1]
+    if not items.get("size") or items.get("rows") is None:
+        scope.fail(
+            f"the tower's spec {tower.name!r} says no `items`, with `size` and `rows`", tree.values_at.get("count")
+        )
+    size: PartSpec = tower.at("items", "size").part("size", items["size"], items.values_at.get("size"))[1]
 
     def count(height: int, width: int, processor: Mapping[str, Any]) -> int:
         grid = size.build()(height, width, processor)._asdict()
         rows = tower.knowing(grid=grid).value(items.get("rows"), items.values_at.get("rows"))
-        return int(scope.knowing(grid=grid, rows=rows).value(tree.get("count"), tree.values_at.get("count")))
+        found = scope.knowing(grid=grid, rows=rows).value(tree["count"], tree.values_at.get("count"))
+        if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+            message = f"an item of {height} x {width} takes 1 or more tokens, not {short(found)}"
+            scope.at("count").fail(message, tree.values_at.get("count"))
+        return found
 
     tower.mention(items.get("rows"))
     scope.mention(tree.get("count"))
