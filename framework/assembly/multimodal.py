@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from triptych.assembly.language_model import LanguageModel
-from triptych.assembly.stack import Stack
+from triptych.assembly.stack import Stack, own
 from triptych.errors import InputError, SpecError, suggest
 from triptych.parts.cache_needs import Rows
 from triptych.parts.grid import Grid
@@ -53,7 +53,7 @@ class Projector(nn.Module):
         for name, kind, spec in steps:
             step = spec.build(width=width) if kind == "norm" else spec.build(width=width, out=out)
             width = width if kind == "norm" else step.width
-            self.add_module(name, step)
+            own(self, name, step, where=f"projectors.{name}")
         self.out_width = width
 
     def forward(self, x_ND: Tensor, grids: list[Grid]) -> tuple[Tensor, list[Grid]]:
@@ -69,11 +69,13 @@ class MultimodalModel(nn.Module):
     def __init__(self, plan: ModelPlan) -> None:
         super().__init__()
         assert plan.language_model is not None
-        self.towers = nn.ModuleDict({name: Tower(p) for name, p in plan.towers.items()})
+        self.towers = nn.ModuleDict()
+        for name, tower in plan.towers.items():
+            own(self.towers, name, Tower(tower), where=f"towers.{name}")
         self.language_model = LanguageModel(plan.language_model)
         self.projectors = nn.ModuleDict()
         for name, steps in plan.projectors.items():
-            self.projectors[name] = self._projector(plan, name, steps)
+            own(self.projectors, name, self._projector(plan, name, steps), where=f"projectors.{name}")
         children: Mapping[str, nn.Module] = {f"towers.{n}": t for n, t in self.towers.items()}
         children = {**children, "language_model": self.language_model}
         self.skipped = [f"{path}.{name}" for path, child in children.items() for name in child.skipped]  # type: ignore[union-attr]
@@ -85,7 +87,8 @@ class MultimodalModel(nn.Module):
         projector = Projector(steps, width=width, out=out)
         if projector.out_width != out:
             message = f"gives rows of {projector.out_width}; the language model takes {out}"
-            raise SpecError(message, path=f"projectors.{name}", place=plan.scopes[""].tree.values_at.get("projectors"))
+            place = plan.scopes[""].tree["projectors"].values_at.get(name)
+            raise SpecError(message, path=f"projectors.{name}", place=place)
         return projector
 
     @property

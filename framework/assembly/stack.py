@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from triptych.errors import SpecError
 from triptych.parts.cache_needs import Rows
 from triptych.parts.step import Step
 from triptych.spec.base import PartSpec
@@ -16,6 +17,13 @@ from triptych.spec.plan import BlockPlan, BranchPlan, StackPlan
 
 def _built(spec: PartSpec | None, **sizes: Any) -> Any:
     return spec.build(**sizes) if spec is not None else None
+
+
+def own(owner: nn.Module, name: str, child: nn.Module, *, where: str) -> None:
+    """Make `child` a submodule. Raises SpecError when the owner has something else under that name."""
+    if hasattr(owner, name):
+        raise SpecError(f"the name {name!r} is taken in this place; another will do", path=where)
+    owner.add_module(name, child)
 
 
 class Branch(nn.Module):
@@ -30,10 +38,12 @@ class Branch(nn.Module):
         self._members: tuple[nn.Module, ...]
         if plan.mixer is not None:
             assert plan.label
-            self.add_module(plan.label, mixer := plan.mixer.build(width=width, key=f"{key}.{plan.label}"))
+            mixer = plan.mixer.build(width=width, key=f"{key}.{plan.label}")
+            own(self, plan.label, mixer, where=key)
             self._members = (mixer,)
         else:  # the block owns these, so that names in it stay flat
-            self._members = tuple(Branch(p, width=width, key=key) for p in plan.parallel)
+            block = key.rpartition(".")[0]
+            self._members = tuple(Branch(p, width=width, key=f"{block}.{p.name}") for p in plan.parallel)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         y = x_TD if self.norm is None else self.norm(x_TD)
@@ -52,9 +62,9 @@ class Block(nn.Module):
         super().__init__()
         self._branches = tuple(Branch(p, width=width, key=f"{key}.{p.name}") for p in plan)
         for branch_plan, branch in zip(plan, self._branches, strict=True):
-            self.add_module(branch_plan.name, branch)
+            own(self, branch_plan.name, branch, where=key)
             for member_plan, member in zip(branch_plan.parallel, branch._members, strict=False):
-                self.add_module(member_plan.name, member)
+                own(self, member_plan.name, member, where=f"{key}.{branch_plan.name}")
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         for branch in self._branches:
