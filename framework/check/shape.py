@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from triptych.assembly import Assembled, LanguageModel, MultimodalModel, Tower
-from triptych.errors import SpecError
+from triptych.errors import SpecError, TriptychError
 from triptych.parts.step import Step
 
 LENGTHS = (5, 1, 3)
@@ -15,6 +15,15 @@ IMAGE_SIZES = ((48, 64), (640, 480))
 @torch.no_grad()
 def check_shapes(assembled: Assembled) -> list[str]:
     """Run the model on tensors without memory; what it is like, as notes. Raises SpecError for what does not agree."""
+    try:
+        return _notes(assembled)
+    except TriptychError:
+        raise
+    except Exception as error:  # of a part, which may be anybody's
+        raise SpecError(f"running the model without values: {type(error).__name__}: {error}") from error
+
+
+def _notes(assembled: Assembled) -> list[str]:
     module = assembled.module
     parameters = sum(p.numel() for p in module.parameters())
     notes = [f"{parameters:,} parameters"]
@@ -40,6 +49,8 @@ def _check_logits(module: LanguageModel | MultimodalModel) -> None:
 def _check_tower(module: Tower, assembled: Assembled) -> None:
     scope = assembled.plan.scopes[""]
     items = scope.tree.get("items") or {}
+    if not items.get("size") or items.get("rows") is None:
+        raise SpecError("a tower says the `size` of its items, and the `rows` that it gives for one", path="items")
     size = scope.at("items", "size").part("size", items["size"])[1].build()
     grid = size(*IMAGE_SIZES[0], {})
     rows, _ = module([_image(grid.h, grid.w, module)])
