@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import FiniteFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
 
 from triptych.parts.rope_spec import RopeSpec
 from triptych.spec.base import Norm, PartSpec, Position, Width
+
+Heads = Annotated[PositiveInt, Field(le=2**14)]
 
 
 class AttentionSpec(PartSpec):
@@ -18,8 +20,8 @@ class AttentionSpec(PartSpec):
     """
 
     builds: ClassVar[str | type] = "triptych.parts.attention:Attention"
-    heads: PositiveInt
-    kv_heads: PositiveInt
+    heads: Heads
+    kv_heads: Heads
     head_dim: Width
     bias: bool = False
     out_bias: bool | None = None

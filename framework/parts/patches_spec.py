@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from triptych.spec.base import Norm, PartSpec, Table, Width
+from triptych.spec.base import Norm, PartSpec, Table
+
+Pixels = Annotated[PositiveInt, Field(le=2**12)]  # of a patch; also patches along a side, and channels
 
 
 class LearnedSpec(PartSpec):
     """A learned row for each place of a square grid of `side`, after `prefix` rows for what stands before it."""
 
     builds: ClassVar[str | type] = "triptych.parts.patches:Learned"
-    side: Width = Field(le=2**12)
+    side: Pixels
     prefix: NonNegativeInt = Field(0, le=2**12)
 
 
@@ -21,8 +23,8 @@ class PatchesSpec(PartSpec):
     """Patches of `size` x `size` pixels through one matrix; with a class token, positions and a norm if asked for."""
 
     builds: ClassVar[str | type] = "triptych.parts.patches:Patches"
-    size: Width
-    channels: Width = 3
+    size: Pixels
+    channels: Pixels = 3
     bias: bool = False
     class_token: bool = False
     table: Table | None = None

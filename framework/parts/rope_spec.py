@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
 
 from triptych.errors import suggest
 from triptych.spec.base import BaseSpec, PartSpec
+
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+Positions = Annotated[PositiveInt, Field(le=2**40)]
 
 
 class DefaultScaling(BaseSpec):
@@ -19,25 +22,25 @@ class LinearScaling(BaseSpec):
     """Every frequency divided by `factor`."""
 
     type: Literal["linear"] = "linear"
-    factor: PositiveFloat
+    factor: Positive
 
 
 class DynamicScaling(BaseSpec):
     """A base that grows with the sequence, once it is longer than `max_positions`."""
 
     type: Literal["dynamic"] = "dynamic"
-    factor: PositiveFloat
+    factor: Positive
 
 
 class YarnScaling(BaseSpec):
     """Low frequencies divided by `factor`, high ones not, a ramp between; Peng et al. 2023, arXiv 2309.00071."""
 
     type: Literal["yarn"] = "yarn"
-    factor: PositiveFloat | None = None
-    original_max_position_embeddings: PositiveInt | None = None
+    factor: Positive | None = None
+    original_max_position_embeddings: Positions | None = None
     attention_factor: FiniteFloat | None = None
-    beta_fast: FiniteFloat | None = None
-    beta_slow: FiniteFloat | None = None
+    beta_fast: FiniteFloat | None = Field(None, ge=0)  # nought is the rule's own number: 32, and 1 for the slow
+    beta_slow: FiniteFloat | None = Field(None, ge=0)
     mscale: FiniteFloat | None = None
     mscale_all_dim: FiniteFloat | None = None
     truncate: bool = True
@@ -47,21 +50,21 @@ class Llama3Scaling(BaseSpec):
     """As YaRN with a ramp over wavelengths, as Llama 3.1 has it."""
 
     type: Literal["llama3"] = "llama3"
-    factor: PositiveFloat
-    low_freq_factor: PositiveFloat
-    high_freq_factor: PositiveFloat
-    original_max_position_embeddings: PositiveInt | None = None
+    factor: Positive
+    low_freq_factor: Positive
+    high_freq_factor: Positive
+    original_max_position_embeddings: Positions | None = None
 
 
 class LongropeScaling(BaseSpec):
     """A divisor for each frequency, one list up to the original length and another past it; arXiv 2402.13753."""
 
     type: Literal["longrope"] = "longrope"
-    short_factor: tuple[PositiveFloat, ...]
-    long_factor: tuple[PositiveFloat, ...]
-    factor: PositiveFloat | None = None
+    short_factor: tuple[Positive, ...]
+    long_factor: tuple[Positive, ...]
+    factor: Positive | None = None
     attention_factor: FiniteFloat | None = None
-    original_max_position_embeddings: PositiveInt | None = None
+    original_max_position_embeddings: Positions | None = None
 
 
 AnyScaling = DefaultScaling | LinearScaling | DynamicScaling | YarnScaling | Llama3Scaling | LongropeScaling
@@ -100,12 +103,12 @@ class RopeSpec(PartSpec):
     """
 
     builds: ClassVar[str | type] = "triptych.parts.rope:Rope"
-    theta: PositiveFloat
+    theta: Positive
     fraction: FiniteFloat = Field(1.0, gt=0, le=1)
     interleaved: bool = False
     scaling: Annotated[AnyScaling, Field(discriminator="type"), BeforeValidator(_as_written)] = DefaultScaling()
-    max_positions: PositiveInt | None = None
-    original_positions: PositiveInt | None = None
+    max_positions: Positions | None = None
+    original_positions: Positions | None = None
 
     def width(self, head_dim: int) -> int:
         """How many channels of a head are turned."""
@@ -133,11 +136,16 @@ class RopeSpec(PartSpec):
                     raise ValueError(f"{name} has {found} entries for {width // 2} pairs of channels")
 
     @model_validator(mode="after")
-    def _has_lengths(self) -> Self:
+    def _has_what_its_type_reads(self) -> Self:
         scaling = self.scaling
         reads_maximum = isinstance(scaling, DynamicScaling) or getattr(scaling, "factor", 1) is None
         if reads_maximum and self.max_positions is None:
             raise ValueError(f"rope type {scaling.type!r} reads max_positions, which is not given")
-        if isinstance(scaling, YarnScaling | Llama3Scaling | LongropeScaling):
-            assert self.original  # raises when there is none
+        if isinstance(scaling, YarnScaling | Llama3Scaling | LongropeScaling) and self.original < 2:
+            raise ValueError(f"rope type {scaling.type!r} needs an original length of more than {self.original}")
+        if isinstance(scaling, YarnScaling) and self.theta <= 1:
+            raise ValueError(f"rope type 'yarn' needs a theta above 1, not {self.theta}")
+        if isinstance(scaling, Llama3Scaling) and scaling.high_freq_factor <= scaling.low_freq_factor:
+            bounds = f"high_freq_factor {scaling.high_freq_factor} and low_freq_factor {scaling.low_freq_factor}"
+            raise ValueError(f"{bounds} are the wrong way round")
         return self

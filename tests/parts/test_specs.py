@@ -39,6 +39,8 @@ SPECS: list[PartSpec] = [
         (AttentionSpec, HEADS | {"causal": False, "window": 4}, "a window of 4 rows needs causal attention"),
         (AttentionSpec, HEADS | {"window": 0}, "greater than 0"),
         (AttentionSpec, HEADS | {"head_dim": 2**21}, "less than or equal to 1048576"),
+        (AttentionSpec, HEADS | {"heads": 2**15}, "less than or equal to 16384"),
+        (PatchesSpec, {"size": 2**13}, "less than or equal to 4096"),
         (AttentionSpec, HEADS | {"heads": None}, "valid integer"),
         (AttentionSpec, HEADS | {"softcap": 0.0}, "greater than 0"),
         (AttentionSpec, HEADS | {"scale": float("nan")}, "finite number"),
