@@ -23,7 +23,7 @@ class Attention(nn.Module):
         self.scale = spec.head_dim**-0.5 if spec.scale is None else spec.scale
         self.cache_need = Rows(spec.kv_heads, (spec.head_dim,) * 2, spec.window) if spec.causal else None
         inner, inner_kv = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
-        self.qkv = Linear(width, inner + 2 * inner_kv, bias=spec.bias)
+        self.qkv = Linear(width, inner + 2 * inner_kv, bias=spec.bias, pieces=(inner, inner_kv, inner_kv))
         self.out = Linear(inner, width, bias=spec.bias if spec.out_bias is None else spec.out_bias)
         self.position: nn.Module | None = spec.position.build(head_dim=spec.head_dim) if spec.position else None
         over_all = spec.qk_norm_over == "all"

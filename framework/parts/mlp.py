@@ -20,7 +20,7 @@ class GatedMlp(nn.Module):
     def __init__(self, spec: GatedMlpSpec, *, width: int, key: str) -> None:
         super().__init__()
         self.key, self.activation = key, get_activation(spec.activation)
-        self.gate_up = Linear(width, 2 * spec.hidden, bias=spec.bias)
+        self.gate_up = Linear(width, 2 * spec.hidden, bias=spec.bias, pieces=(spec.hidden, spec.hidden))
         self.down = Linear(spec.hidden, width, bias=spec.bias)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # noqa: ARG002  (every mixer is given the step)

@@ -14,10 +14,14 @@ def parameter(*shape: int) -> nn.Parameter:
 
 
 class Linear(nn.Module):
-    """y = x weight^T + bias; weight [width_out, width_in]."""
+    """y = x weight^T + bias; weight [width_out, width_in].
 
-    def __init__(self, width_in: int, width_out: int, *, bias: bool) -> None:
+    Of several matrices that are one here, `pieces` are the widths out: what each of a checkpoint's tensors must have.
+    """
+
+    def __init__(self, width_in: int, width_out: int, *, bias: bool, pieces: tuple[int, ...] = ()) -> None:
         super().__init__()
+        self.pieces = pieces or (width_out,)
         self.weight = parameter(width_out, width_in)
         self.bias = parameter(width_out) if bias else None
 

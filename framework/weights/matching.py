@@ -20,7 +20,7 @@ from triptych.weights.table import Row, Table, filled, key_of
 
 MAX_HINTS = 20  # near names are slow to look for, and only the first findings are shown
 
-Fault = Literal["missing", "unexpected", "doubly matched", "wrong shape", "unmapped"]
+Fault = Literal["missing", "unexpected", "doubly matched", "wrong shape", "wrong dtype", "unmapped"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ class Shard:
     start: int = 0
     stop: int = 0
     absent: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a parameter needs: its shape, and the rows of each of the matrices that are one in it."""
+
+    shape: tuple[int, ...]
+    pieces: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -64,17 +72,23 @@ def match(model: nn.Module, choices: Iterable[Table], tensors: Mapping[str, Stor
 
     `model.skipped`, if it has one, names the paths of what is not built on purpose; their tensors are not needed.
     """
-    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    parameters = dict(_wanted(model))
     skipped: Iterable[str] = getattr(model, "skipped", ())
     best: Matching | None = None
     for table in choices:
-        found = _match(table, shapes, tuple(skipped), tensors)
+        found = _match(table, parameters, tuple(skipped), tensors)
         if not found.findings:
             return found
         if best is None or len(found.findings) < len(best.findings):
             best = found
     assert best is not None
     return replace(best, findings=tuple(_hinted(best.findings)))
+
+
+def _wanted(model: nn.Module) -> Iterator[tuple[str, _Wanted]]:
+    for path, parameter in model.named_parameters():
+        pieces = getattr(model.get_submodule(path.rpartition(".")[0]), "pieces", ())
+        yield path, _Wanted(tuple(parameter.shape), pieces)
 
 
 def _hinted(findings: Sequence[Finding]) -> Iterator[Finding]:
@@ -138,21 +152,23 @@ def _common(a: str, b: str) -> str:
 
 
 def _match(
-    table: Table, shapes: Mapping[str, tuple[int, ...]], skipped: tuple[str, ...], tensors: Mapping[str, Stored]
+    table: Table, parameters: Mapping[str, _Wanted], skipped: tuple[str, ...], tensors: Mapping[str, Stored]
 ) -> Matching:
     findings: list[Finding] = []
     shards: dict[str, tuple[Shard, ...]] = {}
     users: dict[str, str] = {}
-    for path, shape in shapes.items():
+    for path, wanted in parameters.items():
         if (row := table.find(path)) is None:
             findings.append(Finding("unmapped", path, "no row of the weights table stands for it"))
             continue
         found = list(_shards(path, *row, tensors, findings))
         for shard in found:
-            if shard.stored is not None and (other := users.setdefault(shard.name, path)) != path:
+            if shard.stored is not None and (other := users.get(shard.name)):
                 findings.append(Finding("doubly matched", path, f"{shard.name!r} on disk is read for {other} too"))
+            elif shard.stored is not None:
+                users[shard.name] = path
         if len(found) == len(row[0].sources):
-            shards[path] = _placed(path, found, shape, findings)
+            shards[path] = _placed(path, found, wanted, findings)
     rest = sorted(set(tensors) - set(users))
     unneeded_below, dropped_below = _unneeded(table, skipped), tuple(table.drop)
     dropped = tuple(name for name in rest if _is_below(name, dropped_below))
@@ -177,25 +193,39 @@ def _shards(path: str, row: Row, below: str, tensors: Mapping[str, Stored], find
         yield Shard(name, stored, source.via, absent=source.absent or 0.0)
 
 
-def _placed(path: str, found: list[Shard], shape: tuple[int, ...], findings: list[Finding]) -> tuple[Shard, ...]:
-    """The shards one after the other on the first dimension; another shape than the parameter's is a finding."""
-    shapes = [_shape(shard) for shard in found]
-    lengths = [got[0] if got else 1 for got in shapes if got is not None]
-    fits = all(got is None or got[1:] == shape[1:] for got in shapes) and all(
-        got is not None or shard.stored is None for got, shard in zip(shapes, found, strict=True)
-    )
-    rest = (shape[0] if shape else 1) - sum(lengths)  # what an absent tensor would have held
-    absent = len(found) - len(lengths)
-    if not fits or absent > 1 or (rest <= 0 if absent else rest != 0):
+def _placed(path: str, found: list[Shard], wanted: _Wanted, findings: list[Finding]) -> tuple[Shard, ...]:
+    """The shards one after the other on the first dimension; what cannot stand there is a finding."""
+    whole = [shard for shard in found if shard.stored and not shard.stored.dtype.is_floating_point]
+    findings += [Finding("wrong dtype", path, f"{shard.name} holds {_dtype(shard)}") for shard in whole]
+    if (lengths := _lengths([_shape(shard) for shard in found], wanted)) is None:
         disk = ", ".join(f"{s.name} {list(s.stored.shape) if s.stored else 'absent'}" for s in found)
-        findings.append(Finding("wrong shape", path, f"{list(shape)} in the model; on disk {disk}"))
+        pieces = f" ({' + '.join(map(str, wanted.pieces))})" if len(wanted.pieces) > 1 else ""
+        findings.append(Finding("wrong shape", path, f"{list(wanted.shape)}{pieces} in the model; on disk {disk}"))
         return tuple(found)
-    stops = list(accumulate(got[0] if got else 1 if got is not None else rest for got in shapes))
+    stops = list(accumulate(lengths))
     return tuple(replace(s, start=a, stop=b) for s, a, b in zip(found, [0, *stops], stops, strict=False))
 
 
+def _lengths(shapes: list[tuple[int, ...] | None], wanted: _Wanted) -> list[int] | None:
+    """Rows of each shard, () counting as one and None (absent) as what is left; None when they do not make it up."""
+    rows, rest = (wanted.shape[0] if wanted.shape else 1), wanted.shape[1:]
+    there = [shape for shape in shapes if shape is not None]
+    left = rows - sum(shape[0] if shape else 1 for shape in there)
+    if any(shape[1:] != rest or len(shape) != len(wanted.shape) for shape in there):
+        return None
+    if len(shapes) - len(there) != (left > 0) or left < 0:
+        return None
+    lengths = [left if shape is None else shape[0] if shape else 1 for shape in shapes]
+    return None if len(lengths) == len(wanted.pieces) and tuple(lengths) != wanted.pieces else lengths
+
+
+def _dtype(shard: Shard) -> str:
+    assert shard.stored
+    return str(shard.stored.dtype).removeprefix("torch.")
+
+
 def _shape(shard: Shard) -> tuple[int, ...] | None:
-    """The shape after the transforms, tried on a tensor without memory."""
+    """The shape after the transforms, tried on a tensor without memory; one that nothing has when they fail."""
     if shard.stored is None:
         return None
     if not shard.via:
@@ -203,7 +233,7 @@ def _shape(shard: Shard) -> tuple[int, ...] | None:
     try:
         return tuple(transformed(torch.empty(shard.stored.shape, device="meta"), shard.via).shape)
     except (RuntimeError, ValueError, KernelError):
-        return None
+        return (-1,)
 
 
 def transformed(x: Tensor, via: tuple[PartSpec, ...]) -> Tensor:
