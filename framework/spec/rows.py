@@ -23,63 +23,65 @@ def row_problems(tree: object) -> Wrong:
     if not isinstance(tree, Tree):
         return
     for key, value in tree.items():
-        place = tree.values_at.get(key)
-        if value is not None:
-            yield from (((key, *path), message, at or place) for path, message, at in _wrong(key, value))
+        if key == "drop":
+            if not (isinstance(value, Items) and all(isinstance(name, str) for name in value)) and value is not None:
+                message = f"a list of names on disk is wanted, not {short(value)}"
+                yield (key,), message, tree.values_at.get(key)
+        elif key == "layouts":
+            yield from _wrong_layouts(key, value, tree.values_at.get(key))
+        else:
+            yield from _wrong_row((key,), value, tree.values_at.get(key))
 
 
-def _wrong(key: str, value: object) -> Wrong:
-    match key:
-        case "at" if not isinstance(value, str):
-            yield (), f"the beginning of names on disk is wanted, not {short(value)}", None
-        case "drop" if not (isinstance(value, Items) and all(isinstance(name, str) for name in value)):
-            yield (), f"a list of names on disk is wanted, not {short(value)}", None
-        case "layouts" if not isinstance(value, Tree):
-            yield (), f"names of layouts are wanted, each with its renames, not {short(value)}", None
-        case "layouts" if isinstance(value, Tree):
-            for name, renames in value.items():
-                yield from _wrong_renames(name, renames, value.values_at.get(name))
-        case "at" | "drop":
-            pass
-        case _:
-            yield from _wrong_row(value)
+def _wrong_layouts(key: str, value: object, place: Place | None) -> Wrong:
+    if isinstance(value, Tree):
+        for name, renames in value.items():
+            yield from _wrong_renames((key, name), renames, value.values_at.get(name))
+    elif value is not None:
+        yield (key,), f"names of layouts are wanted, each with its renames, not {short(value)}", place
 
 
-def _wrong_renames(name: str, renames: object, place: Place | None) -> Wrong:
-    if not isinstance(renames, Tree):
-        if renames is not None:
-            yield (name,), f"beginnings of names are wanted, old: new, not {short(renames)}", place
-        return
-    for old, new in renames.items():
-        if new is not None and not isinstance(new, str):
-            yield (name, old), f"the beginning of a name is wanted, not {short(new)}", renames.values_at.get(old)
+def _wrong_renames(path: Path, renames: object, place: Place | None) -> Wrong:
+    if isinstance(renames, Tree):
+        for old, new in renames.items():
+            if new is not None and not isinstance(new, str):
+                message = f"the beginning of a name is wanted, not {short(new)}"
+                yield (*path, old), message, renames.values_at.get(old)
+    elif renames is not None:
+        yield path, f"beginnings of names are wanted, old: new, not {short(renames)}", place
 
 
-def _wrong_row(value: object) -> Wrong:
+def _wrong_row(path: Path, value: object, place: Place | None) -> Wrong:
     """A row is a name on disk, `{from, via, absent}`, a list of these, or a mapping of rows below it."""
     if isinstance(value, Items):
-        for number, (item, place) in enumerate(zip(value, value.places, strict=True)):
+        for number, (item, at) in enumerate(zip(value, value.places, strict=True)):
             if isinstance(item, Tree):
-                yield from (((number, *path), message, at or place) for path, message, at in _wrong_source(item))
+                yield from _wrong_source((*path, number), item, at)
             elif not isinstance(item, str):
-                yield (number,), f"a name on disk is wanted, not {short(item)}", place
+                yield (*path, number), f"a name on disk is wanted, not {short(item)}", at
+    elif isinstance(value, Tree) and any(key in value for key in SOURCE):
+        yield from _wrong_source(path, value, place)
     elif isinstance(value, Tree):
-        yield from _wrong_source(value) if any(key in value for key in SOURCE) else row_problems(value)
-    elif not isinstance(value, str):
-        yield (), f"a name on disk is wanted, not {short(value)}", None
+        for key, below in value.items():
+            if key in ("drop", "layouts"):
+                yield (*path, key), f"`{key}` is of the whole table; it stands under `weights`", value.keys_at.get(key)
+            else:
+                yield from _wrong_row((*path, key), below, value.values_at.get(key))
+    elif value is not None and not isinstance(value, str):
+        yield path, f"a name on disk is wanted, not {short(value)}", place
 
 
-def _wrong_source(tree: Tree) -> Wrong:
+def _wrong_source(path: Path, tree: Tree, place: Place | None) -> Wrong:
     for key, value in tree.items():
-        place = tree.values_at.get(key)
+        at = tree.values_at.get(key)
         if key not in SOURCE:
-            yield (key,), f"unknown key {key!r}; a row says from, via, absent", tree.keys_at.get(key)
+            yield (*path, key), f"unknown key {key!r}; a row says from, via, absent", tree.keys_at.get(key)
         elif key == "from" and not isinstance(value, str):
-            yield (key,), f"a name on disk is wanted, not {short(value)}", place
+            yield (*path, key), f"a name on disk is wanted, not {short(value)}", at
         elif key == "absent" and value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            yield (key,), f"a number is wanted, not {short(value)}", place
+            yield (*path, key), f"a number is wanted, not {short(value)}", at
     if "from" not in tree:
-        yield (), "a row with `via` or `absent` says `from` which name on disk", None
+        yield path, "a row with `via` or `absent` says `from` which name on disk", place
 
 
 def lost_rows(tree: Tree) -> Iterator[Problem]:

@@ -35,6 +35,7 @@ DTYPES = {
 }
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 MAX_JSON = 50_000_000
+MAX_NAMED = 20  # mistakes of one kind that are named
 
 
 @dataclass(frozen=True)
@@ -86,20 +87,15 @@ class Checkpoint:
     @cached_property
     def tensors(self) -> Mapping[str, Stored]:
         """Every tensor by name. Raises CheckpointError for pickles, files cut short and indices that lead elsewhere."""
-        found: dict[str, Stored] = {}
-        for file in self._files():
-            found |= _header(file)
-        return found
-
-    def _files(self) -> list[Path]:
         index = self.folder / "model.safetensors.index.json"
-        if index.is_file():
-            return self._indexed(index)
+        return self._indexed(index) if index.is_file() else _header(self._single_file())
+
+    def _single_file(self) -> Path:
         if (single := self.folder / "model.safetensors").is_file():
-            return [single]
+            return single
         found = sorted(self.folder.glob("*.safetensors"))
         if len(found) == 1:
-            return found
+            return found[0]
         if found:
             names = ", ".join(f.name for f in found[:5])
             raise CheckpointError(
@@ -113,11 +109,19 @@ class Checkpoint:
             )
         raise CheckpointError(f"{self.folder}: no safetensors file")
 
-    def _indexed(self, index: Path) -> list[Path]:
+    def _indexed(self, index: Path) -> dict[str, Stored]:
+        """The tensors of every file that the index names; of one that stands in two, that which the index says."""
         weight_map = read_json(index).get("weight_map")
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
             raise CheckpointError(f"{index}: no `weight_map` of tensor names to file names")
-        names = sorted(set(weight_map.values()))
+        shards = self._shards(index, sorted(set(weight_map.values())))
+        headers = {name: _header(file) for name, file in shards.items()}
+        if lost := [(tensor, file) for tensor, file in weight_map.items() if tensor not in headers[file]]:
+            raise CheckpointError(Problem(f"{index}: {tensor!r} is not in {file}") for tensor, file in lost[:MAX_NAMED])
+        beside = {tensor: stored for header in headers.values() for tensor, stored in header.items()}
+        return beside | {tensor: headers[file][tensor] for tensor, file in weight_map.items()}
+
+    def _shards(self, index: Path, names: list[str]) -> dict[str, Path]:
         bad = [
             n
             for n in names
@@ -130,8 +134,8 @@ class Checkpoint:
         ]
         problems += [Problem(f"{index}: {n!r} is not there") for n in missing]
         if problems:
-            raise CheckpointError(problems)
-        return [self.folder / n for n in names]
+            raise CheckpointError(problems[:MAX_NAMED])
+        return {name: self.folder / name for name in names}
 
 
 def _inside(folder: Path, file: Path) -> bool:
@@ -152,7 +156,7 @@ def read_json(file: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file}: {error.strerror or error}") from None
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{file}:{error.lineno}:{error.colno}: {error.msg}") from None
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, a number of thousands of digits, brackets without end
         raise CheckpointError(f"{file}: {error}") from None
     if not isinstance(found, dict):
         raise CheckpointError(f"{file}: a JSON mapping is wanted, not a {type(found).__name__}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from triptych.errors import Place, SpecError
+from triptych.errors import Place, SpecError, short
 from triptych.spec.base import PartSpec
 from triptych.spec.document import Tree
 from triptych.spec.scope import Collector, Scope
@@ -104,20 +104,30 @@ def tables(scopes: Mapping[str, Scope]) -> list[Table]:
             pairs = _prefixes(scope.at("weights", path), tree, path)
             parts = [table.renamed(table.name, pairs, f"{path}.") for table in tables({"": child})]
             found = [a.beside(b) for a, b in product(found, parts)]
-    layouts = {"": Tree(), **(tree.get("layouts") or {})}
+    layouts = tree.get("layouts") or Tree()
+    named = {name: _pairs(scope.at("weights", "layouts", name), layouts, name) for name in layouts if layouts[name]}
     return [
-        table.renamed(", ".join(n for n in (name, table.name) if n), scope.value(pairs))
-        for name, pairs in layouts.items()
-        if pairs is not None
+        table.renamed(", ".join(n for n in (name, table.name) if n), pairs)
+        for name, pairs in {"": dict[str, str](), **named}.items()
         for table in found
     ]
 
 
 def _prefixes(scope: Scope, tree: Tree, path: str) -> dict[str, str]:
-    if path not in tree:
-        raise SpecError("no row says under which name this sub-model's tensors are", path=".".join(scope.path))
-    given = scope.value(tree[path], tree.values_at.get(path))
-    return {"": given} if isinstance(given, str) else dict(given)
+    if tree.get(path) is None:
+        scope.fail("no row says under which name this sub-model's tensors are", tree.keys_at.get(path))
+    return _pairs(scope, tree, path)
+
+
+def _pairs(scope: Scope, tree: Tree, key: str) -> dict[str, str]:
+    """Beginnings of names and what they become; one text alone is put before every name."""
+    given = scope.value(tree[key], tree.values_at.get(key))
+    pairs = {"": given} if isinstance(given, str) else given
+    if not isinstance(pairs, dict) or not all(isinstance(new, str) for new in pairs.values()):
+        scope.fail(
+            f"the beginning of a name is wanted, or old: new of several, not {short(given)}", tree.values_at.get(key)
+        )
+    return dict(pairs)
 
 
 def _own_table(scope: Scope, tree: Tree, below: set[str]) -> Table:
@@ -128,7 +138,7 @@ def _own_table(scope: Scope, tree: Tree, below: set[str]) -> Table:
 
 
 def _rows(scope: Scope, tree: Tree, *, path: str, at: str, below: set[str], problems: Collector) -> Iterator[Row]:
-    at = f"{at}{tree['at']}." if tree.get("at") else at
+    at = f"{at}{scope.value(tree['at'], tree.values_at.get('at'))}." if tree.get("at") else at
     for key, value in tree.items():
         if key in KEYWORDS or value is None or f"{path}{key}" in below:
             continue
@@ -144,18 +154,14 @@ def _rows(scope: Scope, tree: Tree, *, path: str, at: str, below: set[str], prob
 
 def _sources(scope: Scope, item: Any, at: str, place: Place | None) -> Iterator[Source]:
     item = item if isinstance(item, Tree) else Tree({"from": item})
-    if unknown := set(item) - {"from", "via", "absent"}:
-        raise SpecError(
-            f"unknown {', '.join(sorted(unknown))}; a row says from, via, absent",
-            path=".".join(scope.path),
-            place=place,
-        )
     name = scope.value(item["from"], place)
     if not isinstance(name, str):
         raise SpecError(f"a name on disk is text, not {name!r}", path=".".join(scope.path), place=place)
     via = tuple(_transform(scope, step, place) for step in _each(item.get("via")))
     pieces = _SHARDS.split(at + name)
-    for chosen in product(*(piece.split(",") if i % 2 else [piece] for i, piece in enumerate(pieces))):
+    for chosen in product(
+        *([p.strip() for p in piece.split(",")] if i % 2 else [piece] for i, piece in enumerate(pieces))
+    ):
         yield Source("".join(chosen), via, item.get("absent"))
 
 
