@@ -73,6 +73,7 @@ for _name, _pattern, _first in (
     ("float", _FLOAT, list("-+0123456789.")),
 ):
     _Loader.add_implicit_resolver(_TAG + _name, _pattern, _first)
+RESOLVERS = _Loader.yaml_implicit_resolvers
 
 
 def read_document(path: Path, *, problems: list[Problem] | None = None) -> Tree:

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from triptych.errors import Place
-from triptych.spec.document import Tree
+from triptych.spec.document import RESOLVERS, Tree
 
 COLUMN = 72
+BREAKS = "\n\r\t\x85\u2028\u2029"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that our reader, or another of YAML 1.1, would take for something else."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+        first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *RESOLVERS.get(first, [])]
+        for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *RESOLVERS}
+    }
+
+    def text(self, value: str) -> yaml.ScalarNode:
+        """In one line, whatever it holds."""
+        return self.represent_scalar("tag:yaml.org,2002:str", value, '"' if set(value) & set(BREAKS) else None)
+
+
+_Dumper.add_representer(str, _Dumper.text)
 
 
 def render(tree: Tree) -> str:
@@ -31,8 +49,8 @@ def _lines(tree: Tree, indent: str) -> Iterator[str]:
 
 def _scalar(value: Any) -> str:
     """One line of YAML for a scalar, or a flow list of them."""
-    plain = _plain(value)
-    text: str = yaml.safe_dump(plain, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
+    options = {"default_flow_style": True, "width": inf, "sort_keys": False, "allow_unicode": True}
+    text: str = yaml.dump(_plain(value), Dumper=_Dumper, **options)
     return text.removesuffix("...\n").strip()
 
 
