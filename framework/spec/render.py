@@ -49,7 +49,7 @@ def _lines(tree: Tree, indent: str) -> Iterator[str]:
 
 def _scalar(value: Any) -> str:
     """One line of YAML for a scalar, or a flow list of them."""
-    options = {"default_flow_style": True, "width": inf, "sort_keys": False, "allow_unicode": True}
+    options: dict[str, Any] = {"default_flow_style": True, "width": inf, "sort_keys": False, "allow_unicode": True}
     text: str = yaml.dump(_plain(value), Dumper=_Dumper, **options)
     return text.removesuffix("...\n").strip()
 
