@@ -13,7 +13,7 @@ from triptych.assembly.merge import merge_embeddings
 from triptych.assembly.stack import Stack
 from triptych.errors import InputError
 from triptych.parts.step import Step
-from triptych.spec.plan import StackPlan
+from triptych.spec.stack import StackPlan
 
 
 class LanguageModel(Stack):

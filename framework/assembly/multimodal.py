@@ -16,7 +16,8 @@ from triptych.parts.cache_needs import Rows
 from triptych.parts.grid import Grid
 from triptych.parts.step import Step
 from triptych.spec.base import PartSpec
-from triptych.spec.plan import ModelPlan, StackPlan
+from triptych.spec.plan import ModelPlan
+from triptych.spec.stack import StackPlan
 
 
 class Tower(Stack):

@@ -12,7 +12,7 @@ from triptych.errors import SpecError
 from triptych.parts.cache_needs import Rows
 from triptych.parts.step import Step
 from triptych.spec.base import PartSpec
-from triptych.spec.plan import BlockPlan, BranchPlan, StackPlan
+from triptych.spec.stack import BlockPlan, BranchPlan, StackPlan
 
 
 def _built(spec: PartSpec | None, **sizes: Any) -> Any:

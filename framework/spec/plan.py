@@ -7,79 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
+from typing import Any
 
 from triptych.errors import Place, Problem, RegistrationError, SpecError, short
-from triptych.spec.base import MAX_WIDTH, ROLES, BaseSpec, PartSpec
+from triptych.spec.base import PartSpec
 from triptych.spec.catalog import find_family, load_named
 from triptych.spec.document import Tree, walk
-from triptych.spec.expressions import is_expression
 from triptych.spec.merge import merge
 from triptych.spec.overrides import overridden, replaced
 from triptych.spec.scope import Collector, Scope
+from triptych.spec.stack import StackPlan, plan_stack
 from triptych.spec.structure import check_structure
 from triptych.spec.tokens import TokenRule, token_rules
-
-MAX_LAYERS = 10_000
-
-
-@dataclass(frozen=True)
-class BranchPlan:
-    """One branch of a block: `mixer` under its label, or `parallel` members whose results are summed."""
-
-    name: str
-    label: str | None
-    mixer: PartSpec | None
-    parallel: tuple[BranchPlan, ...]
-    norm: PartSpec | None
-    post_norm: PartSpec | None
-    sum_norm: PartSpec | None
-    scale: float
-
-
-BlockPlan = tuple[BranchPlan, ...]
-
-
-class StackFacts(BaseSpec):
-    """The numbers of a stack."""
-
-    width: PositiveInt = Field(le=MAX_WIDTH)
-    count: PositiveInt = Field(le=MAX_LAYERS)
-    context: PositiveInt | None = None
-
-
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, int) else value
-
-
-class Output(BaseSpec):
-    """Which rows a tower hands out: after which layers (0 the embedding, -1 the last), less an item's first `skip`.
-
-    Several layers stand side by side in the width. Without `layers`: the last, after the norm.
-    """
-
-    layers: Annotated[tuple[int, ...], BeforeValidator(_listed)] | None = None
-    skip: NonNegativeInt = 0
-
-
-@dataclass(frozen=True)
-class StackPlan:
-    """Rows -> layers -> norm. A language model has a head, a tower an output."""
-
-    width: int
-    embed: PartSpec
-    layers: tuple[BlockPlan, ...]
-    norm: PartSpec | None
-    head: PartSpec | None
-    context: int | None
-    output: Output
-
-    @property
-    def taken(self) -> tuple[int, ...] | None:
-        """The layers whose rows are handed out, counted from 0 (the embedding); None for the normed end."""
-        return tuple(n % (len(self.layers) + 1) for n in self.output.layers) if self.output.layers else None
 
 
 @dataclass(frozen=True)
@@ -148,7 +87,7 @@ def plan(
 
 def _attempt(planner: _Planner, scope: Scope, tree: Tree, kind: str) -> StackPlan | None:
     with planner.problems.catching():
-        return _stack(scope, tree, kind)
+        return plan_stack(scope, tree, kind)
     return None
 
 
@@ -159,7 +98,7 @@ def _sub_model(scope: Scope, planner: _Planner, path: tuple[str, ...], sub: Tree
     with planner.problems.catching():
         child = child_scope(scope.at(*path), sub, kind)
         planner.scopes[".".join(path)] = child
-        return _stack(child, child.tree[kind], kind)
+        return plan_stack(child, child.tree[kind], kind)
     return None
 
 
@@ -201,117 +140,6 @@ def _nested(path: tuple[str, ...], value: object) -> dict[str, Any]:
     """`value` as the names of `path` lead to it."""
     first, *rest = path
     return {first: _nested(tuple(rest), value) if rest else value}
-
-
-def _stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
-    problems = Collector()
-    layers = tree.get("layers") or Tree()
-    place = min(tree.values_at.values(), default=None)
-    facts, norm, output = None, None, Output()
-    blocks: tuple[BlockPlan, ...] = ()
-    with problems.catching():
-        wanted = Tree()
-        for source, key in ((tree, "width"), (layers, "count"), (tree, "context")):
-            if key in source:
-                wanted.put(key, source[key], source)
-        facts = scope.typed(StackFacts, scope.value(wanted), place)
-    with problems.catching():
-        norm = _norm(scope, tree, "norm")
-    with problems.catching():
-        output = scope.at("output").typed(Output, scope.value(tree.get("output") or Tree()))
-        if facts:
-            _check_taken(scope, output, facts.count, (tree.get("output") or Tree()).values_at.get("layers"))
-    with problems.catching():
-        blocks = _layers(scope, layers, facts.count if facts else 1, layers.values_at.get("block", place))
-    embed, head = None, None
-    with problems.catching():
-        embed = _defaulted(scope, "embed", tree, "tokens")
-    with problems.catching():
-        head = _defaulted(scope, "head", tree, "linear") if kind == "language_model" else None
-    problems.check()
-    assert facts is not None
-    assert embed is not None
-    return StackPlan(facts.width, embed, blocks, norm, head, facts.context, output)
-
-
-def _check_taken(scope: Scope, output: Output, count: int, place: Place | None) -> None:
-    for number in output.layers or ():
-        if not -count - 1 <= number <= count:
-            message = f"rows after layer {number} of {count}; 0 is the embedding, {count} or -1 the last"
-            raise SpecError(message, path=".".join((*scope.path, "output", "layers")), place=place)
-
-
-def _defaulted(scope: Scope, kind: str, stack: Tree, use: str) -> PartSpec:
-    """A part whose `use` may be left out."""
-    tree = stack.get(kind) or Tree()
-    if tree.get("use") is None and tree.get("like") is None:
-        tree = tree.having("use", use)
-    return scope.at(kind).part(kind, tree, stack.values_at.get(kind, min(stack.values_at.values(), default=None)))[1]
-
-
-def _layers(scope: Scope, tree: Tree, count: int, place: Place | None) -> tuple[BlockPlan, ...]:
-    found: list[BlockPlan] = []
-    for number in range(count):
-        layer = scope.at_layer(number)
-        found.append(_block(layer, layer.value(tree.get("block"), place), place))
-        if number == 0 and not layer.names.layer_reads:  # nothing asked which layer this is: the others are the same
-            return tuple(found * count)
-    return tuple(found)
-
-
-def _block(scope: Scope, name: object, place: Place | None) -> BlockPlan:
-    if not isinstance(name, str):
-        raise SpecError(f"a block is named, not {short(name)}", path=".".join(scope.path), place=place)
-    tree, problems = scope.named("blocks", name, place), Collector()
-    found: list[BranchPlan] = []
-    for key, branch in tree.items():
-        with problems.catching():
-            if branch is not None:
-                found.append(_branch(scope.at(key), key, branch))
-    problems.check()
-    return tuple(found)
-
-
-def _branch(scope: Scope, name: str, tree: Tree) -> BranchPlan:
-    problems = Collector()
-    norms: dict[str, PartSpec | None] = dict.fromkeys(ROLES)
-    label, mixer, scale, members = None, None, 1.0, list[BranchPlan]()
-    for role in ROLES:
-        with problems.catching():
-            norms[role] = _norm(scope, tree, role)
-    with problems.catching():
-        scale = _scale(scope.at("scale"), tree)
-    for key, member in (tree.get("parallel") or {}).items():
-        with problems.catching():
-            if member is not None:
-                members.append(_branch(scope.at(key), key, member))
-    with problems.catching():
-        place = min(tree.values_at.values(), default=None)
-        if bool(tree.get("mixer")) == bool(tree.get("parallel")):
-            raise SpecError("a branch has a `mixer`, or `parallel` members", path=".".join(scope.path), place=place)
-        if not tree.get("parallel"):
-            label, mixer = scope.at("mixer").part("mixer", tree["mixer"], tree.values_at.get("mixer"))
-    problems.check()
-    return BranchPlan(name, label, mixer, tuple(members), norms["norm"], norms["post_norm"], norms["sum_norm"], scale)
-
-
-def _norm(scope: Scope, tree: Tree, role: str) -> PartSpec | None:
-    """The norm that a stack or a branch has in a role, if it has one; an expression may come to null too."""
-    place = tree.values_at.get(role)
-    reference = tree.get(role)
-    if is_expression(reference):
-        reference = scope.at(role).value(reference, place)
-    return scope.at(role).part("norm", reference, place)[1] if reference is not None else None
-
-
-def _scale(scope: Scope, tree: Tree) -> float:
-    place = tree.values_at.get("scale")
-    found = scope.value(tree.get("scale"), place)
-    if found is None:
-        return 1.0
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise SpecError(f"a number is wanted, not {short(found)}", path=".".join(scope.path), place=place)
-    return float(found)
 
 
 def _entries(tree: Tree, section: str) -> Iterable[tuple[str, object, Place | None]]:
