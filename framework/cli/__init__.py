@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,22 +13,38 @@ EPILOG = "exit status: 0 done, 1 your input, 2 the usage; the answer goes to std
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; what a user got wrong is said on stderr, without a traceback."""
-    args = _parser().parse_args(argv)
+    args = _arguments(argv)
     from triptych.errors import TriptychError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the terminal's encoding does not
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout:  # None where it was closed before we began
+            sys.stdout.flush()
     except TriptychError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone; there is nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # the reader of our output has gone; there is nobody to tell
+            print(error, file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left unwritten would fail again
         return 1
     return status
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments of a command; overrides may stand among its options."""
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.overrides = [*args.overrides, *rest]
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:

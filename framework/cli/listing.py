@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     kinds = _kinds()
     if args.kind is not None and args.kind not in kinds:
         raise OptionError(f"no kind {args.kind!r}{suggest(args.kind, kinds)}")
+    for trouble in _troubles():
+        print(trouble, file=sys.stderr)
     found = {kind: _rows(kind) for kind in ([args.kind] if args.kind else kinds)}
     if args.json:
         print(json.dumps(found[args.kind] if args.kind else found, indent=2))
@@ -44,6 +47,14 @@ def _kinds() -> list[str]:
     from triptych.registry import KINDS
 
     return [*SPEC_KINDS, *(_plural(kind) for kind in KINDS)]
+
+
+def _troubles() -> list[str]:
+    """What is registered and cannot be listed."""
+    from triptych.registry import part_troubles, spec_troubles
+    from triptych.spec.catalog import unreadable
+
+    return [*part_troubles(), *spec_troubles(), *unreadable()]
 
 
 def _plural(kind: str) -> str:

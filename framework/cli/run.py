@@ -19,7 +19,11 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("model", metavar="MODEL", help="a checkpoint folder, a hub id, or a spec with --random-init")
     parser.add_argument("prompt", metavar="PROMPT", help="what to say to it; - reads standard input")
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="on top of the spec, e.g. parts.attention.window=64"
+        "overrides",
+        nargs="*",
+        default=[],
+        metavar="key=value",
+        help="on top of the spec, e.g. parts.attention.window=64",
     )
     parser.add_argument(
         "--image", action="append", default=[], metavar="FILE", help="an image that goes with the prompt; repeatable"

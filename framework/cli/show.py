@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("show", help="print a spec with its bases merged in and the origin of each value")
     parser.add_argument("name", metavar="NAME", help="a registered spec, or the path of a YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="merged on top, e.g. parts.norm.eps=1e-6")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="merged on top, e.g. parts.norm.eps=1e-6"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON: the tree, and origins by dotted path")
     parser.set_defaults(run=run)
 
