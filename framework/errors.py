@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where something stands: line and column of a text file, from 1; line 0 where there is no file (an override)."""
+    """Where something stands: line and column of a text file, from 1; line 0 for a whole file and for an override."""
 
     file: str
     line: int

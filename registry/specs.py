@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +29,7 @@ def register_spec_folder(path: Path | str) -> None:
 
     Raises RegistrationError when there is no such folder.
     """
-    folder = SpecFolder(Path(path).resolve(), str(path))
+    folder = SpecFolder(Path(os.path.realpath(path)), str(path))
     if not folder.path.is_dir():
         raise RegistrationError(f"{path}: there is no such folder of specs")
     if folder not in _registered:
@@ -81,10 +82,10 @@ def _offers() -> tuple[dict[str, list[tuple[Path, SpecFolder]]], list[str]]:
 
 
 def _files(folders: list[SpecFolder]) -> Iterator[tuple[SpecFolder, Path]]:
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for folder in folders:
         for file in sorted(folder.path.glob("*.yaml")):
-            if (real := file.resolve()) not in seen:  # one folder may be offered twice
+            if (real := os.path.realpath(file)) not in seen:  # one folder may be offered twice
                 seen.add(real)
                 yield folder, file
 

@@ -81,15 +81,16 @@ def read_document(path: Path, *, problems: list[Problem] | None = None) -> Tree:
 
     With `problems` given, mistakes that leave the rest readable (a duplicate key, a tag, an alias) are added to it.
     """
+    whole = Place(str(path), 0, 0)
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise SpecError(f"{path}: {size} bytes; a spec has at most {MAX_BYTES}")
+            raise SpecError(f"{size} bytes; a spec has at most {MAX_BYTES}", place=whole)
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise SpecError(f"{path}: {error.strerror or error}") from None
+        raise SpecError(error.strerror or str(error), place=whole) from None
     except UnicodeDecodeError as error:
-        raise SpecError(f"{path}: not UTF-8 text (byte {error.start})") from None
+        raise SpecError(f"not UTF-8 text (byte {error.start})", place=whole) from None
     return parse_document(text, file=str(path), problems=problems)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class _Loading:
         self.loaded: dict[Path, Tree] = {}
 
     def load(self, path: Path, above: tuple[Path, ...]) -> Tree:
-        if (file := path.resolve()) in self.loaded:
+        if (file := _real(path)) in self.loaded:
             return self.loaded[file]
         tree = read_document(path, problems=self.problems)
         found: object = Tree()
@@ -77,12 +78,17 @@ class _Loading:
         if not isinstance(name, str):
             raise SpecError(f"a base is the name of a spec, not {short(name)}", path="base", place=place)
         base = find_spec(name, near=path.parent, place=place)
-        if base.resolve() in chain:
+        if _real(base) in chain:
             names = " -> ".join(file.stem for file in (*chain, base))
             raise SpecError(f"a cycle of bases: {names}", path="base", place=place)
         if len(chain) > MAX_BASES:
             raise SpecError(f"more than {MAX_BASES} bases deep", path="base", place=place)
         return self.load(base, chain)
+
+
+def _real(path: Path) -> Path:
+    """The file behind links; unlike `resolve` content with links that lead round in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _bases(tree: Tree) -> Iterable[tuple[object, Place | None]]:

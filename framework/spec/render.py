@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -19,7 +19,7 @@ BREAKS = "\n\r\t\x85\u2028\u2029"
 class _Dumper(yaml.SafeDumper):
     """Quotes every text that our reader, or another of YAML 1.1, would take for something else."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+    yaml_implicit_resolvers = {  # noqa: RUF012  (an attribute of the base class)
         first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *RESOLVERS.get(first, [])]
         for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *RESOLVERS}
     }

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from triptych.errors import Problem, SpecError
+from triptych.errors import Place, Problem, SpecError
 from triptych.spec.base import BaseSpec
 from triptych.spec.document import Tree, without_path
 from triptych.spec.expressions import is_expression
@@ -211,7 +211,9 @@ def structure_problems(tree: Tree) -> tuple[list[Problem], Tree]:
     """Every key that does not belong and every value of the wrong kind, and the tree without these."""
     problems, sound = list[Problem](), tree
     if "schema" not in tree:
-        problems.append(Problem("a spec says which grammar it is written in; begin it with `schema: 1`", "schema"))
+        first = min(tree.values_at.values(), default=None)
+        message = "a spec says which grammar it is written in; begin it with `schema: 1`"
+        problems.append(Problem(message, "schema", Place(first.file, 1, 1) if first else None))
     try:
         DocumentForm.model_validate(tree)
     except ValidationError as error:

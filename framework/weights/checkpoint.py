@@ -140,8 +140,7 @@ class Checkpoint:
 
 def _inside(folder: Path, file: Path) -> bool:
     """A link may lead out of the folder only into a cache of blobs beside it, as the hub's own layout has it."""
-    target = file.resolve()
-    root = folder.resolve()
+    target, root = Path(os.path.realpath(file)), Path(os.path.realpath(folder))
     hub = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
     return target.parent in (root, hub)
 
