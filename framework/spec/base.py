@@ -20,7 +20,9 @@ Width = Annotated[PositiveInt, Field(le=MAX_WIDTH)]
 class BaseSpec(BaseModel):
     """Frozen, hashable by value, unknown keys refused. Null in YAML is absent: the default of the class holds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True, defer_build=True
+    )
 
 
 class PartSpec(BaseSpec):
