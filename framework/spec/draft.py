@@ -60,7 +60,7 @@ class Draft:
                 for name, value in offered.items():
                     if used is not None and value is not None and name not in used:
                         near = suggest(name, used)
-                        advice = near if "did you mean" in near else "; null deletes an inherited one"
+                        advice = near if "did you mean" in near else ""
                         message = f"nothing uses the {group.removesuffix('s')} {name!r}{advice}"
                         yield Problem(message, f"{group}.{name}", offered.keys_at.get(name))
 

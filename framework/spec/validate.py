@@ -33,20 +33,26 @@ def validate(path: Path) -> list[Problem]:
     except TriptychError as error:
         problems += error.problems
     else:
-        problems += mistakes(tree, sound=not problems, whole=not any(p.path == "base" for p in problems))
+        whole = not any(p.path == "base" for p in problems)
+        problems += mistakes(tree, file=str(path), sound=not problems, whole=whole)
     return _in_order(problems, Place(str(path), 1, 1))
 
 
-def mistakes(tree: Tree, *, sound: bool = True, whole: bool = True) -> Iterator[Problem]:
-    """The mistakes of a merged tree. Less can be said of one that is not `sound`, or not `whole` for want of a base."""
+def mistakes(tree: Tree, *, file: str | None = None, sound: bool = True, whole: bool = True) -> Iterator[Problem]:
+    """The mistakes of a merged tree. Less can be said of one that is not `sound`, or not `whole` for want of a base.
+
+    What nothing uses is a mistake of the `file` that says it: a base offers what an heir may leave.
+    """
     wrong, tree = structure_problems(tree)
     draft = Draft(tree)
     found = [*wrong, *bad_expressions(tree), *(draft.check() if whole else ())]
     yield from _written(found, tree)
     if sound and whole and not wrong:
         missing = list(draft.missing())
-        yield from missing or draft.unused()
-        yield from lost_rows(tree)
+        yield from missing
+        for problem in [] if missing else [*draft.unused(), *lost_rows(tree)]:
+            if file is None or problem.place is None or problem.place.file == file:
+                yield problem
 
 
 def bad_expressions(tree: Tree) -> Iterator[Problem]:
