@@ -49,7 +49,7 @@ class Draft:
             for section in STACKS:
                 stack = self.tree.get(section)
                 if stack and not stack.get("spec"):
-                    yield from _missing_of_stack(stack, section, self.tree.values_at.get(section))
+                    yield from _missing_of_stack(stack, section, self.tree.keys_at.get(section))
 
     def unused(self) -> Iterator[Problem]:
         """Parts, blocks, bindings and defaults that nothing uses. A fragment's are for its heirs."""
@@ -188,13 +188,12 @@ class Draft:
             return
         with self._following("parts"):
             if not isinstance(reference, str | Tree):
-                message = f"a {kind} is the name of a part or a mapping, not {short(reference)}"
-                raise SpecError(message, path=".".join(self.path), place=place)
+                scope.fail(f"a {kind} is the name of a part or a mapping, not {short(reference)}", place)
             tree = reference if isinstance(reference, Tree) else liking(reference, place)
             fields = scope.derived("parts", tree)[1]
             place = fields.values_at.get("use", place)
             if not isinstance(use := fields.get("use"), str):
-                raise SpecError(f"a {kind} says `use` or `like`", path=".".join(self.path), place=place)
+                (scope.at("use") if use is not None else scope).fail(f"a {kind} says `use` or `like`", place)
             if isinstance(like := tree.get("like"), str):
                 self._use("parts", [like])
             words = _words(use)
@@ -255,5 +254,5 @@ def _metadata(annotation: object) -> tuple[object, ...]:
 def _missing_of_stack(stack: Tree, section: str, place: Place | None) -> Iterator[Problem]:
     layers = stack.get("layers") or Tree()
     for owner, path, keys in ((stack, section, ("width", "embed")), (layers, f"{section}.layers", ("count", "block"))):
-        at = place if owner is stack else stack.values_at.get("layers", place)
+        at = place if owner is stack else stack.keys_at.get("layers", place)
         yield from (Problem(REQUIRED, f"{path}.{key}", at) for key in keys if owner.get(key) is None)

@@ -220,6 +220,8 @@ def problems_of(
         message = REQUIRED
     elif detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
         message = f"a mapping is wanted; found {short(detail['input'])}"
+    elif detail["loc"][-1:] == ("[key]",):
+        at = _key_place(fields, loc) or at
     elif loc and not isinstance(detail["input"], Mapping | BaseModel):
         message = f"{message}; found {short(detail['input'])}"
     return [Problem(message, where, at)]

@@ -49,7 +49,9 @@ def _part(value: Any) -> Any:
 
 
 def _place(value: Any) -> Any:
-    if not all(isinstance(place, str) for place in (value if isinstance(value, list) else [value])):
+    if value is not None and not all(
+        isinstance(place, str) for place in (value if isinstance(value, list) else [value])
+    ):
         raise ValueError("a key, a dotted key or an =expression is wanted, or a list of these")
     return value
 
@@ -171,7 +173,7 @@ StepsRef = Annotated[Steps, WrapValidator(_unless_text)]
 class ChangesForm(BaseSpec):
     """What a spec says of a model, and what another may change of it."""
 
-    config: dict[str, Annotated[Any, AfterValidator(_place)]] | None = None
+    config: dict[str, Annotated[Any, AfterValidator(_place)] | None] | None = None
     defaults: Plain | None = None
     requires: Plain | None = None
     inert: Names | None = None

@@ -45,8 +45,9 @@ def mistakes(tree: Tree, *, file: str | None = None, sound: bool = True, whole: 
     """
     wrong, tree = structure_problems(tree)
     draft = Draft(tree)
-    found = [*wrong, *bad_expressions(tree), *(draft.check() if whole else ())]
-    yield from _written(found, tree)
+    yield from wrong
+    yield from bad_expressions(tree)
+    yield from _written(draft.check() if whole else (), tree)
     if sound and whole and not wrong:
         missing = list(draft.missing())
         yield from missing
@@ -82,9 +83,10 @@ def _written(problems: Iterable[Problem], tree: Tree) -> Iterator[Problem]:
     _note_places(tree, (), paths)
     for problem in problems:
         path = paths.get(problem.place, problem.path) if problem.place else problem.path
-        if path.endswith(".use") and not problem.path.endswith(".use"):  # of the part as a whole
+        if problem.message == REQUIRED:
+            path = f"{path.removesuffix('.use')}.{problem.path.rpartition('.')[2]}"
+        elif not problem.path.endswith(".use"):  # what is wrong with a part as a whole stands where it says `use`
             path = path.removesuffix(".use")
-            path += f".{problem.path.rpartition('.')[2]}" if problem.message == REQUIRED else ""
         yield replace(problem, path=path)
 
 
