@@ -185,7 +185,6 @@ class ChangesForm(BaseSpec):
     blocks: dict[Name, Annotated[dict[Name, BranchForm | None], BeforeValidator(_without_like)] | None] | None = None
     parts: dict[Name, Plain | None] | None = None
     items: ItemsForm | None = None
-    schemas: Plain | None = None
     tokens: dict[Name, TokensForm | None] | None = None
     prompt_updates: list[PromptUpdateForm] | None = None
     weights: Plain | None = None
