@@ -40,7 +40,7 @@ PATHS = {
     "  layers.{i}.mix.atention.qkv: x": r"4:3: .*: no 'atention' in this model; did you mean 'attention'\?",
     "  layers.{i}.mix: {post_nrm: x}": r"4:20: .*: no 'post_nrm' in this model; did you mean 'post_norm'\?",
     '  layers.{i}.mix.norm: "a.{j}.b"': r"4:3: .*: \{j\} in 'a.\{j\}.b' is not in the path of the row; known: i",
-    '  layers.{n}: {at: "model.layers.{i}", mix.norm: x}': r"4:40: .*: \{i\} in 'model.layers.\{i\}.x' is not in the path of the row; known: n",
+    '  layers.{n}: {at: "model.layers.{i}", mix.norm: x}': r"4:40: .*: \{i\} in 'model.*' is not in the path of the",
     '  head: ["x.{e}"]': r"4:3: weights.head: \{e\} in 'x.\{e\}' is not in the path",
 }  # fmt: skip
 
