@@ -85,9 +85,10 @@ def find_family(config: Mapping[str, Any], *, inside: bool = False) -> str:
     if not classes and not types:
         raise SpecError("this config names neither `architectures` nor `model_type`; no spec can be chosen for it")
     known = [w for listed in catalog().values() for w in (*listed.architectures, *listed.model_types)]
+    words, kin = [*classes, *types], _claimed("model_types", types)
+    near = f"; {kin} serves {' and '.join(catalog()[kin].architectures)}" if kin else suggest(words[0], known)
     broken = "".join(f" ({why})" for why in unreadable())
-    words = [*classes, *types]
-    raise SpecError(f"no spec answers for {' / '.join(words)}{suggest(words[0], known)}{broken}")
+    raise SpecError(f"no spec answers for {' / '.join(words)}{near}{broken}")
 
 
 def _claimed(key: str, words: list[str]) -> str:

@@ -51,7 +51,7 @@ def _scalar(value: Any) -> str:
     """One line of YAML for a scalar, or a flow list of them."""
     options: dict[str, Any] = {"default_flow_style": True, "width": inf, "sort_keys": False, "allow_unicode": True}
     text: str = yaml.dump(_plain(value), Dumper=_Dumper, **options)
-    return text.removesuffix("...\n").strip()
+    return text.removesuffix("...\n").strip("\n")
 
 
 def _plain(value: Any) -> Any:
