@@ -26,7 +26,7 @@ class Entry:
             found: object = import_module(module)
             for step in attribute.split(".") if attribute else ():
                 found = getattr(found, step)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             cause = f"{type(error).__name__}: {error}"
             raise PluginError(
                 f"{self.name} ({self.target}, from {self.distribution}) cannot be imported: {cause}"

@@ -112,7 +112,7 @@ def get_builder(target: str | type) -> type:
     module, _, name = target.partition(":")
     try:
         found = getattr(import_module(module), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{target} cannot be imported: {type(error).__name__}: {error}") from error
     if not isinstance(found, type):
         raise PluginError(f"{target} is no class: {short(found)}")

@@ -1,0 +1,113 @@
+"""Names to things within one process: parts by decorator, folders of specs added late."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from triptych.errors import RegistrationError, UnknownNameError
+from triptych.parts.norms_spec import RmsNormSpec
+from triptych.registry import KINDS, get_part, get_spec_file, part, part_names, register_spec_folder, spec_files
+from triptych.registry import parts as parts_module
+from triptych.registry import specs as specs_module
+from triptych.spec.base import PartSpec
+from triptych.spec.catalog import catalog, find_family
+
+
+@pytest.fixture(autouse=True)
+def _registered_for_one_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts_module, "_decorated", {})
+    monkeypatch.setattr(specs_module, "_registered", [])
+    specs_module._offers.cache_clear()
+
+
+class Quiet(RmsNormSpec):
+    """A norm under another name."""
+
+
+class Loud(RmsNormSpec):
+    """And one more."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_registered_part_can_be_had_and_says_who_offers_it(kind: str) -> None:
+    assert part_names(kind) == sorted(part_names(kind))
+    for name in part_names(kind):
+        found = get_part(kind, name)
+        assert (found.kind, found.name) == (kind, name)
+        assert found.origin.startswith("triptych ")
+        assert kind == "activation" or issubclass(found.spec, PartSpec)
+
+
+def test_the_decorator_registers_for_this_process() -> None:
+    assert part("norm", "quiet")(Quiet) is Quiet
+    assert "quiet" in part_names("norm")
+    assert get_part("norm", "quiet").spec is Quiet
+    assert "quiet" not in part_names("mixer")
+
+
+def test_a_class_with_a_spec_is_known_by_that() -> None:
+    @part("norm", "held")
+    class Held:
+        Spec = Quiet
+
+    assert get_part("norm", "held").target is Held
+    assert get_part("norm", "held").spec is Quiet
+
+
+def test_one_name_is_one_thing() -> None:
+    part("norm", "quiet")(Quiet)
+    part("norm", "quiet")(Quiet)  # the same again, as when a module is read twice
+    with pytest.raises(RegistrationError, match=r"norm 'quiet' is .*:Quiet already, and .*:Loud asks for the name"):
+        part("norm", "quiet")(Loud)
+    assert get_part("norm", "quiet").spec is Quiet
+
+
+def test_a_decorator_cannot_take_the_name_of_an_installed_part() -> None:
+    part("norm", "rms_norm")(RmsNormSpec)  # what the entry point names too
+    assert get_part("norm", "rms_norm").spec is RmsNormSpec
+    part("norm", "layer_norm")(Loud)
+    with pytest.raises(RegistrationError, match=r"norm 'layer_norm' is offered by triptych .* and by .*:Loud"):
+        get_part("norm", "layer_norm")
+
+
+def test_an_unknown_kind_or_name_brings_the_nearest() -> None:
+    with pytest.raises(RegistrationError, match=r"unknown kind of part 'nrom'; did you mean 'norm'\?"):
+        part("nrom", "quiet")
+    with pytest.raises(UnknownNameError, match=r"unknown norm 'rmsnorm'; did you mean 'rms_norm'\?"):
+        get_part("norm", "rmsnorm")
+    with pytest.raises(UnknownNameError, match=r"unknown spec 'gema2'; did you mean 'gemma2'\?"):
+        get_spec_file("gema2")
+
+
+def test_a_folder_of_specs_added_late_is_in_the_catalog_at_once(tmp_path: Path) -> None:
+    assert "late" not in catalog()
+    (tmp_path / "late.yaml").write_text("schema: 1\nbase: llama\narchitectures: [LateForCausalLM]\n")
+    register_spec_folder(tmp_path)
+    register_spec_folder(str(tmp_path))
+    assert get_spec_file("late") == tmp_path / "late.yaml"
+    assert find_family({"architectures": ["LateForCausalLM"]}) == "late"
+
+
+def test_a_name_that_two_folders_offer_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "llama.yaml").write_text("schema: 1\n")
+    register_spec_folder(tmp_path)
+    assert "llama" not in spec_files()
+    assert "gemma" in spec_files()
+    with pytest.raises(RegistrationError, match=rf"spec 'llama' is offered by triptych .* and by {tmp_path}"):
+        get_spec_file("llama")
+
+
+def test_one_folder_under_two_names_is_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "mine.yaml").write_text("schema: 1\n")
+    (tmp_path / "link").symlink_to("real")
+    register_spec_folder(tmp_path / "real")
+    register_spec_folder(tmp_path / "link")
+    assert spec_files()["mine"].is_file()
+
+
+def test_a_folder_that_is_not_there_cannot_be_added(tmp_path: Path) -> None:
+    with pytest.raises(RegistrationError, match="there is no such folder of specs"):
+        register_spec_folder(tmp_path / "nowhere")
