@@ -185,6 +185,8 @@ def _check_configs(planner: _Planner) -> None:
         problems = planner.problems.problems
         problems += _unmet(scope)
         inert = scope.tree.get("inert") or ()
+        for _, name, _ in walk(scope.tree.get("weights")):  # read when a checkpoint is
+            scope.mention(name)
         read = scope.config.behind(scope.record.mentions | scope.config.asked)[1]
         problems += scope.config.unread(read, inert, spec=f"{scope.name}.yaml", at=path)
 
