@@ -48,13 +48,13 @@ class Tower(Stack):
 class Projector(nn.Module):
     """An ordered program of steps, norms among them: rows and grids -> rows and grids."""
 
-    def __init__(self, steps: Sequence[tuple[str, str, PartSpec]], *, width: int, out: int) -> None:
+    def __init__(self, steps: Sequence[tuple[str, str, PartSpec]], *, width: int, out: int, key: str) -> None:
         super().__init__()
         self.kinds = {name: kind for name, kind, _ in steps}
         for name, kind, spec in steps:
             step = spec.build(width=width) if kind == "norm" else spec.build(width=width, out=out)
             width = width if kind == "norm" else step.width
-            own(self, name, step, where=f"projectors.{name}")
+            own(self, name, step, where=key)
         self.out_width = width
 
     def forward(self, x_ND: Tensor, grids: list[Grid]) -> tuple[Tensor, list[Grid]]:
@@ -85,7 +85,7 @@ class MultimodalModel(nn.Module):
         if name not in self.towers:
             raise SpecError(f"no tower {name!r} gives it rows{suggest(name, self.towers)}", path=f"projectors.{name}")
         width, out = int(self.towers[name].out_width), self.language_model.width  # type: ignore[arg-type]
-        projector = Projector(steps, width=width, out=out)
+        projector = Projector(steps, width=width, out=out, key=f"projectors.{name}")
         if projector.out_width != out:
             message = f"gives rows of {projector.out_width}; the language model takes {out}"
             place = plan.scopes[""].tree["projectors"].values_at.get(name)

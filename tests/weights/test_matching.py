@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.weights.loading import LLAMA, assembled, llama_tensors, matched
 from triptych.assembly import assemble
-from triptych.errors import WeightMapError
+from triptych.errors import SpecError, WeightMapError
 from triptych.spec.catalog import load_named, sample_config
 from triptych.weights import Checkpoint, check, match, tables
 
@@ -163,6 +163,20 @@ def test_findings_stand_by_component(tmp_path: Path) -> None:
     heads = [line for line in str(raised.value).splitlines() if line.startswith("folder: ")]
     assert [line.split(": ")[1] for line in heads] == ["language_model", "projectors.image", "towers.image"]
     assert "  ... and " in str(raised.value), "of many, some are counted only"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("null", r"my\.yaml:1:11: weights\.towers\.image: no row says under which name this sub-model's tensors are"),
+        ("[a]", r"weights\.towers\.image: the beginning of a name is wanted, or old: new of several, not \['a'\]"),
+        ("{a: {b: c}}", r"the beginning of a name is wanted, or old: new of several, not \{'a': \{'b': 'c'\}\}"),
+        ("=config.image_token", r"the beginning of a name is wanted, or old: new of several, not 255"),
+    ],
+)
+def test_a_sub_model_without_a_beginning_of_its_names_is_refused(row: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        tables(assembled("llava", f"weights: {{towers.image: {row}}}").plan.scopes)
 
 
 def test_nothing_is_allocated_before_all_fits(tmp_path: Path) -> None:
