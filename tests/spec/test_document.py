@@ -119,10 +119,10 @@ def test_a_file_of_brackets_is_refused_and_leaves_the_process_alive(opening: str
 
 def test_a_file_of_aliases_that_would_explode_is_refused_in_no_time() -> None:
     laughs = "a0: &a0 [lol]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(30))
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SpecError, match=r"f\.yaml:2:10: an alias"):
         parsed(laughs)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 2
 
 
 def test_an_empty_document_is_an_empty_tree() -> None:

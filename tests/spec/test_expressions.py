@@ -226,12 +226,12 @@ TEXTS = st.one_of(
 @given(TEXTS)
 @settings(max_examples=1000, deadline=None, derandomize=True, database=None)
 def test_no_text_fails_in_another_way_or_takes_long(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         found = value(f"={text}")
     except SpecError:
         found = None
-    assert time.perf_counter() - began < 0.5  # most of it is the machine's
+    assert time.process_time() - began < 2  # seconds of this process alone: what explodes takes minutes
     assert not callable(found)
 
 
@@ -254,13 +254,13 @@ TREES = st.recursive(
 @given(TREES)
 @settings(max_examples=500, deadline=None, derandomize=True, database=None)
 def test_arithmetic_stays_within_its_bounds(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         found = value(f"={text}")
     except SpecError:
         return
     finally:
-        assert time.perf_counter() - began < 0.5
+        assert time.process_time() - began < 2
     for number in found if isinstance(found, list) else [found]:
         assert isinstance(number, bool | float) or abs(number) < 2**53
 

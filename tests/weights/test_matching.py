@@ -209,7 +209,7 @@ def test_layers_past_the_ones_that_are_handed_out_need_no_tensors(tmp_path: Path
 def test_a_checkpoint_of_other_names_altogether_is_told_in_no_time(tmp_path: Path) -> None:
     config = {**LLAMA, "num_hidden_layers": 150}
     names = {f"encoder.block.{i}.part.{n}.weight": torch.ones(1) for i in range(150) for n in "abcdefgh"}
-    began = time.perf_counter()
+    began = time.process_time()
     found = matched(assembled(**config), names, tmp_path)
     assert len(found.findings) > 2000
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
