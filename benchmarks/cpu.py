@@ -130,7 +130,9 @@ def main() -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    method = f"{PROMPT} in, {NEW} out, greedy, {options.threads} threads, medians of {options.repeat}"
+    method = (
+        f"{PROMPT} in, {NEW} out, greedy, {options.threads} threads ({instructions()}), medians of {options.repeat}"
+    )
     rows = []
     if not options.json:
         print(f"{options.folder.name}: {method}")
@@ -142,6 +144,12 @@ def report(options: argparse.Namespace) -> None:
                 print(line(row), flush=True)
     if options.json:
         print(json.dumps({"method": method, "rows": rows}, indent=2))
+
+
+def instructions() -> str:
+    """What torch uses of this processor; below AVX512 it multiplies no bfloat16, and both engines are slow at it."""
+    code = "import torch; print(torch.backends.cpu.get_cpu_capability())"
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def line(row: Row) -> str:
