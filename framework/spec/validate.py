@@ -101,6 +101,6 @@ def _note_places(value: object, path: tuple[str, ...], paths: dict[Place, str]) 
 
 
 def _in_order(problems: Iterable[Problem], first: Place) -> list[Problem]:
-    """Each problem once, by place, those of the file itself before its bases'; what has no place is at its beginning."""
+    """Each problem once, by place, the file itself before its bases; what has no place is at its beginning."""
     placed = [problem if problem.place else replace(problem, place=first) for problem in problems]
     return sorted(dict.fromkeys(placed), key=lambda p: ((p.place or first).file != first.file, p.place or first))

@@ -48,15 +48,17 @@ class Stored:
     offset: int
     nbytes: int
 
-    def read_into(self, target: Tensor) -> None:
-        """Fill a contiguous CPU tensor of the same dtype and number of elements with the stored bytes."""
-        assert (target.dtype, target.nbytes) == (self.dtype, self.nbytes)
+    def read_into(self, target: Tensor, *, first: int = 0) -> None:
+        """Fill a contiguous CPU tensor of the same dtype with the stored elements from number `first` on."""
+        start = first * self.dtype.itemsize
+        assert target.dtype == self.dtype
         assert target.is_contiguous()
+        assert start + target.nbytes <= self.nbytes
         bytes_of: Any = target.detach().view(-1).view(torch.uint8).numpy()
         view, done = memoryview(bytes_of), 0
         with open(self.file, "rb", buffering=0) as file:
-            file.seek(self.offset)
-            while done < self.nbytes:
+            file.seek(self.offset + start)
+            while done < len(view):
                 if not (got := file.readinto(view[done:])):
                     raise CheckpointError(f"{self.file}: ends before its tensors do; it changed while it was read")
                 done += got

@@ -7,7 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from triptych.weights.checkpoint import Stored
 from triptych.weights.matching import Matching, Shard, transformed
+
+SCRATCH = 2**22  # bytes
 
 Progress = Callable[[int, int], None]
 
@@ -23,17 +26,18 @@ def fill(
 ) -> None:
     """Give every parameter memory on `device` and its values, in `dtype` (None: as each is stored).
 
-    Peak memory beside the model is one tensor. `progress(done, total)` is called with bytes read so far. Raises
-    CheckpointError when a file ends too soon; the model is then unusable, and nothing on disk has changed.
+    Peak memory beside the model is one tensor where a row has transforms, else a few megabytes. `progress(done, total)`
+    is called with bytes read so far. Raises CheckpointError when a file ends too soon; the model is then unusable, and
+    nothing on disk has changed.
     """
     total = sum(s.stored.nbytes for shards in matching.shards.values() for s in shards if s.stored)
-    done = 0
+    done, scratch = 0, torch.empty(SCRATCH, dtype=torch.uint8)  # one for all: freed pieces between parameters stay lost
     for path, shards in matching.shards.items():
         owner, name = _owner(model, path)
         shape = getattr(owner, name).shape
         values = torch.empty(shape, dtype=dtype or _stored_dtype(shards), device=device)
         for shard in shards:
-            _place(values, shard)
+            _place(values, shard, scratch)
             done += shard.stored.nbytes if shard.stored else 0
             if progress:
                 progress(done, total)
@@ -49,12 +53,22 @@ def _stored_dtype(shards: tuple[Shard, ...]) -> torch.dtype:
     return next((s.stored.dtype for s in shards if s.stored), torch.get_default_dtype())
 
 
-def _place(values: Tensor, shard: Shard) -> None:
+def _place(values: Tensor, shard: Shard, scratch: Tensor) -> None:
     """Read a shard into its rows: straight there when nothing has to be changed on the way."""
     rows = values[shard.start : shard.stop] if values.ndim else values
     if shard.stored is None:
         rows.fill_(shard.absent)
-    elif not shard.via and rows.device.type == "cpu" and rows.dtype == shard.stored.dtype and rows.numel():
+    elif shard.via:
+        rows.copy_(transformed(shard.stored.read(), shard.via))
+    elif rows.device.type == "cpu" and rows.dtype == shard.stored.dtype and rows.numel():
         shard.stored.read_into(rows)
     else:
-        rows.copy_(transformed(shard.stored.read(), shard.via))
+        _convert(rows.view(-1), shard.stored, scratch.view(shard.stored.dtype))
+
+
+def _convert(values: Tensor, stored: Stored, scratch: Tensor) -> None:
+    """To another dtype or device, a few megabytes at a time."""
+    for first in range(0, values.numel(), scratch.numel()):
+        part = values[first : first + scratch.numel()]
+        stored.read_into(scratch[: part.numel()], first=first)
+        part.copy_(scratch[: part.numel()])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import Any
 
 from triptych.errors import Place, SpecError, short
@@ -13,6 +14,7 @@ from triptych.spec.base import PartSpec
 from triptych.spec.document import Tree
 from triptych.spec.scope import Collector, Scope
 
+MAX_SHARDS = 1000  # of one parameter
 KEYWORDS = ("at", "drop", "layouts")
 _CAPTURE = re.compile(r"\{(\w+)\}")
 _SHARDS = re.compile(r"\{([^{}]*,[^{}]*)\}")
