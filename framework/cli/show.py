@@ -31,5 +31,6 @@ def run(args: argparse.Namespace) -> int:
         origins = {".".join(path): str(place) for path, _, place in walk(tree) if place}
         print(json.dumps({"spec": tree, "origins": origins}, indent=2))
     else:
-        print(render(tree), end="")
+        for line in render(tree).splitlines():
+            print(line)
     return 0

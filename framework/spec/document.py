@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import isinf
 from pathlib import Path
 from typing import Any
@@ -215,17 +215,21 @@ def locate(root: object, path: tuple[str | int, ...]) -> Place | None:
     return place
 
 
-def without_path(root: Tree, path: tuple[str | int, ...]) -> Tree:
-    """The tree less what `path` leads to; steps that are not there are skipped, a list is left out whole."""
-    for number, step in enumerate(path):
-        if step in root:
-            key, rest = str(step), path[number + 1 :]
-            below, found = root[key], root.without(key)
-            if isinstance(below, Tree) and any(s in below for s in rest):
-                found = root.without()
-                found.put(key, without_path(below, rest), root)
-            return found
-    return root
+def without_paths(root: Tree, paths: Iterable[tuple[str | int, ...]]) -> Tree:
+    """The tree less what the paths lead to; steps that are not there are skipped, a list is left out whole."""
+    below: dict[str, list[tuple[str | int, ...]]] = {}
+    for path in paths:
+        for number, step in enumerate(path):
+            if step in root:
+                below.setdefault(str(step), []).append(path[number + 1 :])
+                break
+    found = Tree()
+    for key, value in root.items():
+        if key not in below:
+            found.put(key, value, root)
+        elif isinstance(value, Tree) and all(any(step in value for step in rest) for rest in below[key]):
+            found.put(key, without_paths(value, below[key]), root)
+    return found
 
 
 def walk(

@@ -80,14 +80,12 @@ class Draft:
 
     def _use(self, group: str, names: Iterable[str]) -> None:
         """Count parts or blocks as used, with all that they are like."""
-        known: Any = self.tree.get(group) or {}
-        for name in names:
-            used = self.used[group]
-            if used is not None and name not in used:
+        known, used, todo = self.tree.get(group) or Tree(), self.used[group], list(names)
+        while todo and used is not None:
+            if (name := todo.pop()) not in used:
                 used.add(name)
-                tree = known.get(name)
-                if isinstance(tree, Tree) and isinstance(tree.get("like"), str):
-                    self._use(group, [tree["like"]])
+                like = known[name].get("like") if isinstance(known.get(name), Tree) else None
+                todo += [like] if isinstance(like, str) else []
 
     @contextmanager
     def _following(self, group: str) -> Iterator[None]:

@@ -19,6 +19,7 @@ from triptych.spec.expressions import is_expression, mentions, parse
 
 M = TypeVar("M", bound=BaseModel)
 REQUIRED = "required, and not given"
+MAX_LIKE = 100
 
 
 @dataclass
@@ -138,6 +139,8 @@ class Scope:
                 self.fail(f"`like` leads round in a circle: {' -> '.join((*chain, name))}", place)
             if not isinstance(known.get(name), Tree):
                 self.fail(f"no {name!r} in {group}{suggest(name, _there(known))}", place)
+            if len(chain) == MAX_LIKE:
+                self.fail(f"`like` leads through more than {MAX_LIKE} {group}", place)
             chain.append(name)
             tree = _on_top(known[name], tree.without("like"))
         return (chain[-1] if chain else None), tree

@@ -20,7 +20,7 @@ from pydantic import (
 
 from triptych.errors import Place, Problem, SpecError
 from triptych.spec.base import BaseSpec
-from triptych.spec.document import Tree, without_path
+from triptych.spec.document import Tree, without_paths
 from triptych.spec.expressions import is_expression
 from triptych.spec.rows import row_problems
 from triptych.spec.scope import problems_of
@@ -218,10 +218,9 @@ def structure_problems(tree: Tree) -> tuple[list[Problem], Tree]:
     try:
         DocumentForm.model_validate(tree)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            problems += problems_of(detail, DocumentForm, tree, (), None)
-            sound = without_path(sound, detail["loc"])
-    for path, message, place in row_problems(sound.get("weights")):
-        problems.append(Problem(message, ".".join(map(str, ("weights", *path))), place))
-        sound = without_path(sound, ("weights", *path))
-    return problems, sound
+        details = error.errors(include_url=False)
+        problems += [problem for detail in details for problem in problems_of(detail, DocumentForm, tree, (), None)]
+        sound = without_paths(tree, (detail["loc"] for detail in details))
+    wrong = list(row_problems(sound.get("weights")))
+    problems += [Problem(message, ".".join(map(str, ("weights", *path))), place) for path, message, place in wrong]
+    return problems, without_paths(sound, (("weights", *path) for path, _, _ in wrong))
