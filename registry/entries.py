@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, entry_points
 
 from triptych.errors import PluginError
 
@@ -43,7 +43,8 @@ def entries(group: str) -> tuple[Entry, ...]:
 def _read(group: str) -> Iterator[Entry]:
     seen: set[tuple[str, str, str]] = set()
     for point in entry_points(group=group):
-        entry = Entry(point.name, point.value.replace(" ", ""), _distribution(point))
+        offered_by = _name(point.dist) if point.dist else "unknown distribution"
+        entry = Entry(point.name, point.value.replace(" ", ""), offered_by)
         if (
             key := (entry.name, entry.target, entry.distribution)
         ) not in seen:  # an editable install may be listed twice
@@ -51,5 +52,8 @@ def _read(group: str) -> Iterator[Entry]:
             yield entry
 
 
-def _distribution(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
+@cache
+def _name(distribution: Distribution) -> str:
+    """Name and version; each `metadata` reads and parses a file."""
+    metadata = distribution.metadata
+    return f"{metadata['Name']} {metadata['Version']}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING, Any
+
+from triptych.cli.output import print_json
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             _print(report)
     if args.json:
-        print(json.dumps([_as_json(report) for report in reports], indent=2))
+        print_json([_as_json(report) for report in reports])
     return int(not all(report.passed for report in reports))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING, Any
+
+from triptych.cli.output import print_json
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         print(trouble, file=sys.stderr)
     found = {kind: _rows(kind) for kind in ([args.kind] if args.kind else kinds)}
     if args.json:
-        print(json.dumps(found[args.kind] if args.kind else found, indent=2))
+        print_json(found[args.kind] if args.kind else found)
         return 0
     for kind, rows in found.items():
         if not args.kind:

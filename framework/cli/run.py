@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from triptych.cli.output import print_json
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     model = _model(args)
     if args.json:
         (answer,) = model.generate([prompt], **{**options, "images": [args.image] if args.image else None})
-        print(json.dumps({"text": answer.text, "token_ids": answer.token_ids, "finish_reason": answer.finish_reason}))
+        print_json({"text": answer.text, "token_ids": answer.token_ids, "finish_reason": answer.finish_reason})
         return 0
     for text in model.stream(prompt, **options):
         sys.stdout.write(text)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
+
+from triptych.cli.output import print_json
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     tree = overridden(load_named(args.name)[1], args.overrides)
     if args.json:
         origins = {".".join(path): str(place) for path, _, place in walk(tree) if place}
-        print(json.dumps({"spec": tree, "origins": origins}, indent=2))
+        print_json({"spec": tree, "origins": origins})
     else:
         for line in render(tree).splitlines():
             print(line)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING
+
+from triptych.cli.output import print_json
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -26,12 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
     found = {str(path): validate(path) for given in args.paths for path in _files(given)}
     if args.format == "json":
-        print(
-            json.dumps(
-                [{"file": file, "problems": [_as_json(p) for p in problems]} for file, problems in found.items()],
-                indent=2,
-            )
-        )
+        print_json([{"file": file, "problems": [_as_json(p) for p in problems]} for file, problems in found.items()])
     else:
         for problems in found.values():
             for problem in problems:
