@@ -190,9 +190,6 @@ class ChangesForm(BaseSpec):
     weights: Plain | None = None
 
 
-StackForm.model_rebuild()  # of its `with`
-
-
 class DocumentForm(ChangesForm):
     """A whole spec."""
 
