@@ -38,9 +38,9 @@ def assemble(
 ) -> Assembled:
     """Build the model that `spec` describes for a `config`, on meta: no memory is taken for parameters.
 
-    `spec` is a registered name, the path of a YAML file or a merged tree; None lets the config choose. `name`
-    is what a tree is called in messages. `overrides` are
-    `path.to.key=value` on top of the spec. Raises SpecError with every mistake found.
+    `spec` is a registered name, the path of a YAML file or a merged tree; None lets the config choose. `name` is what
+    a tree is called in messages. `overrides` are `path.to.key=value` on top of the spec. Raises SpecError with every
+    mistake found.
     """
     planned = plan(spec or find_family(config), config, overrides=overrides, name=name)
     with torch.device("meta"):
