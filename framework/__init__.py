@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 if __name__ != "triptych":
     raise ImportError(f"import triptych, not {__name__}")
 
+TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from triptych.assembly.assemble import Assembled as Assembled
     from triptych.assembly.assemble import assemble as assemble
     from triptych.errors import TriptychError as TriptychError

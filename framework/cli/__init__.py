@@ -8,6 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+TYPE_CHECKING = False  # as in `typing`, which is slow to import
+if TYPE_CHECKING:
+    from typing import Any
+
 EPILOG = "exit status: 0 done, 1 your input, 2 the usage; the answer goes to stdout, all else to stderr"
 
 
@@ -50,13 +54,30 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     from triptych.cli import check, listing, run, show, validate
 
-    parser = argparse.ArgumentParser(prog="triptych", description="Models as data.", epilog=EPILOG)
+    parser = _Parser(prog="triptych", description="Models as data.", epilog=EPILOG)
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in (listing, show, validate, check, run):
         command.add(commands)
     parser.set_defaults(run=lambda args: _without_command(parser, args))
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """One for the program and one for each command, all with the same formatter."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=_formatter, **options)
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """As wide as the terminal. argparse would ask `shutil`, which imports every compression there is."""
+    given = os.environ.get("COLUMNS", "")
+    try:
+        columns = int(given) if given.isdecimal() else os.get_terminal_size().columns
+    except OSError:  # no terminal
+        columns = 0
+    return argparse.HelpFormatter(prog, width=(columns or 80) - 2)
 
 
 def _without_command(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:

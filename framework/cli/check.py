@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
 
 from triptych.cli.output import print_json
 
+TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
+    from typing import Any
 
     from triptych.check import Report
 

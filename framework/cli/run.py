@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from triptych.cli.output import print_json
 
+TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from collections.abc import Callable
+    from typing import Any
 
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:

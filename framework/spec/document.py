@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from math import isinf
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,12 @@ def parse_document(text: str, *, file: str, problems: list[Problem] | None = Non
     return found
 
 
+@lru_cache(maxsize=256)
 def _read(text: str, file: str) -> tuple[object, list[Problem]]:
-    """The value of a document, None where it cannot be read to its end, and what is wrong with it."""
+    """The value of a document, None where it cannot be read to its end, and what is wrong with it.
+
+    Read once for the catalog and for every spec that has it as a base: nothing changes a tree once it is read.
+    """
     problems: list[Problem] = []
     try:
         return _Reader(file, text, problems).document(), problems

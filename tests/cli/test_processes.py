@@ -43,6 +43,24 @@ raise SystemExit(status)
     assert (done.returncode, done.stderr.replace(f"{len(catalog())} specs, all valid\n", "")) == (0, "")
 
 
+@pytest.mark.parametrize("columns", ["", "0", "60", "none"])
+def test_help_loads_little_and_is_as_wide_as_it_is_told(columns: str) -> None:
+    code = """
+import sys
+before = set(sys.modules)
+from triptych.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    slow = {"typing", "dataclasses", "inspect", "json", "shutil", "pydantic", "yaml"} & (sys.modules.keys() - before)
+    assert not slow, slow
+"""
+    env = {**os.environ, "COLUMNS": columns}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= (60 if columns == "60" else 80)
+
+
 def test_a_reader_that_goes_away_ends_the_command_in_silence(tmp_path: Path) -> None:
     lines = "".join(f"  key{n}: 1\n" for n in range(30_000))  # shown, more than a pipe holds
     (tmp_path / "long.yaml").write_text(f"schema: 1\nsample:\n{lines}")
