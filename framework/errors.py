@@ -42,6 +42,11 @@ class TriptychError(Exception):
         self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    @property
+    def path(self) -> str:
+        """The field that the first problem is in; empty when it is in none."""
+        return self.problems[0].path if self.problems else ""
+
 
 class SpecError(TriptychError, ValueError):
     """A spec, or the config that it reads, does not say what is needed."""
@@ -57,6 +62,30 @@ class UnknownNameError(RegistrationError):
 
 class PluginError(TriptychError, RuntimeError):
     """Something registered by name cannot be imported, or is not what its entry says."""
+
+
+class CapabilityError(TriptychError, ValueError):
+    """A model is asked for what it cannot do, or its class declares what it does not hold."""
+
+
+class MissingMemberError(CapabilityError, NotImplementedError):
+    """A member that an interface declares is called, or looked for, and no class has written it."""
+
+
+class StageError(TriptychError, RuntimeError):
+    """A pipeline stage lacks what an earlier one should have handed to it, or a component that it left out."""
+
+
+class SchemaError(TriptychError, ValueError):
+    """A schema of typed inputs is not well formed, or values do not fit the one they are given to."""
+
+
+class SchemaTypeError(SchemaError, TypeError):
+    """A value, or a dim, is of a Python type that is not taken there."""
+
+
+class MissingFieldError(SchemaError, AttributeError):
+    """An item is asked for that the inputs do not hold."""
 
 
 class WeightMapError(TriptychError, ValueError):
