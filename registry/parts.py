@@ -16,7 +16,10 @@ from triptych.errors import PluginError, RegistrationError, UnknownNameError, sh
 from triptych.registry.entries import Entry, entries
 
 GROUP = "triptych.parts"
-KINDS = ("norm", "position", "mixer", "embed", "table", "projector", "head", "size", "transform", "activation")
+KINDS = (
+    *("norm", "position", "mixer", "embed", "table", "projector", "head", "pooler"),
+    *("size", "transform", "activation"),
+)
 
 T = TypeVar("T")
 _decorated: dict[tuple[str, str], object] = {}

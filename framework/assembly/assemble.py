@@ -8,20 +8,23 @@ from typing import Any
 
 import torch
 
-from triptych.assembly.language_model import LanguageModel
+from triptych.assembly.language_model import LanguageModel, TextModel
 from triptych.assembly.multimodal import MultimodalModel, Tower
+from triptych.assembly.stack import own
 from triptych.errors import SpecError
 from triptych.spec.catalog import find_family
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan, plan
 from triptych.spec.tokens import TokenRule
 
+Module = TextModel | MultimodalModel | Tower
+
 
 @dataclass(frozen=True)
 class Assembled:
     """A model built on meta, and the plan that it was built by."""
 
-    module: LanguageModel | MultimodalModel | Tower
+    module: Module
     plan: ModelPlan
 
     @property
@@ -47,7 +50,16 @@ def assemble(
         return Assembled(_module(planned), planned)
 
 
-def _module(planned: ModelPlan) -> LanguageModel | MultimodalModel | Tower:
+def _module(planned: ModelPlan) -> Module:
+    module = _unpooled(planned)
+    if planned.pooler is not None and isinstance(module, Tower):
+        raise SpecError("a tower gives all its rows; what is pooled is a model of tokens", path="pooler")
+    if planned.pooler is not None:
+        own(module, "pooler", planned.pooler.build(width=module.width), where="pooler")
+    return module
+
+
+def _unpooled(planned: ModelPlan) -> Module:
     if planned.language_model is None:
         towers = list(planned.towers.values())
         if len(towers) != 1:
@@ -55,4 +67,4 @@ def _module(planned: ModelPlan) -> LanguageModel | MultimodalModel | Tower:
         return Tower(towers[0])
     if planned.towers:
         return MultimodalModel(planned)
-    return LanguageModel(planned.language_model)
+    return LanguageModel(planned.language_model) if planned.language_model.head else TextModel(planned.language_model)

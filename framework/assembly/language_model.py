@@ -1,4 +1,4 @@
-"""A stack with a head: ids or embeddings of packed sequences -> hidden rows -> logits."""
+"""A stack on tokens: ids or embeddings of packed sequences -> hidden rows, and with a head -> logits."""
 
 # T tokens, D width, N rows, V vocabulary
 
@@ -11,22 +11,19 @@ from torch import Tensor
 
 from triptych.assembly.merge import merge_embeddings
 from triptych.assembly.stack import Stack
-from triptych.errors import InputError
+from triptych.errors import InputError, SpecError
 from triptych.parts.step import Step
 from triptych.spec.stack import StackPlan
 
 
-class LanguageModel(Stack):
-    """The text model of a spec."""
+class TextModel(Stack):
+    """The text model of a spec without a head: it gives rows, which a pooler may take further."""
 
     def __init__(self, plan: StackPlan) -> None:
         super().__init__(plan)
-        assert plan.head is not None
         self.context = plan.context
         self.vocab_size: int = self.embed.vocab
-        self.head = plan.head.build(vocab=self.vocab_size, width=plan.width, embed=self.embed)
-        if self.head.tied:
-            self.skipped.append("head")
+        self.skipped.append("head")
 
     def embed_input_ids(
         self,
@@ -62,22 +59,34 @@ class LanguageModel(Stack):
         if inputs_embeds is None:
             assert input_ids is not None
             inputs_embeds = self.embed_input_ids(input_ids)
-        x_TD: Tensor = self.embed(inputs_embeds, positions)
+        x_TD: Tensor = self.embed(inputs_embeds, positions, step.types)
         for layer in self.layers:
             x_TD = layer(x_TD, step)
         if self.norm is not None:
             x_TD = self.norm(x_TD)
         return x_TD
 
-    def compute_logits(self, hidden_states: Tensor) -> Tensor:
-        """Logits [N, V] of hidden rows [N, D]."""
-        logits: Tensor = self.head(hidden_states)
-        return logits
-
-    def get_language_model(self) -> LanguageModel:
+    def get_language_model(self) -> TextModel:
         return self
 
     @torch.no_grad()
     def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
         """A text model takes none. Raises InputError."""
         raise InputError(f"this model takes text only; it has no tower for {', '.join(items)}")
+
+
+class LanguageModel(TextModel):
+    """The text model of a spec, with its head."""
+
+    def __init__(self, plan: StackPlan) -> None:
+        super().__init__(plan)
+        if plan.head is None:
+            raise SpecError("a model that writes text has a head", path="language_model.head")
+        self.head = plan.head.build(vocab=self.vocab_size, width=plan.width, embed=self.embed)
+        if not self.head.tied:
+            self.skipped.remove("head")
+
+    def compute_logits(self, hidden_states: Tensor) -> Tensor:
+        """Logits [N, V] of hidden rows [N, D]."""
+        logits: Tensor = self.head(hidden_states)
+        return logits

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from triptych.assembly.language_model import LanguageModel
+from triptych.assembly.language_model import LanguageModel, TextModel
 from triptych.assembly.stack import Stack, own
 from triptych.errors import InputError, SpecError, suggest
 from triptych.parts.cache_needs import Rows
@@ -107,7 +107,7 @@ class MultimodalModel(nn.Module):
     def cache_needs(self) -> dict[str, Rows]:
         return self.language_model.cache_needs()
 
-    def get_language_model(self) -> LanguageModel:
+    def get_language_model(self) -> TextModel:
         return self.language_model
 
     def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from triptych.assembly import Assembled, LanguageModel, MultimodalModel, Tower
+from triptych.assembly import Assembled, LanguageModel, MultimodalModel, TextModel, Tower
 from triptych.errors import SpecError, TriptychError
 from triptych.parts.step import Step
 
@@ -32,18 +32,23 @@ def _notes(assembled: Assembled) -> list[str]:
         return notes
     if isinstance(module, MultimodalModel):
         notes += _check_counts(module, assembled)
-    _check_logits(module)
+    _check_text(module)
     per_token = sum(need.heads * sum(need.widths) for need in module.cache_needs().values())
     return [*notes, f"{per_token} numbers of cache a token"]
 
 
-def _check_logits(module: LanguageModel | MultimodalModel) -> None:
+def _check_text(module: TextModel | MultimodalModel) -> None:
     step = Step.of(LENGTHS, device="meta")
-    ids = torch.zeros(sum(LENGTHS), dtype=torch.int64, device="meta")
-    logits = module.compute_logits(module(ids, step.positions, step=step))
-    wanted = (sum(LENGTHS), module.vocab_size)
-    if tuple(logits.shape) != wanted:
-        raise SpecError(f"logits of shape {tuple(logits.shape)}; {wanted} is declared", path="language_model.head")
+    hidden = module(torch.zeros(sum(LENGTHS), dtype=torch.int64, device="meta"), step.positions, step=step)
+    if isinstance(module, LanguageModel | MultimodalModel):
+        _check_shape("logits", module.compute_logits(hidden), (sum(LENGTHS), module.vocab_size), "language_model.head")
+    if (pooler := getattr(module, "pooler", None)) is not None:
+        _check_shape("pooled rows", pooler(hidden, step), (len(LENGTHS), module.width), "pooler")
+
+
+def _check_shape(what: str, found: torch.Tensor, wanted: tuple[int, ...], path: str) -> None:
+    if tuple(found.shape) != wanted:
+        raise SpecError(f"{what} of shape {tuple(found.shape)}; {wanted} is declared", path=path)
 
 
 def _check_tower(module: Tower, assembled: Assembled) -> None:

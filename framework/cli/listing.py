@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from typing import Any
 
-SPEC_KINDS = {"models": ("language_model", "multimodal"), "towers": ("tower",), "fragments": ("fragment",)}
+SPEC_KINDS = {
+    "models": ("language_model", "embedding_model", "multimodal"),
+    "towers": ("tower",),
+    "fragments": ("fragment",),
+}
 
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:

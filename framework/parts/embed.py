@@ -21,7 +21,7 @@ class Lookup(nn.Module):
 
 
 class Tokens(nn.Module):
-    """norm(tokens[id] * scale + positions[position]); what is not there is left out.
+    """norm(tokens[id] * scale + types[type] + positions[position]); what is not there is left out.
 
     The look-up stands apart from the rest, because rows of images come between the two.
     """
@@ -34,6 +34,7 @@ class Tokens(nn.Module):
         self.scale, self.scale_all = (spec.scale, 1.0) if spec.scales == "tokens" else (1.0, spec.scale)
         self.tokens = Lookup(spec.vocab, width)
         self.positions = Lookup(spec.positions, width) if spec.positions else None
+        self.types = Lookup(spec.types, width) if spec.types else None
         self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
 
     def lookup(self, ids_T: Tensor) -> Tensor:
@@ -42,10 +43,12 @@ class Tokens(nn.Module):
         # the scale is rounded to the dtype of the rows first, as Gemma has it
         return x_TD if self.scale == 1.0 else x_TD * x_TD.new_full((), self.scale)
 
-    def forward(self, x_TD: Tensor, positions_T: Tensor) -> Tensor:
-        """Rows [T, D], scaled if the scale is for all, with the learned rows of their positions added, then normed."""
+    def forward(self, x_TD: Tensor, positions_T: Tensor, types_T: Tensor | None = None) -> Tensor:
+        """Rows [T, D], scaled if the scale is for all, with the learned rows of their types and positions, normed."""
         if self.scale_all != 1.0:
             x_TD = x_TD * self.scale_all
+        if self.types is not None:
+            x_TD = x_TD + (self.types.weight[0] if types_T is None else self.types(types_T))
         if self.positions is not None:
             x_TD = x_TD + self.positions(positions_T)
         return self.norm(x_TD) if self.norm is not None else x_TD

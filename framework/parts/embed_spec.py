@@ -14,6 +14,8 @@ MAX_ROWS = 2**24
 class TokensSpec(PartSpec):
     """A row for each token id, times `scale`; `positions` learned rows are added where there are any.
 
+    `types` learned rows tell the texts of a pair apart.
+
     `scales` says of which rows: those of tokens alone, or all that enter the model, those of images too.
     """
 
@@ -22,4 +24,5 @@ class TokensSpec(PartSpec):
     scale: FiniteFloat = 1.0
     scales: Literal["tokens", "all"] = "tokens"
     positions: PositiveInt | None = Field(None, le=MAX_ROWS)
+    types: PositiveInt | None = Field(None, le=MAX_ROWS)
     norm: Norm | None = None

@@ -22,6 +22,7 @@ class Step:
     """Made once a forward pass and handed to every layer; without a cache it is a plain batch.
 
     `positions` [T] count from the start of each sequence, `lengths` are rows of each sequence with those kept before.
+    `types` [T] say of which text of a pair a row is, 0 or 1; None where all are of the first.
     """
 
     def __init__(
@@ -32,16 +33,20 @@ class Step:
         cache: Cache | None = None,
         slots: Sequence[int] = (),
         cuts: Mapping[str, Spans] | None = None,
+        types: Tensor | None = None,
     ) -> None:
         self.spans, self.cache, self.slots, self.cuts = spans, cache, tuple(slots), dict(cuts or {})
         self.bounds, self.lengths = spans.bounds, spans.lengths
         self.device = torch.device(device)
-        self.positions = self._positions()
+        self.positions, self.types = self._positions(), types
 
     @classmethod
-    def of(cls, lengths: Sequence[int], *, device: torch.device | str = "cpu") -> Step:
+    def of(
+        cls, lengths: Sequence[int], *, device: torch.device | str = "cpu", types: Sequence[int] | None = None
+    ) -> Step:
         """A batch of sequences of these lengths that nothing is remembered of."""
-        return cls(Spans.of(lengths), device=device)
+        types_T = None if types is None else torch.tensor(types, device=device)
+        return cls(Spans.of(lengths), device=device, types=types_T)
 
     def cut(self, name: str | None) -> Spans:
         """The rows cut by `name` (frames, windows), or into sequences. Raises InputError for an unknown cut."""

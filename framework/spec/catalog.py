@@ -60,11 +60,15 @@ def _words(tree: Tree, key: str) -> tuple[str, ...]:
 
 
 def _kind(tree: Tree, path: Path, words: Mapping[str, tuple[str, ...]]) -> str:
-    """model, tower or fragment: by what the whole spec holds, its bases' keys included."""
+    """By what the whole spec holds, its bases' keys included; a model of text that has no head is for embeddings."""
     if not any(words.values()):
         return "fragment"
     merged = load_tree(path) if "base" in tree else tree
-    return "tower" if "tower" in merged else "multimodal" if "towers" in merged else "language_model"
+    text = merged.get("language_model")
+    writes = isinstance(text, Mapping) and (text.get("head") or text.get("spec"))
+    if "tower" in merged or "towers" in merged:
+        return "tower" if "tower" in merged else "multimodal"
+    return "language_model" if writes else "embedding_model"
 
 
 def load_named(name: str) -> tuple[str, Tree]:

@@ -37,6 +37,9 @@ class Draft:
             self._stack(("towers", name), sub)
         for name, steps in (self.tree.get("projectors") or {}).items():
             self._steps(("projectors", name), steps)
+        if (pooler := self.tree.get("pooler")) is not None:
+            named = pooler if pooler.get("use") or pooler.get("like") else pooler.having("use", "sequence")
+            self._part(("pooler",), "pooler", named, self.tree.values_at.get("pooler"))
         if size := (self.tree.get("items") or {}).get("size"):
             self._part(("items", "size"), "size", size, self.tree["items"].values_at.get("size"))
         self._transforms(("weights",), self.tree.get("weights"))

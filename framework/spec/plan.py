@@ -16,7 +16,7 @@ from triptych.spec.document import Tree, walk
 from triptych.spec.merge import merge
 from triptych.spec.overrides import overridden, replaced
 from triptych.spec.scope import Collector, Scope
-from triptych.spec.stack import StackPlan, plan_stack
+from triptych.spec.stack import StackPlan, defaulted, plan_stack
 from triptych.spec.structure import check_structure
 from triptych.spec.tokens import TokenRule, token_rules
 
@@ -29,6 +29,7 @@ class ModelPlan:
     language_model: StackPlan | None
     towers: Mapping[str, StackPlan]
     projectors: Mapping[str, tuple[tuple[str, str, PartSpec], ...]]
+    pooler: PartSpec | None
     tokens: Mapping[str, TokenRule]
     scopes: Mapping[str, Scope]
 
@@ -67,7 +68,7 @@ def plan(
     if tree.get("language_model"):
         language_model = _sub_model(scope, planner, ("language_model",), tree["language_model"], "language_model")
     scope = planner.scopes[""] = scope.knowing(**_configs(planner, scope, towers))
-    projectors, tokens = {}, {}
+    projectors, tokens, pooler = {}, {}, None
     declared = [name for name, sub in (tree.get("towers") or {}).items() if sub]
     if len(towers) >= len(declared):  # what speaks of a tower that failed would only add noise
         with planner.problems.catching():
@@ -76,13 +77,15 @@ def plan(
                 for key, steps, place in _entries(tree, "projectors")
             }
         with planner.problems.catching():
+            pooler = defaulted(scope, "pooler", tree, "sequence") if tree.get("pooler") is not None else None
+        with planner.problems.catching():
             tokens = token_rules(scope, planner.scopes)
     else:
-        for _, value, _ in walk([tree.get(section) for section in ("projectors", "programs", "tokens")]):
+        for _, value, _ in walk([tree.get(section) for section in ("projectors", "programs", "pooler", "tokens")]):
             scope.mention(value)
     _check_configs(planner)
     planner.problems.check()
-    return ModelPlan(name, language_model, towers, projectors, tokens, planner.scopes)
+    return ModelPlan(name, language_model, towers, projectors, pooler, tokens, planner.scopes)
 
 
 def _attempt(planner: _Planner, scope: Scope, tree: Tree, kind: str) -> StackPlan | None:

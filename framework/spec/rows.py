@@ -128,10 +128,10 @@ def _paths(tree: Tree) -> Mapping[tuple[str, ...], set[str]]:
     """What may follow each beginning of a row's path, as far as the spec tells."""
     known: dict[tuple[str, ...], set[str]] = {}
     if tree.get("towers") or (tree.get("language_model") or {}).get("spec"):
-        known[()] = {"towers", "projectors", "language_model"}
+        known[()] = {"towers", "projectors", "language_model", "pooler"}
     else:
         branches = _branches(tree)
-        known[()] = {"embed", "norm", "head", "layers"}
+        known[()] = {"embed", "norm", "head", "pooler", "layers"}
         known["layers", "{i}"] = set(branches)
         known |= {("layers", "{i}", name): below for name, below in branches.items()}
     for section in ("towers", "projectors"):

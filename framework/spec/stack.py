@@ -57,7 +57,7 @@ class Output(BaseSpec):
 
 @dataclass(frozen=True)
 class StackPlan:
-    """Rows -> layers -> norm. A language model has a head, a tower an output."""
+    """Rows -> layers -> norm. A language model that writes text has a head, a tower an output."""
 
     width: int
     embed: PartSpec
@@ -95,9 +95,10 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
         blocks = _layers(scope, layers, facts.count if facts else 1, layers.values_at.get("block", place))
     embed, head = None, None
     with problems.catching():
-        embed = _defaulted(scope, "embed", tree, "tokens")
+        embed = defaulted(scope, "embed", tree, "tokens")
     with problems.catching():
-        head = _defaulted(scope, "head", tree, "linear") if kind == "language_model" else None
+        if kind == "language_model" and tree.get("head") is not None:
+            head = defaulted(scope, "head", tree, "linear")
     problems.check()
     assert facts is not None
     assert embed is not None
@@ -111,7 +112,7 @@ def _check_taken(scope: Scope, output: Output, count: int, place: Place | None) 
             raise SpecError(message, path=".".join((*scope.path, "output", "layers")), place=place)
 
 
-def _defaulted(scope: Scope, kind: str, stack: Tree, use: str) -> PartSpec:
+def defaulted(scope: Scope, kind: str, stack: Tree, use: str) -> PartSpec:
     """A part whose `use` may be left out."""
     tree = stack.get(kind) or Tree()
     if tree.get("use") is None and tree.get("like") is None:

@@ -184,6 +184,7 @@ class ChangesForm(BaseSpec):
     programs: dict[Name, Steps | None] | None = None
     blocks: dict[Name, Annotated[dict[Name, BranchForm | None], BeforeValidator(_without_like)] | None] | None = None
     parts: dict[Name, Plain | None] | None = None
+    pooler: Plain | None = None
     items: ItemsForm | None = None
     tokens: dict[Name, TokensForm | None] | None = None
     prompt_updates: list[PromptUpdateForm] | None = None

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from triptych.assembly import Assembled, LanguageModel, MultimodalModel, Tower, assemble
+from triptych.assembly import Assembled, LanguageModel, MultimodalModel, TextModel, Tower, assemble
 from triptych.errors import InputError, SpecError
 from triptych.parts.step import Step
 from triptych.spec.catalog import catalog, load_named, sample_config
@@ -39,8 +39,13 @@ def hidden(found: Assembled, *, seed: int = 0) -> torch.Tensor:
 def test_every_registered_spec_is_built_of_its_sample_without_memory(name: str) -> None:
     tree = load_named(name)[1]
     found = assemble(None, sample_config(tree))
-    kind = {"language_model": LanguageModel, "multimodal": MultimodalModel, "tower": Tower}[catalog()[name].kind]
-    assert type(found.module) is kind
+    kinds = {
+        "language_model": LanguageModel,
+        "embedding_model": TextModel,
+        "multimodal": MultimodalModel,
+        "tower": Tower,
+    }
+    assert type(found.module) is kinds[catalog()[name].kind]
     assert found.name == name
     assert all(parameter.is_meta for parameter in found.module.parameters())
     assert not list(found.module.buffers())

@@ -63,7 +63,7 @@ def all_cases() -> Iterator[Case]:
 
 def _architecture(tree: Mapping[str, Any]) -> str | None:
     """The first architecture of a text model that there is a reference for."""
-    is_text = "language_model" in tree and "towers" not in tree
+    is_text = "head" in (tree.get("language_model") or {}) and "towers" not in tree
     return next((a for a in tree.get("architectures") or [] if is_text and hasattr(transformers, a)), None)
 
 

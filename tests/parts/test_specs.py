@@ -50,7 +50,7 @@ SPECS: list[PartSpec] = [
         (RmsNormSpec, {"eps": 1e-5, "cast": "first"}, "'before' or 'after'"),
         (LayerNormSpec, {"eps": float("inf")}, "finite number"),
         (GatedMlpSpec, {"hidden": 4}, "activation\n.*Field required"),
-        (GatedMlpSpec, {"hidden": 4, "activation": "swoosh"}, "unknown activation 'swoosh'; known: gelu, "),
+        (GatedMlpSpec, {"hidden": 4, "activation": "zyx"}, "unknown activation 'zyx'; known: gelu, "),
         (MlpSpec, {"hidden": 2**21, "activation": "gelu"}, "less than or equal to 1048576"),
         (TokensSpec, {"vocab": 2**25}, "less than or equal to 16777216"),
         (MlpStepSpec, {"hidden": "inn"}, "'in' or 'out'"),

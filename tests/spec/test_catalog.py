@@ -29,6 +29,7 @@ def test_no_two_specs_claim_one_word() -> None:
 def test_kinds_tell_models_from_towers_and_fragments() -> None:
     found = {name: spec.kind for name, spec in catalog().items()}
     assert found["llama"] == found["gemma2"] == "language_model"
+    assert found["bert"] == "embedding_model"
     assert found["llava"] == "multimodal"
     assert found["clip_vision"] == "tower"
     assert found["vit"] == "fragment"
@@ -46,7 +47,10 @@ def test_kinds_tell_models_from_towers_and_fragments() -> None:
             r"no spec answers for LammaForCausalLM; did you mean 'LlamaForCausalLM'",
         ),
         ({"model_type": "qwen22"}, r"no spec answers for qwen22; did you mean 'qwen2'\?"),
-        ({"architectures": ["Zyx"], "model_type": "zyx"}, "no spec answers for Zyx / zyx; known: CLIPVisionModel, "),
+        (
+            {"architectures": ["Zyx"], "model_type": "zyx"},
+            "no spec answers for Zyx / zyx; known: BertModel, CLIPVisionModel, ",
+        ),
         (
             {"architectures": ["LlamaForTokenClassification"], "model_type": "llama"},  # another head on a known body
             r"no spec answers for LlamaForTokenClassification / llama; llama serves LlamaForCausalLM$",

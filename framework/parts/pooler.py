@@ -1,0 +1,42 @@
+"""What a model for embeddings ends with: the rows of a sequence -> one."""
+# T rows, B sequences, D width
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from triptych.parts.activations import get_activation
+from triptych.parts.parameters import Linear
+from triptych.parts.pooler_spec import SequencePoolerSpec
+from triptych.parts.step import Step
+
+
+class SequencePooler(nn.Module):
+    """normalize(activation(dense(taken rows))); what is not there is left out."""
+
+    Spec = SequencePoolerSpec
+
+    def __init__(self, spec: SequencePoolerSpec, *, width: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.dense = Linear(width, width, bias=True) if spec.dense else None
+        self._activation = get_activation(spec.dense) if spec.dense else None
+
+    def forward(self, x_TD: Tensor, step: Step) -> Tensor:
+        """Hidden rows [T, D] of packed whole sequences -> a row for each, [B, D], in float32."""
+        y_BD = self._taken(x_TD, step)
+        if self.dense is not None and self._activation is not None:
+            y_BD = self._activation(self.dense(y_BD))
+        y_BD = y_BD.float()
+        return F.normalize(y_BD, dim=-1) if self.spec.normalize else y_BD
+
+    def _taken(self, x_TD: Tensor, step: Step) -> Tensor:
+        bounds = torch.tensor(step.bounds, device=x_TD.device)
+        if self.spec.take == "first":
+            return x_TD[bounds[:-1]]
+        if self.spec.take == "last":
+            return x_TD[bounds[1:] - 1]
+        found = torch.segment_reduce(x_TD.float(), self.spec.take, offsets=bounds, axis=0)
+        return found.to(x_TD.dtype)
