@@ -31,6 +31,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]:
         """Token ids with those that the tokenizer adds to a plain text (a begin token, say)."""
 
+    def encode_cut(self, text: str, longest: int) -> list[int]:
+        """As `encode`, the end of a long text left out so that `longest` ids hold it with what is added."""
+
     def encode_bare(self, text: str) -> list[int]:
         """Token ids of the text alone, as for a rendered chat, which writes its special tokens itself."""
 
@@ -52,6 +55,12 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         return self._encode(text, add_special_tokens=True)
+
+    def encode_cut(self, text: str, longest: int) -> list[int]:
+        _check_text(text)
+        found = self.backend.encode(text, add_special_tokens=False)
+        found.truncate(max(0, longest - self.backend.num_special_tokens_to_add(is_pair=False)))
+        return self.backend.post_process(found).ids
 
     def encode_bare(self, text: str) -> list[int]:
         return self._encode(text, add_special_tokens=False)
@@ -82,6 +91,9 @@ class ByteTokenizer:
     def encode(self, text: str) -> list[int]:
         return self.encode_bare(text)
 
+    def encode_cut(self, text: str, longest: int) -> list[int]:
+        return self.encode(text)[:longest]
+
     def encode_bare(self, text: str) -> list[int]:
         _check_text(text)
         return list(text.encode("utf-8"))
@@ -106,6 +118,10 @@ class ForeignTokenizer:
     def encode(self, text: str) -> list[int]:
         _check_text(text)
         return list(self.backend.encode(text))
+
+    def encode_cut(self, text: str, longest: int) -> list[int]:
+        _check_text(text)
+        return list(self.backend.encode(text, truncation=True, max_length=longest))
 
     def encode_bare(self, text: str) -> list[int]:
         _check_text(text)

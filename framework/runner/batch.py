@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
@@ -21,16 +21,14 @@ from triptych.runner.sampling import Sampler
 PREFILL = 8192  # tokens of prompts in one call, which bounds its activations; a longer prompt has a call of its own
 
 
-class TextGenerationModel(Protocol):
-    """What the runner asks of a model. Tokens are flat, sequences packed one after the other as `step` says."""
+class TextModel(Protocol):
+    """What the runner asks of any model. Tokens are flat, sequences packed one after the other as `step` says."""
 
     @property
     def context(self) -> int | None: ...
 
     @property
     def vocab_size(self) -> int: ...
-
-    def cache_needs(self) -> Mapping[str, Rows]: ...
 
     def embed_input_ids(
         self,
@@ -42,11 +40,24 @@ class TextGenerationModel(Protocol):
 
     def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]: ...
 
-    def compute_logits(self, hidden_states: Tensor) -> Tensor: ...
-
     def __call__(
         self, input_ids: Tensor | None, positions: Tensor, *, step: Step, inputs_embeds: Tensor | None = None
     ) -> Any: ...
+
+
+class TextGenerationModel(TextModel, Protocol):
+    """A model that writes."""
+
+    def cache_needs(self) -> Mapping[str, Rows]: ...
+
+    def compute_logits(self, hidden_states: Tensor) -> Tensor: ...
+
+
+class PooledModel(TextModel, Protocol):
+    """A model that gives one row for a prompt."""
+
+    @property
+    def pooler(self) -> Callable[[Tensor, Step], Tensor]: ...
 
 
 class Batch:
@@ -64,7 +75,8 @@ class Batch:
     @torch.inference_mode()
     def prefill(self) -> list[int]:
         """Read the prompts -> the first token of each."""
-        return self._draw(torch.cat([self._read(slots) for slots in self._groups()]))
+        lengths = [len(request.prompt.token_ids) for request in self._requests]
+        return self._draw(torch.cat([self._read(slots) for slots in packed(lengths)]))
 
     @torch.inference_mode()
     def decode(self) -> list[int]:
@@ -86,26 +98,27 @@ class Batch:
         hidden_TD = read_prompts(self._model, prompts, step, run=self._run)
         return self._model.compute_logits(hidden_TD[torch.tensor(step.bounds[1:], device=self._run.device) - 1])
 
-    def _groups(self) -> Iterator[list[int]]:
-        """Neighbouring slots whose prompts are read in one call."""
-        group: list[int] = []
-        tokens = 0
-        for slot, request in enumerate(self._requests):
-            length = len(request.prompt.token_ids)
-            if group and tokens + length > PREFILL:
-                yield group
-                group, tokens = [], 0
-            group.append(slot)
-            tokens += length
-        yield group
-
     def _draw(self, logits_BV: Tensor) -> list[int]:
         self._ids_B = self._sampler.draw(logits_BV)
         tokens: list[int] = self._ids_B.tolist()
         return tokens
 
 
-def read_prompts(model: TextGenerationModel, prompts: Sequence[Prompt], step: Step, *, run: RunOptions) -> Tensor:
+def packed(lengths: Sequence[int], *, most: int | None = None) -> Iterator[list[int]]:
+    """Numbers of neighbouring prompts that are read in one call, `most` of them at the most."""
+    group: list[int] = []
+    tokens = 0
+    for number, length in enumerate(lengths):
+        if group and (tokens + length > PREFILL or len(group) == most):
+            yield group
+            group, tokens = [], 0
+        group.append(number)
+        tokens += length
+    if group:
+        yield group
+
+
+def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run: RunOptions) -> Tensor:
     """Hidden rows [T, D] of packed prompts, with those of their images in place."""
     ids_T = torch.tensor([*chain.from_iterable(prompt.token_ids for prompt in prompts)], device=run.device)
     pictures = [picture.pixels.to(run.device, run.dtype) for prompt in prompts for picture in prompt.pictures]

@@ -11,7 +11,7 @@ from triptych.errors import InputError, Problem
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.runner.answer import Answer, FinishReason
-from triptych.runner.batch import Batch, TextGenerationModel
+from triptych.runner.batch import Batch, TextGenerationModel, TextModel
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.waves import rows, waves
 
@@ -51,7 +51,7 @@ def generate(
         yield from _answer(batch, {n: start(requests[n].options, limit=limits[n]) for n in wave})
 
 
-def check_prompts(model: TextGenerationModel, prompts: Sequence[Prompt]) -> None:
+def check_prompts(model: TextModel, prompts: Sequence[Prompt]) -> None:
     """Raise InputError that names every prompt which is empty, too long, or holds an id that the model lacks."""
     problems = []
     for number, prompt in enumerate(prompts):
@@ -61,7 +61,7 @@ def check_prompts(model: TextGenerationModel, prompts: Sequence[Prompt]) -> None
         raise InputError(problems)
 
 
-def _mistake(model: TextGenerationModel, prompt: Prompt) -> str | None:
+def _mistake(model: TextModel, prompt: Prompt) -> str | None:
     ids = prompt.token_ids
     if not ids:
         return "is empty; at least one token is needed"

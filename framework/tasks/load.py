@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from triptych.assembly import Assembled, assemble
+from triptych.assembly import Assembled, Tower, assemble
 from triptych.errors import CheckpointError, OptionError, SpecError, suggest
+from triptych.inputs.sentence import SentenceUse, load_sentence_use
 from triptych.inputs.tokenizer import ByteTokenizer, load_tokenizer
 from triptych.registry import spec_files
 from triptych.runner.memory import free_bytes
@@ -40,8 +41,9 @@ def load(
     """
     where, kind = _device(device), _dtype(dtype)
     checkpoint = Checkpoint(_fetched(folder))
-    assembled = assemble(None, checkpoint.config, overrides=overrides or ())
-    _check_generates(assembled)
+    sentences = load_sentence_use(checkpoint.folder) or SentenceUse()
+    assembled = assemble(None, checkpoint.config, overrides=[*sentences.overrides, *(overrides or ())])
+    _check_takes_text(assembled)
     matching = match(assembled.module, tables(assembled.plan.scopes), checkpoint.tensors)
     check(matching, checkpoint=str(checkpoint.folder))
     tokenizer = load_tokenizer(checkpoint.folder)
@@ -55,6 +57,7 @@ def load(
         folder=checkpoint.folder,
         tokenizer=tokenizer,
         tokens=assembled.tokens,
+        sentences=sentences,
     )
 
 
@@ -73,7 +76,7 @@ def random_init(
     where, kind = _device(device), _dtype(dtype) or torch.float32
     config = sample_config(overridden(load_named(spec)[1], overrides or ()))
     assembled = assemble(spec, config, overrides=overrides or ())
-    _check_generates(assembled)
+    _check_takes_text(assembled)
     _check_room(assembled, device=where, dtype=kind)
     fill_random(assembled.module, seed=seed, device=where, dtype=kind)
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
@@ -100,8 +103,8 @@ def _check_room(assembled: Assembled, *, device: torch.device, dtype: torch.dtyp
         raise OptionError(f"{assembled.name} has {sizes}; a smaller dtype or another device may do")
 
 
-def _check_generates(assembled: Assembled) -> None:
-    if not hasattr(assembled.module, "compute_logits"):
+def _check_takes_text(assembled: Assembled) -> None:
+    if isinstance(assembled.module, Tower):
         raise SpecError(f"{assembled.name} is a tower: it makes rows for a language model, and no text by itself")
 
 

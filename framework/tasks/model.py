@@ -10,20 +10,23 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
-from triptych.errors import InputError, OptionError, Problem
+from triptych.errors import CapabilityError, InputError, OptionError, Problem
 from triptych.inputs.images import ImageInput
+from triptych.inputs.prompt import Prompt as ReadPrompt
 from triptych.inputs.reader import PromptReader
+from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
 from triptych.parts.step import Step
 from triptych.runner.answer import FinishReason
 from triptych.runner.batch import read_prompts
 from triptych.runner.generate import Event, check_prompts, generate
+from triptych.runner.pool import pool
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import SamplingOptions
 from triptych.spec.tokens import TokenRule
 from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired
 
-# T tokens, V vocabulary
+# T tokens, V vocabulary, B prompts, D width
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Model:
     """A module with its config, its tokenizer and what else of its checkpoint folder a prompt needs.
 
     `tokens` says by modality how items stand in a prompt. Without a `folder` there is neither a chat template nor an
-    image processor; without a tokenizer prompts are token ids, and answers have no text.
+    image processor; without a tokenizer prompts are token ids, and answers have no text. `sentences` says how a text is
+    embedded.
     """
 
     def __init__(
@@ -65,12 +69,14 @@ class Model:
         folder: Path | None = None,
         tokenizer: Tokenizer | None = None,
         tokens: Mapping[str, TokenRule] | None = None,
+        sentences: SentenceUse | None = None,
     ) -> None:
         self.module: Any = module  # where it is run it is typed by its structure, as TextGenerationModel
         self.config = dict(config)
         self.name = name
         self.tokenizer = tokenizer
         self.end_ids = end_ids(folder, config, tokenizer)
+        self.sentences = sentences or SentenceUse()
         self._reader = PromptReader(folder, tokenizer, (tokens or {}).get("image"))
         first = next(module.parameters())
         self.device, self.dtype = first.device, first.dtype
@@ -112,9 +118,22 @@ class Model:
         events = self._run(requests, max_batch=1, live=True)
         return (event.text for event in events if event.text)
 
+    def embed(self, texts: Prompts, *, prompt: str | None = None, max_batch: int = 32) -> Tensor:
+        """A row for each text (or list of token ids), [B, D], float32 on the model's device.
+
+        `prompt` names what stands before a text where the checkpoint keeps such prompts. A text longer than the length
+        that it keeps is cut there. Raises CapabilityError for a model without a pooler.
+        """
+        if getattr(self.module, "pooler", None) is None:
+            raise CapabilityError(f"{self.name} has no pooler; overrides=['pooler.take=mean'] gives it one, say")
+        listed = [text for text, _ in paired(texts, None)]
+        read = self._read_all([(self._sentence(text, prompt), ()) for text in listed], raw=True)
+        return pool(self.module, read, run=self._options(max_batch=max_batch))
+
     @torch.inference_mode()
     def logits(self, token_ids: Sequence[int], images: ImageInput | Sequence[ImageInput] | None = None) -> Tensor:
         """The logits [T, V] of every position of one prompt, float32; placeholders of images count as their rows."""
+        self._check_writes()
         ((ids, pictures),) = paired([int(token) for token in token_ids], images)
         prompt = self._reader.read(ids, pictures)
         check_prompts(self.module, [prompt])
@@ -127,18 +146,33 @@ class Model:
         self, prompts: Prompts, images: Images | None, options: SamplingOptions, *, raw: bool
     ) -> list[Request]:
         """The requests of a call. Raises InputError that names every prompt with a mistake, by its number."""
+        self._check_writes()
         if options.stop and self.tokenizer is None:
             raise OptionError("stop strings need a tokenizer, and this model has none; use stop_token_ids", path="stop")
+        return [Request(prompt, options) for prompt in self._read_all(paired(prompts, images), raw=raw)]
+
+    def _read_all(self, listed: Sequence[tuple[Prompt, Sequence[ImageInput]]], *, raw: bool) -> list[ReadPrompt]:
         found, problems = [], []
-        for number, (prompt, pictures) in enumerate(listed := paired(prompts, images)):
+        for number, (prompt, pictures) in enumerate(listed):
             try:
-                found.append(Request(self._reader.read(prompt, pictures, raw=raw), options))
+                found.append(self._reader.read(prompt, pictures, raw=raw))
             except InputError as error:
                 name = f"prompts[{number}]" if len(listed) > 1 else "prompt"
                 problems += [Problem(p.message, ".".join(filter(None, (name, p.path)))) for p in error.problems]
         if problems:
             raise InputError(problems)
         return found
+
+    def _sentence(self, text: Prompt, prompt: str | None) -> Prompt:
+        """A text as it is embedded: after its prompt, and cut as token ids where it would be too long."""
+        if not isinstance(text, str) or self.tokenizer is None:
+            return text
+        written, longest = self.sentences.written(text, prompt), self.sentences.longest
+        return written if longest is None else self.tokenizer.encode_cut(written, longest)
+
+    def _check_writes(self) -> None:
+        if not hasattr(self.module, "compute_logits"):
+            raise CapabilityError(f"{self.name} has no head: it writes no text; embed() gives a row for each text")
 
     def _run(self, requests: Sequence[Request], *, max_batch: int, live: bool) -> Iterator[Event]:
         run = self._options(max_batch=max_batch)

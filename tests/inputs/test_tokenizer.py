@@ -35,6 +35,20 @@ def test_ids_and_text_are_those_of_transformers(make: Callable[[], Tokenizer], t
         assert found.decode(ids) == wanted.decode(ids, skip_special_tokens=True)
 
 
+@KINDS
+@pytest.mark.parametrize("longest", [1, 2, 3, 7, 1000])
+def test_a_text_that_is_cut_is_the_one_of_transformers(
+    make: Callable[[], Tokenizer], longest: int, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    folder = save(make(), tmp_path)
+    wanted, found = AutoTokenizer.from_pretrained(folder), load_tokenizer(folder)
+    assert found is not None
+    for text in TEXTS:
+        assert found.encode_cut(text, longest) == wanted(text, truncation=True, max_length=longest)["input_ids"]
+
+
 def test_tokens_that_only_the_config_names_are_tokens(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 

