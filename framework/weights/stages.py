@@ -1,0 +1,113 @@
+"""A model whose layers are spread over stages, or of which a component is left out: what stands in their places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from triptych.capabilities.pipeline import IntermediateTensors
+from triptych.errors import OptionError, StageError
+
+
+class StageMissingLayer(nn.Module):
+    """Stands for a component that is left out. It has no parameters, and calling it raises StageError.
+
+    What else is read from it is read from the component itself, which need not have memory.
+    """
+
+    def __init__(self, stage_name: str, module: nn.Module) -> None:
+        super().__init__()
+        self.stage_name = stage_name
+        self.__dict__["absent"] = module  # past nn.Module, for which it would be a child
+
+    def __getattr__(self, name: str) -> Any:
+        if (absent := self.__dict__.get("absent")) is None:
+            raise AttributeError(name)  # while a copy of it is being made
+        return getattr(absent, name)
+
+    def forward(self, *_: object, **__: object) -> Any:
+        raise StageError(f"the {self.stage_name} is left out of this model, so nothing can be computed by it")
+
+    def extra_repr(self) -> str:
+        return f"stage_name={self.stage_name!r}"
+
+
+class PPMissingLayer(nn.Module):
+    """Stands for a layer that another stage of the pipeline has: gives back its first argument."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return (*args, *kwargs.values())[0]
+
+
+Placeholder = StageMissingLayer | PPMissingLayer
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of `size` stages of a pipeline, from 0. Raises OptionError when there is no such stage."""
+
+    rank: int = 0
+    size: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.size:
+            raise OptionError(f"stage {self.rank} of {self.size}: stages count from 0 to {self.size - 1}")
+
+    def layers(self, count: int) -> range:
+        """Which of `count` layers this stage has.
+
+        What is left when they do not divide goes to the stages before the last, which has the head, from the back.
+        """
+        each, left = divmod(count, self.size)
+        counts = [each + (self.size - 1 - left <= rank < self.size - 1) for rank in range(self.size)]
+        start = sum(counts[: self.rank])
+        return range(start, start + counts[self.rank])
+
+
+class LayerFn(Protocol):
+    """Builds one layer."""
+
+    def __call__(self, *, prefix: str) -> nn.Module: ...
+
+
+def make_layers(n: int, fn: LayerFn, prefix: str, *, stage: Stage = Stage()) -> tuple[int, int, nn.ModuleList]:
+    """The layers of a stage, between placeholders for the others: the first, the one past the last, and all `n`.
+
+    `fn(prefix="<prefix>.<i>")` is called for those of the stage alone.
+    """
+    here = stage.layers(n)
+    layers = (fn(prefix=f"{prefix}.{i}") if i in here else PPMissingLayer() for i in range(n))
+    return here.start, here.stop, nn.ModuleList(layers)
+
+
+def is_pp_missing_parameter(name: str, model: nn.Module) -> bool:
+    """Whether a parameter of that name would stand below a placeholder of the model.
+
+    Whole steps are compared: what is missing with layer 1 is not missing with layer 11.
+    """
+    here: nn.Module | None = model
+    for step in name.split("."):
+        if here is None or isinstance(here, Placeholder):
+            break
+        here = here._modules.get(step)
+    else:
+        return False  # the name is that of the module itself
+    return here is not None
+
+
+def make_empty_intermediate_tensors_factory(
+    keys: list[str], hidden_size: int
+) -> Callable[[int, torch.dtype, torch.device], IntermediateTensors]:
+    """A function `(batch_size, dtype, device)` that gives zeros [batch_size, hidden_size] for every key."""
+
+    def make_empty_intermediate_tensors(
+        batch_size: int, dtype: torch.dtype, device: torch.device
+    ) -> IntermediateTensors:
+        shape = (batch_size, hidden_size)
+        return IntermediateTensors({key: torch.zeros(shape, dtype=dtype, device=device) for key in keys})
+
+    return make_empty_intermediate_tensors

@@ -1,0 +1,86 @@
+"""A spec's weights table as what hand-written models have: the same plan, and a mapper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from typing_extensions import override
+
+from triptych.spec.base import PartSpec
+from triptych.weights.dry_run import Plan
+from triptych.weights.mapper import Mapper, Target
+from triptych.weights.matching import Matching, transformed
+from triptych.weights.table import Table, filled, key_of
+
+_CAPTURE = re.compile(r"\{\w+\}")
+
+
+def plan_of(matching: Matching) -> Plan:
+    """What a matching says, as a plan."""
+    mapped = {
+        shard.name: (Target(path, number if len(shards) > 1 else None),)
+        for path, shards in matching.shards.items()
+        for number, shard in enumerate(shards)
+        if shard.stored is not None
+    }
+    return Plan(mapped, (*matching.dropped, *matching.unneeded), matching.findings)
+
+
+@dataclass(frozen=True)
+class TableMapper(Mapper):
+    """The table for one model, name by name: `places`, the transforms `via` that a name's tensor goes through, and what
+    is dropped. Another name stays as it is, and so do those that the model itself has.
+    """
+
+    places: Mapping[str, Target]
+    via: Mapping[str, tuple[PartSpec, ...]]
+    dropped: tuple[re.Pattern[str], ...]
+
+    @override
+    def targets(self, name: str) -> tuple[Target, ...]:
+        if target := self.places.get(name):
+            return (target,)
+        return () if any(pattern.match(name) for pattern in self.dropped) else (Target(name),)
+
+    @override
+    def apply(self, weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        """The tensors after their transforms, under their new names, each with its `.shard_id`."""
+        return super().apply((name, transformed(tensor, self.via.get(name, ()))) for name, tensor in weights)
+
+
+def mapper_of(table: Table, model: nn.Module) -> TableMapper:
+    """What gives every tensor the name, and the shard, that the table gives it in this model.
+
+    A source that may be absent is like any other: what it stands for is then missing.
+    """
+    places, via = {}, {}
+    for path, _ in model.named_parameters():
+        if (found := table.find(path)) is None:
+            continue
+        row, below = found
+        captures = row.captures(tuple(path.split(".")))
+        for number, source in enumerate(row.sources):
+            name = f"{filled(source.name, captures)}{below}"
+            places[name] = Target(path, number if len(row.sources) > 1 else None)
+            via[name] = source.via
+    dropped = (_at_or_below(template) for template in (*table.drop, *_unneeded(table, model)))
+    return TableMapper(places, via, tuple(dropped))
+
+
+def _unneeded(table: Table, model: nn.Module) -> Iterator[str]:
+    """What stands on disk for that which is not built on purpose."""
+    skipped: Iterable[str] = getattr(model, "skipped", ())
+    for path in skipped:
+        key, steps = key_of(path), tuple(path.split("."))
+        for row in table.rows.values():
+            if row.key[: len(key)] == key:
+                yield from (filled(source.name, row.captures(steps)) for source in row.sources)
+
+
+def _at_or_below(template: str) -> re.Pattern[str]:
+    """Names at or below a template, in which a capture is any one step."""
+    steps = (r"[^.]+" if _CAPTURE.fullmatch(step) else re.escape(step) for step in template.split("."))
+    return re.compile(rf"{r'[.]'.join(steps)}(?=[.]|$)")
