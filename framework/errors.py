@@ -56,6 +56,10 @@ class RegistrationError(TriptychError, ValueError):
     """A name is registered twice, or as what it is not."""
 
 
+class RegistrationTypeError(RegistrationError, TypeError):
+    """What is registered, or its name, is of a Python type that is not taken there."""
+
+
 class UnknownNameError(RegistrationError):
     """Nothing is registered under that name."""
 
