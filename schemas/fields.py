@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 from triptych.errors import Problem
 from triptych.schemas.arithmetic import Arithmetic, parse
+from triptych.schemas.dims import LEADING, is_arithmetic, is_symbol, sizes_of, written
 from triptych.schemas.faults import Fault, capped
 from triptych.schemas.measure import Measuring, Shape, expected
-from triptych.schemas.shape import LEADING, TensorShape, is_arithmetic, is_symbol, sizes_of, written
-from triptych.schemas.values import dtype_name, is_tensor, members, nearest, number_class, number_classes, told
+from triptych.schemas.shape import TensorShape
+from triptych.schemas.values import dtype_name, members, nearest, number_class, number_classes, tensor_classes, told
 
 
 class Sizes:
@@ -91,7 +92,7 @@ class ShapeField:
     def check(self, value: Any, sizes: Sizes, faults: list[Fault]) -> None:
         """Append what is wrong with a value; bind the symbols that it is the first to give a size."""
         shape: Shape | None
-        if is_tensor(value) and (not self.dtypes or dtype_name(value.dtype) in self.dtypes):
+        if type(value) in tensor_classes and (not self.dtypes or dtype_name(value.dtype) in self.dtypes):
             shape = value.shape
         else:
             found: list[Fault] = []

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from triptych.errors import Problem
+from triptych.schemas.dims import written
 from triptych.schemas.faults import Fault
-from triptych.schemas.shape import TensorShape, written
+from triptych.schemas.shape import TensorShape
 from triptych.schemas.values import class_name, dtype_name, is_tensor, number_class
 
 MAX_NESTING = 64  # torch's own limit on dims

@@ -48,7 +48,7 @@ class Plan:
                 yield Fault(Problem(message, field.name))
 
     def _unknown(self, values: Mapping[str, Any]) -> Iterator[Fault]:
-        for name in values.keys() - self.fields.keys():
+        for name in (name for name in values if name not in self.fields):
             yield Fault(Problem(f"no such field{suggest(name, self.fields)}", name), stricter=True)
 
     def _wrong_bindings(self, bindings: Mapping[str, Any]) -> Iterator[Fault]:
@@ -77,13 +77,14 @@ def compile_plan(cls: type, *, reserved: frozenset[str], lenient: bool) -> Plan:
             problems.append(Problem(str(error), f"{cls.__qualname__}.{name}"))
     if problems:
         raise SchemaError(problems)
-    shapes = [field.shape for field in map(_innermost, fields.values()) if isinstance(field, ShapeField)]
+    shapes = [field.shape for field in map(innermost, fields.values()) if isinstance(field, ShapeField)]
     bindable = {symbol for shape in shapes for symbol in shape.symbols if symbol not in shape.dynamic_dims}
     symbols = {symbol for shape in shapes for symbol in (*shape.symbols, *shape.operands)}
     return Plan(fields, frozenset(symbols), frozenset(bindable))
 
 
-def _innermost(field: Field) -> Field:
+def innermost(field: Field) -> Field:
+    """A field as declared, whether or not a lenient schema enforces it."""
     return field.field if isinstance(field, LenientField) else field
 
 

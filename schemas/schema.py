@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from triptych.errors import MissingFieldError, Problem, SchemaError, SchemaTypeError, suggest
+from triptych.schemas.dims import written
 from triptych.schemas.faults import Fault
 from triptych.schemas.plan import Plan, compile_plan
-from triptych.schemas.shape import written
 from triptych.schemas.values import class_name, is_tensor, told
 
 
@@ -66,18 +66,19 @@ class TensorSchema:
 
     def __getitem__(self, name: str) -> Any:
         """The value of a field, or its default. Raises MissingFieldError, an AttributeError, when there is neither."""
+        if name in self.__dict__:
+            return self.__dict__[name]
         fields = plan_of(type(self)).fields
-        value = self.__dict__.get(name, fields[name].default if name in fields else None)
-        if value is None and name not in self.__dict__:
-            message = "not given" if name in fields else f"no such field{suggest(name, [*fields, *self.__dict__])}"
-            raise MissingFieldError(message, path=name)
-        return value
+        if name in fields and (default := fields[name].default) is not None:
+            return default
+        message = "not given" if name in fields else f"no such field{suggest(name, [*fields, *self.__dict__])}"
+        raise MissingFieldError(message, path=name)
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a field, or `default`; never fails."""
         try:
             return self[name]
-        except MissingFieldError:
+        except SchemaError:  # also where the annotations of the class cannot be compiled
             return default
 
     def print_shapes(self) -> None:
@@ -93,7 +94,7 @@ class TensorSchema:
 def plan_of(cls: type[TensorSchema]) -> Plan:
     """What the values of a schema are held to, compiled at first use. Raises SchemaError for what cannot be checked."""
     if cls._plan is None:
-        cls._plan = compile_plan(cls, reserved=_RESERVED, lenient=cls._lenient)
+        cls._plan = compile_plan(cls, reserved=RESERVED, lenient=cls._lenient)
     return cls._plan
 
 
@@ -113,4 +114,4 @@ def _shape_text(value: object) -> str:
     return told(value)
 
 
-_RESERVED = frozenset(name for name in vars(TensorSchema) if not name.startswith("__")) | {"resolve_bindings"}
+RESERVED = frozenset(name for name in vars(TensorSchema) if not name.startswith("__")) | {"resolve_bindings"}

@@ -21,17 +21,17 @@ GROUPS: dict[str, frozenset[str]] = {
 }
 DTYPES = frozenset({"complex64", "complex128"}).union(*GROUPS.values())
 
-_tensor_classes: set[type] = set()
+tensor_classes: set[type] = set()  # those seen so far; asking this first is what makes validation quick
 
 
 def is_tensor(value: object) -> TypeGuard[Tensor]:
     """Whether `value` is a torch tensor; where torch is not loaded nothing can be one."""
-    if type(value) in _tensor_classes:
+    if type(value) in tensor_classes:
         return True
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(value, torch.Tensor):
         return False
-    _tensor_classes.add(type(value))
+    tensor_classes.add(type(value))
     return True
 
 
