@@ -36,19 +36,21 @@ class Capability:
             return bool(getattr(model, self.flag, False))
         return any(vars(base).get(self.flag) == self.value for base in class_of(model).__mro__)
 
+    def needs_of(self, model: object) -> tuple[Member, ...]:
+        """What this class or instance must hold."""
+        return () if self.unless and getattr(model, self.unless, False) else self.needs
+
     def missing(self, model: object) -> tuple[Member, ...]:
         """What it needs that a class or instance does not have and, of a class, that its instances are not to have."""
-        if self.unless and getattr(model, self.unless, False):
-            return ()
-        return tuple(m for m in self.needs if not has_member(model, m) and not is_promised(model, m))
+        return tuple(m for m in self.needs_of(model) if not has_member(model, m) and not is_promised(model, m))
 
     def state(self, model: object) -> State:
         """Where a class or an instance stands."""
-        declared, missing = self.is_declared(model), self.missing(model)
-        if missing or not self.needs:
-            found: State = "contradicted" if missing else "declared only"
-            return found if declared else "absent"
-        if any(is_promised(model, m) and not has_member(model, m) for m in self.needs):
+        declared, needs, missing = self.is_declared(model), self.needs_of(model), self.missing(model)
+        if missing or not needs:
+            alone: State = "contradicted" if missing else "declared only"
+            return alone if declared else "absent"
+        if not all(has_member(model, m) for m in needs):
             return "declared" if declared or not self.flag else "absent"
         return "verified" if declared or not self.flag else "implemented"
 
