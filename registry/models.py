@@ -174,7 +174,9 @@ def claims(architecture: str) -> list[Model]:
 
 def doubled(architecture: str, offers: Iterable[Offer | Model]) -> str:
     """The message about an architecture that several claim."""
-    return f"architecture {architecture!r} is offered by {' and by '.join(o.origin for o in offers)}; uninstall one"
+    origins = " and by ".join(offer.origin for offer in offers)
+    cure = "uninstall one, or register one with on_duplicate='replace'"
+    return f"architecture {architecture!r} is offered by {origins}; {cure}"
 
 
 def _check(architecture: object, target: object, on_duplicate: str) -> None:

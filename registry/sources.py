@@ -59,4 +59,7 @@ def find_distribution(module: str) -> str:
 
 def _candidates(top: str) -> Iterator[str]:
     yield top  # most distributions have their package's name
-    yield from packages_distributions().get(top, ())  # slow: every list of installed files is read
+    yield from _brought().get(top, ())
+
+
+_brought = cache(packages_distributions)  # slow: every list of installed files is read

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.registry.test_plugins import Site
@@ -180,6 +180,7 @@ def thing(target: Target) -> object:
     return f"{HERE}:{target.__name__}" if isinstance(target, type) else target
 
 
+@settings(deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from(TARGETS), st.sampled_from(POLICIES)), min_size=1, max_size=6))
 def test_duplicate_registration_under_every_policy(steps: list[tuple[Target, OnDuplicate]]) -> None:
     """One thing has the name after each step: the first, until another comes under `warn` or `replace`."""
@@ -260,12 +261,13 @@ def test_the_same_architecture_from_two_distributions_is_a_trouble_naming_both(s
         print(*model_troubles(), sep="\\n")
         """)
     assert found.splitlines() == [
-        "architecture 'Twin' is offered by one 1.0 (one.model:Tiny) and by two 1.0 (two.model:Tiny); uninstall one",
+        "architecture 'Twin' is offered by one 1.0 (one.model:Tiny) and by two 1.0 (two.model:Tiny); uninstall one, "
+        "or register one with on_duplicate='replace'",
         "Odd (from two 1.0): 'module:Class' with exactly one colon is wanted, not 'two.model'",
     ]
 
 
-def test_a_registration_in_the_own_process_is_settled_by_its_policy_not_by_uninstalling() -> None:
+def test_a_name_that_was_taken_by_replace_stays_taken_when_the_same_is_registered_again() -> None:
     register_model("Arch", Tiny)
     assert only("Arch").overrides is False
     register_model("Arch", Tiny, on_duplicate="replace")
