@@ -29,8 +29,6 @@ def test_predicates_narrow_classes_and_instances(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text, encoding="utf-8")
     files = ("right.py", "wrong.py")
     said, trouble, _ = api.run(["--config-file", str(tmp_path / "mypy.ini"), *(str(tmp_path / name) for name in files)])
-        ["--config-file", str(tmp_path / "mypy.ini"), *(str(tmp_path / f"{n}.py") for n in ("right", "wrong"))]
-    )
     assert not trouble
     assert [line.partition("error: ")[2] for line in said.splitlines() if "wrong.py" in line] == [
         'Expression is of type "type[IsHybrid]", not "type[SupportsPP]"  [assert-type]',
