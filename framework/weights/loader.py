@@ -42,7 +42,8 @@ class AutoWeightsLoader:
         `shard_id` as a third; without one a shard fills its rows by the `pieces` that the parameter's module states.
 
         Raises WeightMapError with all names that nothing has, shapes that differ and parameters that nothing was
-        loaded to. Called inside the `load_weights` of a child, it leaves all of this to the call around it.
+        loaded to; the model is then filled in part. Called inside the `load_weights` of a child, it leaves all of this
+        to the call around it. Warns once for each pair of dtypes between which values may change.
         """
         mapped = weights if mapper is None else mapper.apply(weights)
         kept = ((name, tensor) for name, tensor in mapped if not is_rotary_table(name))

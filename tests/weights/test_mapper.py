@@ -181,6 +181,14 @@ def test_merging_tables_the_second_wins() -> None:
     assert a.apply_list(["a.t", "b.t", "p"]) == ["x.t", "y.t", "r"], "neither is changed"
 
 
+@pytest.mark.parametrize("table", ["regex", "substr", "prefix", "suffix", "stacked"])
+def test_of_two_rules_for_the_same_text_the_second_tables_wins(table: str) -> None:
+    old = re.compile("x") if table == "regex" else "x"
+    a, b = (WeightsMapper(**{table: {old: (new, 0) if table == "stacked" else new}}) for new in "ab")
+    assert (a | b).map_name("x") == "b"
+    assert (b | a).map_name("x") == "a"
+
+
 def test_a_merge_that_overlaps_fails() -> None:
     with pytest.raises(WeightMapError, match=r"'\.q_proj' and 'attn\.q_proj'"):
         FUSED | WeightsMapper(stacked={"attn.q_proj": ("qkv", 0)})
