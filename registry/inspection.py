@@ -69,7 +69,7 @@ def _ask_child(target: str, architecture: str, timeout_s: float) -> tuple[ModelI
 
 def _environment() -> dict[str, str]:
     """This process's, with its module path: the child finds what would be found here, but for the working folder."""
-    places = (os.path.abspath(place) for place in sys.path if place and os.path.exists(place))
+    places = (os.path.abspath(place) for place in sys.path if os.path.exists(place))  # '', the working folder, does not
     return {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from subprocess import CalledProcessError, TimeoutExpired
 from types import MappingProxyType
@@ -202,10 +203,12 @@ def test_a_class_that_cannot_be_inspected_says_why(here: Site, text: str, messag
 
 
 def test_inspection_is_bounded_in_time_and_what_the_process_leaves_running_does_not_hold_it(here: Site) -> None:
-    sleeping = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3)'])\n"
+    sleeping = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(9)'])\n"
     here.install("acme", ENTRY, {"acme/model.py": f"{sleeping}time.sleep(60)\n"})
+    began = time.monotonic()
     with pytest.raises(PluginError, match=r"cannot be inspected: no answer within 1\.5 s") as caught:
         inspect_class("acme.model:Tiny", architecture="AcmeForCausalLM", timeout_s=1.5)
+    assert time.monotonic() - began < 7
     assert isinstance(caught.value.__cause__, TimeoutExpired)
 
 

@@ -130,7 +130,9 @@ def test_the_decorator_registers_a_class_under_each_name() -> None:
         pass
 
     assert only("OneForCausalLM").target is Decorated
-    assert only("TwoForCausalLM").inspect().architecture == "TwoForCausalLM"
+    two = only("TwoForCausalLM")
+    assert isinstance(two, ClassModel)
+    assert two.inspect().architecture == "TwoForCausalLM"
     with pytest.raises(RegistrationError):
         model("OneForCausalLM")(Tiny)
     assert model("OneForCausalLM", on_duplicate="replace")(Tiny) is Tiny
