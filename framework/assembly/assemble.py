@@ -12,7 +12,7 @@ from triptych.assembly.language_model import LanguageModel, TextModel
 from triptych.assembly.multimodal import MultimodalModel, Tower
 from triptych.assembly.stack import own
 from triptych.errors import SpecError
-from triptych.spec.catalog import find_family
+from triptych.spec.catalog import find_conversion, find_family
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan, plan
 from triptych.spec.tokens import TokenRule
@@ -37,15 +37,23 @@ class Assembled:
 
 
 def assemble(
-    spec: str | Tree | None, config: Mapping[str, Any], *, overrides: Sequence[str] = (), name: str = "spec"
+    spec: str | Tree | None,
+    config: Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    convert: str | None = None,
+    name: str = "spec",
 ) -> Assembled:
     """Build the model that `spec` describes for a `config`, on meta: no memory is taken for parameters.
 
-    `spec` is a registered name, the path of a YAML file or a merged tree; None lets the config choose. `name` is what
-    a tree is called in messages. `overrides` are `path.to.key=value` on top of the spec. Raises SpecError with every
-    mistake found.
+    `spec` is a registered name, the path of a YAML file or a merged tree; None lets the config choose, and with it what
+    it is converted to. `convert`: a model that writes is made one to `embed` or `classify`. `name` is what a tree is
+    called in messages. `overrides` are `path.to.key=value` on top of the spec. Raises SpecError with every mistake.
     """
-    planned = plan(spec or find_family(config), config, overrides=overrides, name=name)
+    if spec is None:
+        spec = find_family(config)
+        convert = convert or find_conversion(config, spec)
+    planned = plan(spec, config, overrides=overrides, convert=convert, name=name)
     with torch.device("meta"):
         return Assembled(_module(planned), planned)
 

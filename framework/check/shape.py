@@ -43,7 +43,7 @@ def _check_text(module: TextModel | MultimodalModel) -> None:
     if isinstance(module, LanguageModel | MultimodalModel):
         _check_shape("logits", module.compute_logits(hidden), (sum(LENGTHS), module.vocab_size), "language_model.head")
     if (pooler := getattr(module, "pooler", None)) is not None:
-        _check_shape("pooled rows", pooler(hidden, step), (len(LENGTHS), module.width), "pooler")
+        _check_shape("pooled rows", pooler(hidden, step), (len(LENGTHS), pooler.out_width), "pooler")
 
 
 def _check_shape(what: str, found: torch.Tensor, wanted: tuple[int, ...], path: str) -> None:

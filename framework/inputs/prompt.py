@@ -15,11 +15,15 @@ from triptych.spec.tokens import TokenRule
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a request gives the model: token ids, images in their order, and which of the ids are rows of an image."""
+    """What a request gives the model: token ids, images in their order, and which of the ids are rows of an image.
+
+    `types` say of which text of a pair each id is.
+    """
 
     token_ids: tuple[int, ...]
     pictures: tuple[Picture, ...] = ()
     image_rows: tuple[bool, ...] = ()  # one per token id, or none when there are no images
+    types: tuple[int, ...] = ()  # one per token id, or none when all are of one text
 
 
 def encode_text(

@@ -77,7 +77,7 @@ def _with_texts(folder: Path, overrides: Iterable[str]) -> SentenceUse:
     texts = read_json_if_any(folder / "config_sentence_transformers.json")
     longest, prompts = limits.get("max_seq_length"), texts.get("prompts") or {}
     return SentenceUse(
-        ("pooler=null", *overrides, "language_model.head=null"),
+        ("pooler=null", *overrides),
         longest if isinstance(longest, int) and longest > 0 else None,
         limits.get("do_lower_case") is True,
         {str(name): str(text) for name, text in prompts.items()} if isinstance(prompts, dict) else {},

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Encoding
 from tokenizers import Tokenizer as Backend
 
 from triptych.errors import CheckpointError, InputError
@@ -31,8 +32,11 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]:
         """Token ids with those that the tokenizer adds to a plain text (a begin token, say)."""
 
-    def encode_cut(self, text: str, longest: int) -> list[int]:
-        """As `encode`, the end of a long text left out so that `longest` ids hold it with what is added."""
+    def encode_cut(self, text: str, pair: str | None, longest: int | None) -> tuple[list[int], list[int]]:
+        """Ids of a text, or of a pair of texts, and of which of the two each is: 0 or 1.
+
+        As `encode`, ends of long texts left out, of the longer first, so that `longest` ids hold all.
+        """
 
     def encode_bare(self, text: str) -> list[int]:
         """Token ids of the text alone, as for a rendered chat, which writes its special tokens itself."""
@@ -56,11 +60,15 @@ class TextTokenizer:
     def encode(self, text: str) -> list[int]:
         return self._encode(text, add_special_tokens=True)
 
-    def encode_cut(self, text: str, longest: int) -> list[int]:
-        _check_text(text)
-        found = self.backend.encode(text, add_special_tokens=False)
-        found.truncate(max(0, longest - self.backend.num_special_tokens_to_add(is_pair=False)))
-        return self.backend.post_process(found).ids
+    def encode_cut(self, text: str, pair: str | None, longest: int | None) -> tuple[list[int], list[int]]:
+        texts = [text] if pair is None else [text, pair]
+        found = [self._encoding(each, add_special_tokens=False) for each in texts]
+        if longest is not None:
+            room = max(0, longest - self.backend.num_special_tokens_to_add(is_pair=pair is not None))
+            for encoding, length in zip(found, _shortened([len(e.ids) for e in found], room), strict=True):
+                encoding.truncate(length)
+        whole = self.backend.post_process(found[0], found[1] if pair is not None else None)
+        return whole.ids, whole.type_ids
 
     def encode_bare(self, text: str) -> list[int]:
         return self._encode(text, add_special_tokens=False)
@@ -72,8 +80,11 @@ class TextTokenizer:
         return self.backend.token_to_id(token)
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return self._encoding(text, add_special_tokens=add_special_tokens).ids
+
+    def _encoding(self, text: str, *, add_special_tokens: bool) -> Encoding:
         _check_text(text)
-        return self.backend.encode(text, add_special_tokens=add_special_tokens).ids
+        return self.backend.encode(text, add_special_tokens=add_special_tokens)
 
 
 class ByteTokenizer:
@@ -91,8 +102,11 @@ class ByteTokenizer:
     def encode(self, text: str) -> list[int]:
         return self.encode_bare(text)
 
-    def encode_cut(self, text: str, longest: int) -> list[int]:
-        return self.encode(text)[:longest]
+    def encode_cut(self, text: str, pair: str | None, longest: int | None) -> tuple[list[int], list[int]]:
+        texts = [self.encode(each) for each in (text, pair) if each is not None]
+        if longest is not None:
+            texts = [t[:n] for t, n in zip(texts, _shortened([*map(len, texts)], longest), strict=True)]
+        return [*chain(*texts)], [number for number, ids in enumerate(texts) for _ in ids]
 
     def encode_bare(self, text: str) -> list[int]:
         _check_text(text)
@@ -119,9 +133,12 @@ class ForeignTokenizer:
         _check_text(text)
         return list(self.backend.encode(text))
 
-    def encode_cut(self, text: str, longest: int) -> list[int]:
-        _check_text(text)
-        return list(self.backend.encode(text, truncation=True, max_length=longest))
+    def encode_cut(self, text: str, pair: str | None, longest: int | None) -> tuple[list[int], list[int]]:
+        for each in (text, pair):
+            _check_text(each or "")
+        cut = {"truncation": True, "max_length": longest} if longest is not None else {}
+        found = self.backend(text, pair, return_token_type_ids=True, **cut)
+        return list(found["input_ids"]), list(found["token_type_ids"])
 
     def encode_bare(self, text: str) -> list[int]:
         _check_text(text)
@@ -226,3 +243,16 @@ def _check_text(text: str) -> None:
         raise InputError(
             f"the prompt is no valid text: {found} is half of a character; was it decoded from UTF-8?"
         ) from error
+
+
+def _shortened(lengths: Sequence[int], room: int) -> list[int]:
+    """Lengths of one text or two that fit: the longer loses first, then both alike; what is odd is left to the longer.
+
+    Of two equal ones the second counts as the longer, as the library has it.
+    """
+    if len(lengths) == 1:
+        return [min(lengths[0], room)]
+    short, long = sorted(lengths)
+    short = short if 2 * short <= room else min(short, room // 2)
+    found = [short, min(long, room - short)]
+    return found if lengths[0] <= lengths[1] else found[::-1]

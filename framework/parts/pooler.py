@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,25 +15,33 @@ from triptych.parts.parameters import Linear
 from triptych.parts.pooler_spec import SequencePoolerSpec
 from triptych.parts.step import Step
 
+CHANCES: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": partial(torch.softmax, dim=-1),
+    "sigmoid": torch.sigmoid,
+    "none": torch.clone,
+}
+
 
 class SequencePooler(nn.Module):
-    """normalize(activation(dense(taken rows))); what is not there is left out."""
+    """normalize(activation(dense(taken rows))), or chances(out(...)) of the labels; what is not there is left out."""
 
     Spec = SequencePoolerSpec
 
     def __init__(self, spec: SequencePoolerSpec, *, width: int) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.labels, self.out_width = spec, spec.labels, spec.labels or width
         self.dense = Linear(width, width, bias=True) if spec.dense else None
         self._activation = get_activation(spec.dense) if spec.dense else None
+        self.out = Linear(width, spec.labels, bias=spec.bias) if spec.labels else None
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
-        """Hidden rows [T, D] of packed whole sequences -> a row for each, [B, D], in float32."""
+        """Hidden rows [T, D] of packed whole sequences -> a row for each, [B, D] or [B, labels], in float32."""
         y_BD = self._taken(x_TD, step)
         if self.dense is not None and self._activation is not None:
             y_BD = self._activation(self.dense(y_BD))
-        y_BD = y_BD.float()
-        return F.normalize(y_BD, dim=-1) if self.spec.normalize else y_BD
+        if self.out is not None:
+            return CHANCES[self.spec.chances](self.out(y_BD).float())
+        return F.normalize(y_BD.float(), dim=-1) if self.spec.normalize else y_BD.float()
 
     def _taken(self, x_TD: Tensor, step: Step) -> Tensor:
         bounds = torch.tensor(step.bounds, device=x_TD.device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
 
 from triptych.spec.base import Activation, PartSpec
 
@@ -11,9 +13,21 @@ class SequencePoolerSpec(PartSpec):
     """One row for each sequence: its `first` or `last`, or the `mean` or `max` of all its rows.
 
     `dense` names the activation of a linear layer after that, which has a bias; `normalize` brings the row to length 1.
+    With `labels` a last linear layer gives a number for each, which `chances` turns into chances.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.pooler:SequencePooler"
     take: Literal["first", "last", "mean", "max"] = "last"
     dense: Activation | None = None
     normalize: bool = False
+    labels: PositiveInt | None = Field(None, le=2**20)
+    bias: bool = False
+    chances: Literal["softmax", "sigmoid", "none"] = "none"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.labels is None and (self.bias or self.chances != "none"):
+            raise ValueError("`bias` and `chances` are of `labels`, which are not given")
+        if self.labels is not None and self.normalize:
+            raise ValueError("labels are not brought to length 1; leave `normalize` out")
+        return self

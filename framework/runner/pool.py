@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -23,7 +24,15 @@ def pool(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -> T
     lengths = [len(prompt.token_ids) for prompt in prompts]
     found = []
     for group in packed(lengths, most=run.max_batch):
-        step = Step.of([lengths[number] for number in group], device=run.device)
-        hidden_TD = read_prompts(model, [prompts[number] for number in group], step, run=run)
+        together = [prompts[number] for number in group]
+        step = Step.of([lengths[number] for number in group], device=run.device, types=_types(together))
+        hidden_TD = read_prompts(model, together, step, run=run)
         found.append(model.pooler(hidden_TD, step))
     return torch.cat(found)
+
+
+def _types(prompts: Sequence[Prompt]) -> list[int] | None:
+    """Of which text of its pair each token is; None where no prompt is a pair."""
+    if not any(prompt.types for prompt in prompts):
+        return None
+    return [*chain.from_iterable(prompt.types or [0] * len(prompt.token_ids) for prompt in prompts)]

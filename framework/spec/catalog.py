@@ -10,6 +10,7 @@ from typing import Any
 
 from triptych.errors import RegistrationError, SpecError, short, suggest
 from triptych.registry import spec_files
+from triptych.spec.conversion import family_words
 from triptych.spec.document import Tree, read_document
 from triptych.spec.merge import find_spec, load_tree
 
@@ -80,11 +81,14 @@ def load_named(name: str) -> tuple[str, Tree]:
 def find_family(config: Mapping[str, Any], *, inside: bool = False) -> str:
     """The spec that answers for a config: by its `architectures`, or by its `model_type` where it names none.
 
-    A config `inside` another one may name a class that is not the whole of it: its `model_type` counts then too.
+    A class that no spec names may still be one of a family's, converted: `find_conversion` says how. A config `inside`
+    another one may name a class that is not the whole of it: its `model_type` counts then too.
     Raises SpecError when no spec answers, with the nearest names; RegistrationError when several do.
     """
     classes, types = _texts(config.get("architectures")), _texts(config.get("model_type"))
     if found := _claimed("architectures", classes) or (_claimed("model_types", types) if inside or not classes else ""):
+        return found
+    if found := next((s for name in classes for s in [_claimed("architectures", [*family_words(name)])] if s), ""):
         return found
     if not classes and not types:
         raise SpecError("this config names neither `architectures` nor `model_type`; no spec can be chosen for it")
@@ -93,6 +97,13 @@ def find_family(config: Mapping[str, Any], *, inside: bool = False) -> str:
     near = f"; {kin} serves {' and '.join(catalog()[kin].architectures)}" if kin else suggest(words[0], known)
     broken = "".join(f" ({why})" for why in unreadable())
     raise SpecError(f"no spec answers for {' / '.join(words)}{near}{broken}")
+
+
+def find_conversion(config: Mapping[str, Any], family: str) -> str | None:
+    """What the class that a config names makes of the family that answers for it; None when it is the family's own."""
+    classes, own = _texts(config.get("architectures")), set(catalog()[family].architectures)
+    ways = [how for name in classes for word, how in family_words(name).items() if word in own]
+    return None if own & set(classes) else next(iter(ways), None)
 
 
 def _claimed(key: str, words: list[str]) -> str:

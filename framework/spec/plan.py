@@ -12,6 +12,7 @@ from typing import Any
 from triptych.errors import Place, Problem, RegistrationError, SpecError, short
 from triptych.spec.base import PartSpec
 from triptych.spec.catalog import find_family, load_named
+from triptych.spec.conversion import converted
 from triptych.spec.document import Tree, walk
 from triptych.spec.merge import merge
 from triptych.spec.overrides import overridden, replaced
@@ -43,15 +44,21 @@ class _Planner:
 
 
 def plan(
-    spec: str | Tree, config: Mapping[str, Any], *, overrides: Sequence[str] = (), name: str = "spec"
+    spec: str | Tree,
+    config: Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    convert: str | None = None,
+    name: str = "spec",
 ) -> ModelPlan:
     """Work out a spec (a registered name, the path of a YAML file, or a merged tree) for a config.
 
-    `overrides` are `path.to.key=value` on top of the spec; `name` is what a tree is called in messages. Raises
-    SpecError with all mistakes of the spec and of the config that it does not serve.
+    `convert` makes a model of another use of it: `embed` or `classify`. `overrides` are `path.to.key=value` on top of
+    the spec; `name` is what a tree is called in messages. Raises SpecError with all mistakes of the spec and of the
+    config that it does not serve.
     """
     name, written = load_named(spec) if isinstance(spec, str) else (name, spec)
-    tree = overridden(written, overrides)
+    tree = overridden(converted(written, convert, name=name) if convert else written, overrides)
     check_structure(tree)
     scope, planner = Scope.of(name, tree, config), _Planner()
     for expression in replaced(written, tree):  # the config is overruled there on purpose

@@ -197,6 +197,7 @@ class DocumentForm(ChangesForm):
     schema_: Literal[1] | None = Field(None, alias="schema")
     architectures: Names | None = None
     model_types: Names | None = None
+    conversions: dict[Literal["embed", "classify"], ChangesForm | None] | None = None
     sample: Plain | None = None
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from triptych.errors import Place, Problem, SpecError, TriptychError, suggest
+from triptych.spec.conversion import converted
 from triptych.spec.document import Tree, walk
 from triptych.spec.draft import Draft
 from triptych.spec.expressions import is_expression, parse
@@ -48,6 +49,8 @@ def mistakes(tree: Tree, *, file: str | None = None, sound: bool = True, whole: 
     yield from wrong
     yield from bad_expressions(tree)
     yield from _written(draft.check() if whole else (), tree)
+    for name in tree.get("conversions") or () if whole else ():
+        yield from _written(Draft(converted(tree, name, name=file or "this spec")).check(), tree)
     if sound and whole and not wrong:
         missing = list(draft.missing())
         yield from missing

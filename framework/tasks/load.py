@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -23,6 +24,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # no pickle and no code
 
 Dtype = torch.dtype | str | None
+Conversion = Literal["embed", "classify"]
 
 
 def load(
@@ -30,19 +32,23 @@ def load(
     *,
     device: torch.device | str = "cpu",
     dtype: Dtype = None,
+    convert: Conversion | None = None,
     overrides: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
 
-    `config.json` chooses the spec, `overrides` (`path.to.key=value`) change it. Without `dtype` it is what the config
+    `config.json` chooses the spec and what it is converted to; `convert` makes a model that writes one to `embed` or to
+    `classify`. `overrides` (`path.to.key=value`) change the spec. Without `dtype` it is what the config
     says, else what most of the file is stored in. `progress(done, total)` counts bytes read. Raises TriptychError with
     all that is wrong, before any weight is read.
     """
     where, kind = _device(device), _dtype(dtype)
     checkpoint = Checkpoint(_fetched(folder))
     sentences = load_sentence_use(checkpoint.folder) or SentenceUse()
-    assembled = assemble(None, checkpoint.config, overrides=[*sentences.overrides, *(overrides or ())])
+    convert = convert or ("embed" if sentences.overrides else None)
+    changes = [*sentences.overrides, *(overrides or ())]
+    assembled = assemble(None, checkpoint.config, overrides=changes, convert=convert)
     _check_takes_text(assembled)
     matching = match(assembled.module, tables(assembled.plan.scopes), checkpoint.tensors)
     check(matching, checkpoint=str(checkpoint.folder))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from triptych.errors import CapabilityError, InputError, OptionError, Problem
+from triptych.errors import CapabilityError, InputError, OptionError
 from triptych.inputs.images import ImageInput
-from triptych.inputs.prompt import Prompt as ReadPrompt
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
@@ -23,8 +23,10 @@ from triptych.runner.generate import Event, check_prompts, generate
 from triptych.runner.pool import pool
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import SamplingOptions
+from triptych.spec.conversion import labels_of
 from triptych.spec.tokens import TokenRule
-from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired
+from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired, read_each
+from triptych.tasks.texts import read_texts
 
 # T tokens, V vocabulary, B prompts, D width
 
@@ -122,13 +124,34 @@ class Model:
         """A row for each text (or list of token ids), [B, D], float32 on the model's device.
 
         `prompt` names what stands before a text where the checkpoint keeps such prompts. A text longer than the length
-        that it keeps is cut there. Raises CapabilityError for a model without a pooler.
+        that it keeps is cut there. Raises CapabilityError for a model that is not for embeddings.
         """
-        if getattr(self.module, "pooler", None) is None:
-            raise CapabilityError(f"{self.name} has no pooler; overrides=['pooler.take=mean'] gives it one, say")
-        listed = [text for text, _ in paired(texts, None)]
-        read = self._read_all([(self._sentence(text, prompt), ()) for text in listed], raw=True)
+        pooler = getattr(self.module, "pooler", None)
+        if pooler is None or pooler.spec.labels is not None:
+            raise CapabilityError(
+                f"{self.name} as it was loaded gives no embeddings; load(..., convert='embed') may do"
+            )
+        read = read_texts(texts, None, reader=self._reader, use=self.sentences, prompt=prompt)
         return pool(self.module, read, run=self._options(max_batch=max_batch))
+
+    def classify(self, texts: Prompts, *, pairs: str | Sequence[str] | None = None, max_batch: int = 32) -> Tensor:
+        """The chance of each label for each text (or list of token ids), [B, labels], float32 on the model's device.
+
+        `pairs` are the other texts of pairs, one for each. `labels` has their names in this order. A regression gives
+        its numbers. Raises CapabilityError for a model that is no classifier.
+        """
+        pooler = getattr(self.module, "pooler", None)
+        if pooler is None or pooler.spec.labels is None:
+            raise CapabilityError(
+                f"{self.name} as it was loaded is no classifier; load(..., convert='classify') may do"
+            )
+        read = read_texts(texts, pairs, reader=self._reader, use=self.sentences)
+        return pool(self.module, read, run=self._options(max_batch=max_batch))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of a classifier's labels, as its config has them."""
+        return labels_of(self.config)
 
     @torch.inference_mode()
     def logits(self, token_ids: Sequence[int], images: ImageInput | Sequence[ImageInput] | None = None) -> Tensor:
@@ -149,26 +172,8 @@ class Model:
         self._check_writes()
         if options.stop and self.tokenizer is None:
             raise OptionError("stop strings need a tokenizer, and this model has none; use stop_token_ids", path="stop")
-        return [Request(prompt, options) for prompt in self._read_all(paired(prompts, images), raw=raw)]
-
-    def _read_all(self, listed: Sequence[tuple[Prompt, Sequence[ImageInput]]], *, raw: bool) -> list[ReadPrompt]:
-        found, problems = [], []
-        for number, (prompt, pictures) in enumerate(listed):
-            try:
-                found.append(self._reader.read(prompt, pictures, raw=raw))
-            except InputError as error:
-                name = f"prompts[{number}]" if len(listed) > 1 else "prompt"
-                problems += [Problem(p.message, ".".join(filter(None, (name, p.path)))) for p in error.problems]
-        if problems:
-            raise InputError(problems)
-        return found
-
-    def _sentence(self, text: Prompt, prompt: str | None) -> Prompt:
-        """A text as it is embedded: after its prompt, and cut as token ids where it would be too long."""
-        if not isinstance(text, str) or self.tokenizer is None:
-            return text
-        written, longest = self.sentences.written(text, prompt), self.sentences.longest
-        return written if longest is None else self.tokenizer.encode_cut(written, longest)
+        read = partial(self._reader.read, raw=raw)
+        return [Request(prompt, options) for prompt in read_each(paired(prompts, images), read)]
 
     def _check_writes(self) -> None:
         if not hasattr(self.module, "compute_logits"):

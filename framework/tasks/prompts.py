@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from triptych.errors import InputError
+from triptych.errors import InputError, Problem
 from triptych.inputs.images import ImageInput
 
+P = TypeVar("P")
+Q = TypeVar("Q")
+R = TypeVar("R")
 Prompt = str | Sequence[int]
 Prompts = Prompt | Sequence[str] | Sequence[Sequence[int]]
 Images = ImageInput | Sequence[ImageInput] | Sequence[Sequence[ImageInput]]
@@ -31,6 +34,20 @@ def paired(prompts: Prompts, images: Images | None) -> list[tuple[Prompt, tuple[
     if _is_image(images) or not isinstance(images, Sequence) or len(images) != len(listed):
         raise InputError(f"{len(listed)} prompts take as many lists of images, one for each", path="images")
     return [(prompt, _as_images(given)) for prompt, given in zip(listed, images, strict=True)]
+
+
+def read_each(listed: Sequence[tuple[P, Q]], read: Callable[[P, Q], R]) -> list[R]:
+    """What `read` makes of each. Raises InputError that names every one with a mistake, by its number."""
+    found, problems = [], []
+    for number, given in enumerate(listed):
+        try:
+            found.append(read(*given))
+        except InputError as error:
+            name = f"prompts[{number}]" if len(listed) > 1 else "prompt"
+            problems += [Problem(p.message, ".".join(filter(None, (name, p.path)))) for p in error.problems]
+    if problems:
+        raise InputError(problems)
+    return found
 
 
 def is_single(prompts: object) -> TypeGuard[Prompt]:

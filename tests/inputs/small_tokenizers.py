@@ -36,7 +36,10 @@ def byte_level() -> Tokenizer:
         vocab_size=400, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
     made.train_from_iterator(CORPUS, trainer)
-    made.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)])
+    special = [("<s>", 1), ("</s>", 2)]
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A </s>:1 $B:1", special_tokens=special
+    )
     return made
 
 

@@ -43,7 +43,7 @@ def test_a_folder_without_modules_says_nothing(tmp_path: Path) -> None:
 def test_the_way_of_pooling_becomes_an_override(pooling: dict[str, Any], take: str, tmp_path: Path) -> None:
     found = load_sentence_use(written(tmp_path, steps=STEPS[:2], pooling=pooling))
     assert found is not None
-    assert found.overrides == ("pooler=null", f"pooler.take={take}", "language_model.head=null")
+    assert found.overrides == ("pooler=null", f"pooler.take={take}")
     assert (found.longest, found.lower, dict(found.prompts), found.default_prompt) == (None, False, {}, None)
 
 

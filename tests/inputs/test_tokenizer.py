@@ -36,17 +36,21 @@ def test_ids_and_text_are_those_of_transformers(make: Callable[[], Tokenizer], t
 
 
 @KINDS
-@pytest.mark.parametrize("longest", [1, 2, 3, 7, 1000])
-def test_a_text_that_is_cut_is_the_one_of_transformers(
-    make: Callable[[], Tokenizer], longest: int, tmp_path: Path
+@pytest.mark.parametrize("longest", [4, 5, 7, 16, None])
+def test_texts_and_pairs_that_are_cut_are_those_of_transformers(
+    make: Callable[[], Tokenizer], longest: int | None, tmp_path: Path
 ) -> None:
     from transformers import AutoTokenizer
 
     folder = save(make(), tmp_path)
     wanted, found = AutoTokenizer.from_pretrained(folder), load_tokenizer(folder)
     assert found is not None
+    cut = {} if longest is None else {"truncation": True, "max_length": longest}
     for text in TEXTS:
-        assert found.encode_cut(text, longest) == wanted(text, truncation=True, max_length=longest)["input_ids"]
+        assert found.encode_cut(text, None, longest)[0] == wanted(text, **cut)["input_ids"]
+        for pair in filter(None, TEXTS):  # for transformers an empty one is none
+            both = wanted(text, pair, return_token_type_ids=True, **cut)
+            assert found.encode_cut(text, pair, longest) == (both["input_ids"], both["token_type_ids"]), (text, pair)
 
 
 def test_tokens_that_only_the_config_names_are_tokens(tmp_path: Path) -> None:

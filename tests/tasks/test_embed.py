@@ -58,15 +58,42 @@ def test_prompts_and_the_length_of_a_sentence_folder_are_kept_to(folder: Path) -
 def test_a_language_model_embeds_with_the_pooler_it_is_given(tmp_path: Path) -> None:
     where = made(tmp_path, "LlamaForCausalLM")
     model = triptych.load(where, dtype="float32")
-    with pytest.raises(CapabilityError, match=r"llama has no pooler; overrides=\['pooler.take=mean'\] gives it one"):
+    with pytest.raises(
+        CapabilityError, match=r"llama as it was loaded gives no embeddings; load\(..., convert='embed'"
+    ):
         model.embed(TEXTS)
     pooled = triptych.load(where, dtype="float32", overrides=["pooler.take=last"])
     ids = [5, 9, 33]
     torch.testing.assert_close(pooled.module.compute_logits(pooled.embed(ids)), model.logits(ids)[-1:])
     assert pooled.generate([ids], max_tokens=3)[0].token_ids == model.generate([ids], max_tokens=3)[0].token_ids
-    bare = triptych.load(where, dtype="float32", overrides=["pooler.take=last", "language_model.head=null"])
-    torch.testing.assert_close(bare.embed(ids), pooled.embed(ids))
-    assert not hasattr(bare.module, "head")
+
+
+def test_a_pair_of_texts_is_classified_as_by_transformers(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    config = tiny_config("BertForSequenceClassification")
+    assert config is not None
+    build_oracle({**config, "vocab_size": 400, "max_position_embeddings": 64}, tmp_path, seed=3)
+    save(byte_level(), tmp_path)
+    model = triptych.load(tmp_path, dtype="float32")
+    oracle, tokenizer = (
+        AutoModelForSequenceClassification.from_pretrained(tmp_path),
+        AutoTokenizer.from_pretrained(tmp_path),
+    )
+    with torch.inference_mode():
+        rows = [
+            oracle(**tokenizer(a, b, return_token_type_ids=True, return_tensors="pt")).logits
+            for a, b in zip(TEXTS, TEXTS[::-1], strict=True)
+        ]
+    found = model.classify(TEXTS, pairs=TEXTS[::-1])
+    torch.testing.assert_close(found, torch.cat(rows).softmax(-1), rtol=1e-4, atol=1e-6)
+    assert not found.allclose(model.classify([a + b for a, b in zip(TEXTS, TEXTS[::-1], strict=True)]), atol=1e-3)
+    torch.testing.assert_close(model.classify(TEXTS[0], pairs=TEXTS[2]), found[:1])
+    for texts, pairs in ((TEXTS, TEXTS[:2]), ([[1, 2], [3]], ["a", "b"]), (TEXTS, "one")):
+        with pytest.raises(InputError, match=r"pairs: \d texts take as many others, each a text too"):
+            model.classify(texts, pairs=pairs)
+    with pytest.raises(CapabilityError, match="bert as it was loaded gives no embeddings"):
+        model.embed(TEXTS)
 
 
 def test_prompts_that_the_model_does_not_take_are_named(folder: Path) -> None:
