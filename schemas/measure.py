@@ -59,7 +59,7 @@ class Measuring:
         ragged = [(place, shape) for place, shape in known if not self._agree(known[0][1], shape)]
         for place, shape in ragged:
             first = f"{written(known[0][1])} at {path}[{known[0][0]}]"
-            found = f"expected items of shape {self._expected()} that differ in dynamic dims alone"
+            found = f"expected shape {self._expected()}, of items that differ in dynamic dims alone"
             self._refuse(f"{found}, found {written(shape)} beside {first}", f"{path}[{place}]")
         return None if ragged or len(known) < len(shapes) else (len(value), *known[0][1])
 

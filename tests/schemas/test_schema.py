@@ -118,12 +118,13 @@ def test_nested_lists_may_be_ragged_on_dynamic_dims() -> None:
 
 def test_nested_lists_may_be_ragged_only_on_dynamic_dims() -> None:
     images = [torch.zeros(3, 4, 4), torch.zeros(3, 5, 4), torch.zeros(3, 4)]
-    wanted = "expected items of shape (bn, 3, h, w) that differ in dynamic dims alone"
+    wanted = "expected shape (bn, 3, h, w), of items that differ in dynamic dims alone"
     assert told(Pixels, pixel_values=images) == [
         f"pixel_values[1]: {wanted}, found (3, 5, 4) beside (3, 4, 4) at pixel_values[0]",
         f"pixel_values[2]: {wanted}, found (3, 4) beside (3, 4, 4) at pixel_values[0]",
     ]
-    assert told(one(TensorShape(..., 2)), x=[[[1, 2]], [[1, 2], [3, 4]]])[0].startswith("x[1]: expected items")
+    (line,) = told(one(TensorShape(..., 2)), x=[[[1, 2]], [[1, 2], [3, 4]]])
+    assert line.startswith("x[1]: expected shape (..., 2), of items that differ")
 
 
 def test_lists_are_compared_from_the_right() -> None:
@@ -254,7 +255,7 @@ def test_a_bound_dynamic_symbol_lets_no_list_be_ragged() -> None:
     patches = [torch.zeros(5, 3), torch.zeros(7, 3)]
     Patches(patches=patches)
     found = told(Patches, patches=patches, resolve_bindings={"p": 5})
-    assert found[0].startswith("patches[1]: expected items of shape (bn, 5, 3)")
+    assert found[0].startswith("patches[1]: expected shape (bn, 5, 3), of items")
 
 
 def test_a_binding_of_another_type_fails_with_a_type_error() -> None:
