@@ -538,6 +538,9 @@ def test_exact_widening_says_nothing(stored: torch.dtype, kept: torch.dtype) -> 
         (torch.float16, torch.bfloat16),
         (torch.bfloat16, torch.float16),
         (torch.float8_e4m3fn, torch.float8_e5m2),
+        (torch.float8_e4m3fn, torch.float8_e4m3fnuz),  # of less range
+        (torch.float8_e4m3fnuz, torch.float8_e4m3fn),  # whose least number is larger
+        (torch.int8, torch.uint8),
         (torch.int64, torch.int32),
         (torch.uint8, torch.int8),
         (torch.int64, torch.float32),
