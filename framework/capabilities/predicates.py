@@ -17,36 +17,6 @@ class CapabilityWarning(UserWarning):
     """A flag and the members that it speaks of are not both there."""
 
 
-class Flagged(Generic[Interface]):
-    """True where the flag is up: it is believed."""
-
-    def __init__(self, name: str) -> None:
-        self.capability = CAPABILITIES[name]
-
-    @overload
-    def __call__(self, model: type[object]) -> TypeIs[type[Interface]]: ...
-    @overload
-    def __call__(self, model: object) -> TypeIs[Interface]: ...
-    def __call__(self, model: object) -> bool:
-        return self._holds(model)
-
-    def _holds(self, model: object) -> bool:
-        return self.capability.is_declared(model)
-
-    def __repr__(self) -> str:
-        return self.capability.name
-
-
-class Proven(Flagged[Interface]):
-    """True where the flag is up and every member that it needs is there; warns where only one of the two is so."""
-
-    def _holds(self, model: object) -> bool:
-        state = self.capability.state(model)
-        if state in ("contradicted", "implemented"):
-            warnings.warn(disagreement(self.capability, model), CapabilityWarning, stacklevel=3)
-        return state == "verified"
-
-
 class Option:
     """True where the flag of an option is up; the option has no interface of its own, so no type is narrowed."""
 
@@ -58,6 +28,30 @@ class Option:
 
     def __repr__(self) -> str:
         return self.capability.name
+
+
+class Flagged(Option, Generic[Interface]):
+    """True where the flag is up: it is believed."""
+
+    @overload
+    def __call__(self, model: type[object]) -> TypeIs[type[Interface]]: ...
+    @overload
+    def __call__(self, model: object) -> TypeIs[Interface]: ...
+    def __call__(self, model: object) -> bool:
+        return self._holds(model)
+
+    def _holds(self, model: object) -> bool:
+        return self.capability.is_declared(model)
+
+
+class Proven(Flagged[Interface]):
+    """True where the flag is up and every member that it needs is there; warns where only one of the two is so."""
+
+    def _holds(self, model: object) -> bool:
+        state = self.capability.state(model)
+        if state in ("contradicted", "implemented"):
+            warnings.warn(disagreement(self.capability, model), CapabilityWarning, stacklevel=3)
+        return state == "verified"
 
 
 def disagreement(capability: Capability, model: object) -> str:

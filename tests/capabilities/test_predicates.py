@@ -79,6 +79,22 @@ def test_a_factory_that_the_constructor_sets_is_a_real_attribute_of_the_instance
     assert capability_report(StagedByConstructor())["supports_pp"] == "verified"
 
 
+def test_a_promise_without_the_flag_declares_nothing() -> None:
+    class Annotated(TextModel):
+        pooler: nn.Module
+
+    assert capability_report(Annotated)["is_pooling_model"] == "absent"
+
+
+def test_a_class_variable_that_is_only_annotated_is_no_promise_of_instances() -> None:
+    class Annotated(TextModel):
+        supports_lora = True
+        embedding_modules: ClassVar[dict[str, str]] = {}
+        packed_modules_mapping: ClassVar[dict[str, list[str]]]
+
+    assert capability_report(Annotated)["supports_lora"] == "contradicted"
+
+
 def test_a_factory_that_is_none_is_none() -> None:
     model = StagedByConstructor()
     model.make_empty_intermediate_tensors = None
