@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 
 from triptych.registry.entries import Entry, entries
 
@@ -21,20 +22,24 @@ def allowed_entries(group: str) -> tuple[Entry, ...]:
     It names distributions; a plugin is also let in by its own name. What opens network endpoints has to be named, even
     where the variable is unset and even if triptych ships it.
     """
-    return tuple(entry for entry in entries(group) if _is_allowed(entry, group))
+    return _allowed(group, os.environ.get(VARIABLE))
 
 
 def left_out(group: str) -> tuple[Entry, ...]:
     """The entries of `group` that TRIPTYCH_PLUGINS keeps out."""
-    return tuple(entry for entry in entries(group) if not _is_allowed(entry, group))
+    return tuple(entry for entry in entries(group) if entry not in allowed_entries(group))
 
 
-def _is_allowed(entry: Entry, group: str) -> bool:
+@cache  # every look-up of a part asks
+def _allowed(group: str, listed: str | None) -> tuple[Entry, ...]:
+    return tuple(entry for entry in entries(group) if _is_allowed(entry, group, listed))
+
+
+def _is_allowed(entry: Entry, group: str, listed: str | None) -> bool:
     distribution = _normal(entry.distribution.partition(" ")[0])
     called = {distribution, _normal(entry.name)} if group in (PLUGINS, ENDPOINTS) else {distribution}
     if group != ENDPOINTS and distribution == "triptych":
         return True
-    listed = os.environ.get(VARIABLE)
     if listed is None:
         return group != ENDPOINTS
     return not called.isdisjoint(map(_normal, listed.split(",")))

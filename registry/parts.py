@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import TypeVar
 
 from triptych.errors import PluginError, RegistrationError, UnknownNameError, short, suggest
-from triptych.registry.entries import Entry, entries
+from triptych.registry.allow_list import allowed_entries
+from triptych.registry.entries import Entry
 
 GROUP = "triptych.parts"
 KINDS = (
@@ -65,7 +66,9 @@ def part(kind: str, name: str) -> Callable[[T], T]:
 
 def part_names(kind: str) -> list[str]:
     """The names registered under `kind`; imports nothing."""
-    offered = {entry.name.removeprefix(f"{kind}.") for entry in entries(GROUP) if entry.name.startswith(f"{kind}.")}
+    offered = {
+        entry.name.removeprefix(f"{kind}.") for entry in allowed_entries(GROUP) if entry.name.startswith(f"{kind}.")
+    }
     return sorted(offered | {name for k, name in _decorated if k == kind})
 
 
@@ -75,7 +78,7 @@ def get_part(kind: str, name: str) -> Part:
     Raises UnknownNameError, with the nearest name; RegistrationError when two distributions offer it, or one does and
     the decorator registered something else; PluginError when it cannot be imported.
     """
-    offered = [entry for entry in entries(GROUP) if entry.name == f"{kind}.{name}"]
+    offered = [entry for entry in allowed_entries(GROUP) if entry.name == f"{kind}.{name}"]
     if len(offered) > 1:
         raise RegistrationError(_doubled(f"{kind}.{name}", offered))
     decorated = _decorated.get((kind, name))
@@ -92,7 +95,7 @@ def get_part(kind: str, name: str) -> Part:
 def part_troubles() -> list[str]:
     """What is wrong with what is offered: names that two distributions claim, kinds that there are not."""
     offers: dict[str, list[Entry]] = {}
-    for entry in entries(GROUP):
+    for entry in allowed_entries(GROUP):
         offers.setdefault(entry.name, []).append(entry)
     doubled = [_doubled(name, found) for name, found in offers.items() if len(found) > 1]
     kindless = [

@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from triptych.errors import PluginError, RegistrationError, UnknownNameError, suggest
-from triptych.registry.entries import Entry, entries
+from triptych.registry.allow_list import allowed_entries
+from triptych.registry.entries import Entry
 
 GROUP = "triptych.specs"
 _registered: list[SpecFolder] = []
@@ -70,7 +71,7 @@ def _doubled(name: str) -> str:
 def _offers() -> tuple[dict[str, list[tuple[Path, SpecFolder]]], list[str]]:
     """Who offers each name, and why some entries offer none. Neither troubles those who ask for another name."""
     folders, lost = list[SpecFolder](), list[str]()
-    for entry in entries(GROUP):
+    for entry in allowed_entries(GROUP):
         try:
             folders.append(SpecFolder(_locate(entry), entry.distribution))
         except PluginError as error:

@@ -11,6 +11,7 @@ from triptych.errors import Problem, RegistrationError, TriptychError, UnknownNa
 from triptych.registry.allow_list import PLUGINS, VARIABLE, left_out
 from triptych.registry.plugins import plugin_failures
 
+GROUPS = ("triptych.models", "triptych.specs", "triptych.parts", PLUGINS)
 NATIVE = "triptych"  # the backend of specs and model classes
 MAX_SHOWN = 20
 
@@ -68,7 +69,7 @@ def _supported(unknown: Sequence[str], known: Sequence[str]) -> str:
 def _why_perhaps() -> Iterator[str]:
     """What may have kept a name from being known."""
     yield from plugin_failures()
-    if out := sorted({entry.distribution for group in ("triptych.models", PLUGINS) for entry in left_out(group)}):
+    if out := sorted({entry.distribution for group in GROUPS for entry in left_out(group)}):
         yield f"{VARIABLE} keeps out {', '.join(out)}"
     if _is_child():
         yield (

@@ -278,3 +278,16 @@ def test_broken_folders_and_specs_trouble_nobody_else(site: Site) -> None:
     assert "(spec 'torn' cannot be read: " in torn
     assert nobody.endswith("(lost (nowhere.models, from broken 1.0): there is no such folder of specs)")
     assert rival == "GemmaForCausalLM: claimed by gemma and by rival"
+
+
+@pytest.mark.parametrize(("listed", "let_in"), [("", False), ("other", False), ("other, Acme", True), (None, True)])
+def test_a_distribution_that_is_not_let_in_offers_neither_parts_nor_specs(
+    listed: str | None, let_in: bool, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.install("acme", ACME_ENTRIES, ACME)
+    if listed is not None:
+        monkeypatch.setenv("TRIPTYCH_PLUGINS", listed)
+    found = site.triptych("list")
+    assert ("AcmeForCausalLM" in found.stdout, "averaging" in found.stdout) == (let_in, let_in)
+    assert "LlamaForCausalLM" in found.stdout
+    assert "rms_norm" in found.stdout
