@@ -176,6 +176,15 @@ def test_of_a_list_of_many_wrong_items_the_first_are_told() -> None:
     assert found[-1] == "x: ... and 990 more"
 
 
+def test_many_faults_that_lenient_ignores_hide_none_that_it_refuses() -> None:
+    class Waves(TensorSchema, lenient=True):
+        x: Annotated[Tensor, TensorShape("n")]
+
+    assert len(Waves(x=[True] * 20).ignored) == 11
+    (line,) = told(Waves, x=[*[True] * 20, "text"])
+    assert line.startswith("x[20]: expected a tensor")
+
+
 def test_lists_may_be_nested_as_deep_as_tensors_have_dims() -> None:
     value: Any = 1
     for _ in range(5000):
@@ -287,6 +296,17 @@ def test_arithmetic_on_a_symbol_that_no_field_binds_wants_it_given() -> None:
     assert told(Grid, patches=torch.zeros(2, 7), image=torch.zeros(2, 8, 4)) == [
         "patches: no field binds 'p' of (n, (h//p)*(w//p)); give its size in resolve_bindings"
     ]
+
+
+def test_a_dynamic_symbol_decides_no_arithmetic_unless_it_is_given() -> None:
+    class Halves(TensorSchema):
+        a: Annotated[Tensor, TensorShape("n", dynamic_dims={"n"})]
+        b: Annotated[Tensor, TensorShape("n//2")]
+
+    assert told(Halves, a=torch.zeros(4), b=torch.zeros(2)) == [
+        "b: no field binds 'n' of (n//2); give its size in resolve_bindings"
+    ]
+    Halves(a=torch.zeros(4), b=torch.zeros(2), resolve_bindings={"n": 4})
 
 
 def test_arithmetic_is_let_be_where_the_field_that_would_decide_it_is_left_out() -> None:
