@@ -64,6 +64,8 @@ def test_fused_parameters_are_shards() -> None:
     assert mapper.targets("model.layers.1.self_attn.v_proj.weight") == (Target(path, 2),)
     assert mapper.targets("model.norm.weight") == (Target("norm.weight"),)
     assert mapper.targets("model.layers.1.self_attn.rotary_emb.inv_freq") == ()
+    other = "model.layers.1.self_attn.rotary_emb.inv_freqs"
+    assert mapper.targets(other) == (Target(other),), "what is dropped is whole steps"
 
 
 def test_released_names_that_no_parameter_takes_are_dropped_by_both(tmp_path: Path) -> None:
