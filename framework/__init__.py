@@ -9,35 +9,35 @@ TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-    from triptych.assembly.assemble import Assembled as Assembled
-    from triptych.assembly.assemble import assemble as assemble
-    from triptych.errors import TriptychError as TriptychError
-    from triptych.tasks.load import load as load
-    from triptych.tasks.load import random_init as random_init
-    from triptych.tasks.model import Completion as Completion
-    from triptych.tasks.model import Model as Model
-
-# Imported when first asked for: `import triptych` costs nothing, `triptych.load` brings torch.
-_WHERE = {
-    "Assembled": "triptych.assembly.assemble",
-    "assemble": "triptych.assembly.assemble",
-    "TriptychError": "triptych.errors",
-    "load": "triptych.tasks.load",
-    "random_init": "triptych.tasks.load",
-    "Completion": "triptych.tasks.model",
-    "Model": "triptych.tasks.model",
-}
+    from triptych.assembly import Assembled as Assembled
+    from triptych.assembly import assemble as assemble
+    from triptych.capabilities import *
+    from triptych.errors import *
+    from triptych.registry import part as part
+    from triptych.registry.model_info import ModelInfo as ModelInfo
+    from triptych.registry.models import model as model
+    from triptych.registry.models import register_model as register_model
+    from triptych.registry.plugins import load_plugins as load_plugins
+    from triptych.registry.resolution import ResolutionSettings as ResolutionSettings
+    from triptych.registry.resolution import Resolver as Resolver
+    from triptych.schemas import *
+    from triptych.tasks import *
+    from triptych.weights import *
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'triptych' has no attribute {name!r}")
+    """What `triptych.public` lists, imported when first asked for: `import triptych` costs nothing."""
     from importlib import import_module
 
-    found = getattr(import_module(_WHERE[name]), name)
+    where: dict[str, str] = import_module("triptych.public").WHERE
+    if name not in where:
+        raise AttributeError(f"module 'triptych' has no attribute {name!r}")
+    found = getattr(import_module(where[name]), name)
     globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_WHERE])
+    from triptych.public import WHERE
+
+    return sorted([*globals(), *WHERE])

@@ -35,6 +35,7 @@ ORDER = [
     ["capabilities"],
     ["schemas"],
     ["errors"],
+    ["public"],
 ]
 HEIGHT = {layer: len(ORDER) - number for number, layers in enumerate(ORDER) for layer in layers}
 TORCH_FREE = HEIGHT["spec"]  # no torch is imported from here down

@@ -59,8 +59,10 @@ def _write(path: Path, text: str | None) -> None:
 
 def _stub(source: Path) -> str:
     module = ".".join(source.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    names = exported(ast.parse(source.read_text(encoding="utf-8"), str(source)))
-    return "".join(f"from {module} import {name} as {name}\n" for name in names)
+    tree = ast.parse(source.read_text(encoding="utf-8"), str(source))
+    whole = (n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*")
+    lines = [f"from {module} import {name} as {name}" for name in exported(tree)]
+    return "".join(f"{line}\n" for line in [*lines, *(f"from {package} import *" for package in whole)])
 
 
 def _names(body: Iterable[ast.stmt]) -> Iterator[str]:

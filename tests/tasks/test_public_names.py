@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import pytest
 
 import triptych
+from triptych.public import NAMES
+
+NOT_OURS = {
+    "annotations",
+    "short",
+    "suggest",
+    "Iterable",
+    "dataclass",
+    "get_close_matches",
+}  # for the package's own use
 
 
 def test_importing_the_package_brings_neither_torch_nor_pydantic() -> None:
@@ -16,10 +28,26 @@ def test_importing_the_package_brings_neither_torch_nor_pydantic() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_every_public_name_is_there() -> None:
-    for name in ("load", "random_init", "assemble", "Assembled", "Model", "Completion", "TriptychError"):
+@pytest.mark.parametrize("module", NAMES)
+def test_every_public_name_is_there(module: str) -> None:
+    for name in NAMES[module]:
         assert name in dir(triptych)
-        assert getattr(triptych, name).__name__ == name
+        assert getattr(triptych, name) is getattr(import_module(module), name)
+
+
+@pytest.mark.parametrize("module", ["triptych.capabilities", "triptych.schemas", "triptych.tasks", "triptych.errors"])
+def test_what_these_packages_offer_triptych_offers(module: str) -> None:
+    found = {
+        name
+        for name, value in vars(import_module(module)).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType) and name not in NOT_OURS
+    }
+    assert found == set(NAMES[module])
+
+
+def test_no_name_is_offered_twice() -> None:
+    names = [name for found in NAMES.values() for name in found]
+    assert len(names) == len(set(names))
 
 
 def test_another_name_is_an_attribute_error() -> None:

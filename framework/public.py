@@ -1,0 +1,48 @@
+"""Every name that `triptych` itself offers, by the module that brings it when it is first asked for."""
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "triptych.assembly": ("Assembled", "assemble"),
+    "triptych.capabilities": (
+        *("AttnType", "CAPABILITIES", "Capability", "CapabilityReport", "CapabilityWarning", "DiarizedSegment"),
+        *("EagleModelMixin", "GENERATION_TASKS", "GenerationTask", "HasInnerState", "HasNoOps", "IntermediateTensors"),
+        *("IsAttentionFree", "IsHybrid", "LANGUAGES", "LocalArgmaxMixin", "MixtureOfExperts", "MultiModalEmbeddings"),
+        *("POOLING_TASKS", "PoolingModel", "PoolingTask", "QuantSettings", "RETIRED_TASKS", "SCORE_TYPE_OF_TASK"),
+        *("ScoreType", "SequencePoolingType", "SpeechTask", "SpeechToTextConfig", "SpeechToTextParams", "State"),
+        *("StreamingPostProcessor", "SupportsCrossEncoding", "SupportsEagle", "SupportsEagle3", "SupportsEagleBase"),
+        *("SupportsLateInteraction", "SupportsLoRA", "SupportsMRoPE", "SupportsMultiModal"),
+        *("SupportsMultiModalEmbeddings", "SupportsMultiModalPruning", "SupportsPP", "SupportsQuant"),
+        *("SupportsScoreTemplate", "SupportsTranscription", "SupportsV0Only", "TextGenerationModel"),
+        *("TokenPoolingType", "TriptychModel", "accept_older_names", "attn_type", "capability_report"),
+        *("check_capabilities", "check_task", "check_triptych_model", "default_pooling_type", "get_attn_type"),
+        *("get_default_seq_pooling_type", "get_default_tok_pooling_type", "get_mixture_of_experts_model"),
+        *("get_score_type", "has_inner_state", "has_noops", "is_attention_free", "is_hybrid", "is_language_model"),
+        *("is_mixture_of_experts", "is_pooling_model", "is_text_generation_model", "is_triptych_model"),
+        *("requires_raw_input_tokens", "supports_any_eagle", "supports_cross_encoding"),
+        *("supports_diarized_transcription", "supports_eagle", "supports_eagle3"),
+        *("supports_explicit_language_detection", "supports_late_interaction", "supports_lora"),
+        *("supports_mm_device_do_normalize", "supports_mrope", "supports_multimodal", "supports_multimodal_embeddings"),
+        *("supports_multimodal_encoder_tp_data", "supports_multimodal_pruning", "supports_multimodal_raw_input_only"),
+        *("supports_pp", "supports_quant", "supports_score_template", "supports_segment_timestamp"),
+        *("supports_tower_connector_lora", "supports_transcription", "supports_transcription_only"),
+        *("supports_v0_only", "why_not_run"),
+    ),
+    "triptych.errors": (
+        *("CapabilityError", "CheckpointError", "InputError", "KernelError", "MissingFieldError", "MissingMemberError"),
+        *("OptionError", "Place", "PluginError", "Problem", "RegistrationError", "RegistrationTypeError"),
+        *("SchemaError", "SchemaTypeError", "SpecError", "StageError", "TriptychError", "UnknownNameError"),
+        "WeightMapError",
+    ),
+    "triptych.registry": ("part",),
+    "triptych.registry.model_info": ("ModelInfo",),
+    "triptych.registry.models": ("model", "register_model"),
+    "triptych.registry.plugins": ("load_plugins",),
+    "triptych.registry.resolution": ("ResolutionSettings", "Resolver"),
+    "triptych.schemas": ("TaggedUnion", "TensorSchema", "TensorShape", "compile_schema", "json_schema", "tagged_union"),
+    "triptych.tasks": ("Completion", "Model", "load", "random_init"),
+    "triptych.weights": (
+        *("AutoWeightsLoader", "PPMissingLayer", "StageMissingLayer", "WeightsMapper", "extract_layer_index"),
+        *("flatten_bn", "get_layer_index", "is_pp_missing_parameter", "make_empty_intermediate_tensors_factory"),
+        *("make_layers", "maybe_prefix"),
+    ),
+}
+WHERE = {name: module for module, names in NAMES.items() for name in names}
