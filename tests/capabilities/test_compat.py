@@ -99,6 +99,7 @@ def test_supports_v0_only_is_accepted_and_told_what_takes_its_place() -> None:
         with older(rf"{model.__name__}: supports_v0_only is of an older release; today it is a forward that takes"):
             assert ModelInfo.of(model, architecture="A").supports_v0_only
         assert supports_v0_only(model)
+        accept_older_names(model)  # warnings are errors: once is enough
 
 
 def test_a_class_is_told_once_and_its_subclasses_get_todays_name_without_a_word() -> None:

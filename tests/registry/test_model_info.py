@@ -38,7 +38,11 @@ def test_pruning_methods_are_empty_if_there_are_none() -> None:
         def recompute_mrope_positions(self, *given: object) -> object:  # type: ignore[override]
             return given
 
+    class Unflagged(Pruning):
+        supports_multimodal_pruning = False  # type: ignore[assignment]
+
     assert PICTURE.supported_video_pruning_methods == ()
+    assert ModelInfo.of(Unflagged, architecture="U").supported_video_pruning_methods == ()
     assert ModelInfo.of(Pruning, architecture="P").supported_video_pruning_methods == ("evs",)
 
 
