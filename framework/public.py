@@ -42,7 +42,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.weights": (
         *("AutoWeightsLoader", "PPMissingLayer", "StageMissingLayer", "WeightsMapper", "extract_layer_index"),
         *("flatten_bn", "get_layer_index", "is_pp_missing_parameter", "make_empty_intermediate_tensors_factory"),
-        *("make_layers", "maybe_prefix"),
+        *("make_layers", "maybe_prefix", "Stage"),
     ),
 }
 WHERE = {name: module for module, names in NAMES.items() for name in names}

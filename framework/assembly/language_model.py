@@ -19,6 +19,8 @@ from triptych.spec.stack import StackPlan
 class TextModel(Stack):
     """The text model of a spec without a head: it gives rows, which a pooler may take further."""
 
+    supports_multimodal_embeddings = True
+
     def __init__(self, plan: StackPlan) -> None:
         super().__init__(plan)
         self.context = plan.context

@@ -67,6 +67,9 @@ class Projector(nn.Module):
 class MultimodalModel(nn.Module):
     """A model with towers. `get_language_model()` is the text model inside."""
 
+    supports_multimodal = True
+    supports_multimodal_embeddings = True
+
     def __init__(self, plan: ModelPlan) -> None:
         super().__init__()
         assert plan.language_model is not None
@@ -77,6 +80,7 @@ class MultimodalModel(nn.Module):
         self.projectors = nn.ModuleDict()
         for name, steps in plan.projectors.items():
             own(self.projectors, name, self._projector(plan, name, steps), where=f"projectors.{name}")
+        self._targets = {modality: rule.target for modality, rule in plan.tokens.items()}
         children: Mapping[str, nn.Module] = {f"towers.{n}": t for n, t in self.towers.items()}
         children = {**children, "language_model": self.language_model}
         self.skipped = [f"{path}.{name}" for path, child in children.items() for name in child.skipped]  # type: ignore[union-attr]
@@ -106,6 +110,11 @@ class MultimodalModel(nn.Module):
 
     def cache_needs(self) -> dict[str, Rows]:
         return self.language_model.cache_needs()
+
+    def get_placeholder_str(self, modality: str, i: int) -> str | None:
+        """The text that stands for any item of a modality in a prompt; None for one that the model does not take."""
+        del i  # all items of a modality are written alike
+        return self._targets.get(modality)
 
     def get_language_model(self) -> TextModel:
         return self.language_model
