@@ -81,6 +81,25 @@ def test_show_as_json_holds_the_tree_and_where_each_value_came_from(capsys: Capt
     assert found["origins"]["parts.norm.eps"] == "override 'parts.norm.eps=1'"
 
 
+def test_show_tells_what_a_model_can_do(capsys: Capture) -> None:
+    status, out, err = ran(capsys, "show", "llava", "--capabilities")
+    assert (status, err) == (0, "")
+    assert out.split() == ["supports_multimodal_embeddings", "verified", "supports_multimodal", "verified"]
+    assert ran(capsys, "show", "vit", "--capabilities")[1] == "vit declares no capability\n"
+    status, _, err = ran(capsys, "show", "vit", "--capabilities", "sample=null")
+    assert (status, err) == (1, "vit has no `sample` config to build a model of\n")
+
+
+@pytest.mark.parametrize(("overrides", "state"), [((), "verified"), (("pooler=null",), "absent")])
+def test_show_tells_capabilities_as_json(capsys: Capture, overrides: tuple[str, ...], state: str) -> None:
+    found = json.loads(ran(capsys, "show", "bert", "--capabilities", "--json", *overrides)[1])
+    assert (found["name"], found["contradictions"]) == ("bert", [])
+    assert (found["capabilities"]["is_pooling_model"], found["capabilities"]["supports_multimodal"]) == (
+        state,
+        "absent",
+    )
+
+
 WRONG = "schema: 1\nbase: llama\nparts: {mlp: {hiden: 5}}\nmore: 1\n"
 
 
