@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from triptych.registry.resolution import ResolutionSettings as ResolutionSettings
     from triptych.registry.resolution import Resolver as Resolver
     from triptych.schemas import *
+    from triptych.settings import AdapterSettings as AdapterSettings
+    from triptych.settings import MultiModalSettings as MultiModalSettings
+    from triptych.settings import Settings as Settings
+    from triptych.settings import Stage as Stage
     from triptych.tasks import *
     from triptych.weights import *
 

@@ -38,11 +38,12 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.registry.plugins": ("load_plugins",),
     "triptych.registry.resolution": ("ResolutionSettings", "Resolver"),
     "triptych.schemas": ("TaggedUnion", "TensorSchema", "TensorShape", "compile_schema", "json_schema", "tagged_union"),
+    "triptych.settings": ("AdapterSettings", "MultiModalSettings", "Settings", "Stage"),
     "triptych.tasks": ("Completion", "Model", "load", "random_init"),
     "triptych.weights": (
         *("AutoWeightsLoader", "PPMissingLayer", "StageMissingLayer", "WeightsMapper", "extract_layer_index"),
         *("flatten_bn", "get_layer_index", "is_pp_missing_parameter", "make_empty_intermediate_tensors_factory"),
-        *("make_layers", "maybe_prefix", "Stage"),
+        *("make_layers", "maybe_prefix"),
     ),
 }
 WHERE = {name: module for module, names in NAMES.items() for name in names}

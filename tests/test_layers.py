@@ -34,6 +34,7 @@ ORDER = [
     ["registry"],
     ["capabilities"],
     ["schemas"],
+    ["settings"],
     ["errors"],
     ["public"],
 ]
@@ -42,7 +43,18 @@ TORCH_FREE = HEIGHT["spec"]  # no torch is imported from here down
 OUTSIDE = {"conf": "no code", "contrib_models": "a third party's place: public names only"}
 HEAVY = {"torch", "transformers", "triton", "safetensors", "tokenizers", "huggingface_hub"}
 # Names that anyone outside may import: the root package, and what a part or a family of one's own is made of.
-PUBLIC = {"", "registry", "schemas", "capabilities", "errors", "parts", "kernels", "spec.base", "tasks.model"}
+PUBLIC = {
+    "",
+    "registry",
+    "schemas",
+    "capabilities",
+    "settings",
+    "errors",
+    "parts",
+    "kernels",
+    "spec.base",
+    "tasks.model",
+}
 
 
 def modules() -> dict[str, Path]:

@@ -21,7 +21,6 @@ from triptych.weights.naming import get_layer_index as get_layer_index
 from triptych.weights.naming import maybe_prefix as maybe_prefix
 from triptych.weights.random import fill_random as fill_random
 from triptych.weights.stages import PPMissingLayer as PPMissingLayer
-from triptych.weights.stages import Stage as Stage
 from triptych.weights.stages import StageMissingLayer as StageMissingLayer
 from triptych.weights.stages import is_pp_missing_parameter as is_pp_missing_parameter
 from triptych.weights.stages import make_empty_intermediate_tensors_factory as make_empty_intermediate_tensors_factory

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from triptych.capabilities.pipeline import IntermediateTensors
-from triptych.errors import OptionError, StageError
+from triptych.errors import StageError
+from triptych.settings import WHOLE, Stage
 
 
 class StageMissingLayer(nn.Module):
@@ -46,35 +46,13 @@ class PPMissingLayer(nn.Module):
 Placeholder = StageMissingLayer | PPMissingLayer
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One of `size` stages of a pipeline, from 0. Raises OptionError when there is no such stage."""
-
-    rank: int = 0
-    size: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.size:
-            raise OptionError(f"stage {self.rank} of {self.size}: stages count from 0 to {self.size - 1}")
-
-    def layers(self, count: int) -> range:
-        """Which of `count` layers this stage has.
-
-        What is left when they do not divide goes to the stages before the last, which has the head, from the back.
-        """
-        each, left = divmod(count, self.size)
-        counts = [each + (self.size - 1 - left <= rank < self.size - 1) for rank in range(self.size)]
-        start = sum(counts[: self.rank])
-        return range(start, start + counts[self.rank])
-
-
 class LayerFn(Protocol):
     """Builds one layer."""
 
     def __call__(self, *, prefix: str) -> nn.Module: ...
 
 
-def make_layers(n: int, fn: LayerFn, prefix: str, *, stage: Stage = Stage()) -> tuple[int, int, nn.ModuleList]:
+def make_layers(n: int, fn: LayerFn, prefix: str, *, stage: Stage = WHOLE) -> tuple[int, int, nn.ModuleList]:
     """The layers of a stage, between placeholders for the others: the first, the one past the last, and all `n`.
 
     `fn(prefix="<prefix>.<i>")` is called for those of the stage alone.

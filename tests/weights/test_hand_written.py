@@ -14,11 +14,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
 from triptych.errors import WeightMapError
+from triptych.settings import Stage
 from triptych.weights import (
     AutoWeightsLoader,
     Checkpoint,
     PPMissingLayer,
-    Stage,
     WeightsMapper,
     make_layers,
     maybe_prefix,

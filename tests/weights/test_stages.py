@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from triptych.errors import OptionError, StageError, WeightMapError
+from triptych.settings import Stage
 from triptych.weights import (
     PPMissingLayer,
-    Stage,
     StageMissingLayer,
     extract_layer_index,
     flatten_bn,

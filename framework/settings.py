@@ -1,0 +1,111 @@
+"""What a model is built with beside its spec: the checkpoint's config, and how it is to be used and run. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from triptych.errors import OptionError, Problem, short, suggest
+
+MAX_ITEMS = 999  # of a modality in one prompt, where nothing else is said
+DUMMY_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "image": ("width", "height"),
+    "video": ("num_frames", "width", "height"),
+    "audio": ("length",),
+}
+"""What may be said of the items that stand in for those of a modality while memory is measured, beside their count."""
+
+Limit = int | Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiModalSettings:
+    """Which items prompts bring, and which components are built for them.
+
+    `limits` says how many items of a modality one prompt may have: a number, or `{count: 2, width: 640}` with options
+    of its dummy items. A tower whose modalities all have the limit 0 is not built. `encoder_only` leaves the language
+    model out, `language_only` every tower. `embeds` lets prompts bring rows of items that were encoded elsewhere.
+    `processor` are keywords for the checkpoint's processor: for every modality, or under the name of one.
+    """
+
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    encoder_only: bool = False
+    language_only: bool = False
+    embeds: bool = False
+    processor: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise OptionError with everything that is wrong."""
+        problems = [p for modality, limit in self.limits.items() for p in _limit_problems(modality, limit)]
+        if self.encoder_only and self.language_only:
+            problems.append(Problem("encoder_only and language_only together leave nothing of the model"))
+        if problems:
+            raise OptionError(problems)
+
+    def get_limit_per_prompt(self, modality: str) -> int:
+        """How many items of a modality one prompt may have."""
+        if self.language_only:
+            return 0
+        limit = self.limits.get(modality, MAX_ITEMS)
+        return limit if isinstance(limit, int) else limit.get("count", MAX_ITEMS)
+
+    def get_dummy_options(self, modality: str) -> dict[str, int]:
+        """What is said of the dummy items of a modality."""
+        limit = self.limits.get(modality, MAX_ITEMS)
+        return {} if isinstance(limit, int) else {key: value for key, value in limit.items() if key != "count"}
+
+
+def _limit_problems(modality: str, limit: Limit) -> Iterator[Problem]:
+    at = f"limits.{modality}"
+    given: Mapping[str, object] = limit if isinstance(limit, Mapping) else {"count": limit}
+    known = ("count", *DUMMY_OPTIONS.get(modality, ()))
+    for key, value in given.items():
+        if key not in known:
+            yield Problem(f"no such option of a limit{suggest(key, known)}", f"{at}.{key}")
+        elif isinstance(value, bool) or not isinstance(value, int) or value < (key != "count"):
+            least = "0 or more" if key == "count" else "1 or more"
+            yield Problem(f"a whole number, {least}, is wanted, not {short(value)}", f"{at}.{key}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of `size` stages of a pipeline, from 0. Raises OptionError when there is no such stage."""
+
+    rank: int = 0
+    size: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.size:
+            raise OptionError(f"stage {self.rank} of {self.size}: stages count from 0 to {self.size - 1}")
+
+    def layers(self, count: int) -> range:
+        """Which of `count` layers this stage has.
+
+        What is left when they do not divide goes to the stages before the last, which has the head, from the back.
+        """
+        each, left = divmod(count, self.size)
+        counts = [each + (self.size - 1 - left <= rank < self.size - 1) for rank in range(self.size)]
+        start = sum(counts[: self.rank])
+        return range(start, start + counts[self.rank])
+
+
+WHOLE = Stage()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSettings:
+    """Which adapters are let in. `tower_connector`: those of towers and projectors too. `strict`: no tensor is left."""
+
+    tower_connector: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that the constructor of a model class is given. `config` is the checkpoint's, as its file has it."""
+
+    config: Mapping[str, Any]
+    multimodal: MultiModalSettings = field(default_factory=MultiModalSettings)
+    stage: Stage = WHOLE
+    adapters: AdapterSettings = field(default_factory=AdapterSettings)
