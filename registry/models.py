@@ -21,7 +21,7 @@ from triptych.registry.allow_list import allowed_entries
 from triptych.registry.inspection import inspect_class, inspect_loaded
 from triptych.registry.lazy import load_class, target_fault
 from triptych.registry.model_info import ModelInfo
-from triptych.registry.sources import find_distribution, find_source
+from triptych.registry.sources import origin_of
 
 GROUP = "triptych.models"
 OnDuplicate = Literal["error", "warn", "replace"]
@@ -60,7 +60,7 @@ class ClassModel:
 
     @property
     def origin(self) -> str:
-        return _origin(_name(self.target))
+        return origin_of(_name(self.target))
 
     def inspect(self) -> ModelInfo:
         return self.info
@@ -80,7 +80,7 @@ class LazyModel:
 
     @property
     def origin(self) -> str:
-        return _origin(self.target, self.distribution)
+        return origin_of(self.target, self.distribution)
 
     def inspect(self) -> ModelInfo:
         if fault := target_fault(self.target):
@@ -236,10 +236,3 @@ def _name(target: Target) -> str:
     if isinstance(target, type):
         return f"{target.__module__}:{target.__qualname__}"
     return target if isinstance(target, str) else ""
-
-
-def _origin(name: str, distribution: str = "") -> str:
-    module = name.partition(":")[0]
-    file = find_source(module)
-    where = f"{name}, {file}" if file else name
-    return f"{distribution or find_distribution(module) or 'no distribution'} ({where})"

@@ -57,6 +57,14 @@ def find_distribution(module: str) -> str:
     return ""
 
 
+def origin_of(name: str, distribution: str = "") -> str:
+    """Where `module:Class` comes from, for messages: `distribution version (module:Class, file)`."""
+    module = name.partition(":")[0]
+    file = find_source(module)
+    where = f"{name}, {file}" if file else name
+    return f"{distribution or find_distribution(module) or 'no distribution'} ({where})"
+
+
 def _candidates(top: str) -> Iterator[str]:
     yield top  # most distributions have their package's name
     yield from _brought().get(top, ())
