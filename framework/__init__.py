@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from triptych.registry.model_info import ModelInfo as ModelInfo
     from triptych.registry.models import model as model
     from triptych.registry.models import register_model as register_model
+    from triptych.registry.named import dummy_inputs as dummy_inputs
+    from triptych.registry.named import processor as processor
+    from triptych.registry.named import schema as schema
     from triptych.registry.plugins import load_plugins as load_plugins
     from triptych.registry.resolution import ResolutionSettings as ResolutionSettings
     from triptych.registry.resolution import Resolver as Resolver

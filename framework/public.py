@@ -35,6 +35,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.registry": ("part",),
     "triptych.registry.model_info": ("ModelInfo",),
     "triptych.registry.models": ("model", "register_model"),
+    "triptych.registry.named": ("dummy_inputs", "processor", "schema"),
     "triptych.registry.plugins": ("load_plugins",),
     "triptych.registry.resolution": ("ResolutionSettings", "Resolver"),
     "triptych.schemas": ("TaggedUnion", "TensorSchema", "TensorShape", "compile_schema", "json_schema", "tagged_union"),

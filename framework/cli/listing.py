@@ -12,17 +12,23 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from typing import Any
 
+    from triptych.registry.named import Kind
+
 SPEC_KINDS = {
     "models": ("language_model", "embedding_model", "multimodal"),
     "towers": ("tower",),
     "fragments": ("fragment",),
 }
+NAMED: dict[str, Kind] = {"processors": "processor", "dummy_inputs": "dummy_inputs", "schemas": "schema"}
 
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("list", help="name the specs and parts that are registered")
     parser.add_argument(
-        "kind", nargs="?", metavar="KIND", help="models, towers, fragments, or a kind of part: norms, mixers, ..."
+        "kind",
+        nargs="?",
+        metavar="KIND",
+        help="models, towers, fragments, processors, dummy_inputs, schemas, or a kind of part: norms, mixers, ...",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
@@ -52,15 +58,16 @@ def run(args: argparse.Namespace) -> int:
 def _kinds() -> list[str]:
     from triptych.registry import KINDS
 
-    return [*SPEC_KINDS, *(_plural(kind) for kind in KINDS)]
+    return [*SPEC_KINDS, *NAMED, *(_plural(kind) for kind in KINDS)]
 
 
 def _troubles() -> list[str]:
     """What is registered and cannot be listed."""
     from triptych.registry import part_troubles, spec_troubles
+    from triptych.registry.named import named_troubles
     from triptych.spec.catalog import unreadable
 
-    return [*part_troubles(), *spec_troubles(), *unreadable()]
+    return [*part_troubles(), *named_troubles(), *spec_troubles(), *unreadable()]
 
 
 def _plural(kind: str) -> str:
@@ -70,6 +77,10 @@ def _plural(kind: str) -> str:
 def _rows(kind: str) -> list[dict[str, Any]]:
     from triptych.registry import part_names
 
+    if kind in NAMED:
+        from triptych.registry.named import names_of
+
+        return [{"name": name} for name in names_of(NAMED[kind])]
     if kind not in SPEC_KINDS:
         return [{"name": name} for name in part_names(kind.removesuffix("s"))]
     from triptych.spec.catalog import catalog

@@ -36,7 +36,8 @@ def test_list_names_every_kind_and_everything_in_it(capsys: Capture) -> None:
     status, out, err = ran(capsys, "list")
     assert (status, err) == (0, "")
     heads = [line[:-1] for line in out.splitlines() if not line.startswith(" ")]
-    assert heads == ["models", "towers", "fragments", *(f"{kind}s" for kind in KINDS)]
+    named = ["processors", "dummy_inputs", "schemas"]
+    assert heads == ["models", "towers", "fragments", *named, *(f"{kind}s" for kind in KINDS)]
     assert set(catalog()) <= {line.split()[0] for line in out.splitlines() if line.startswith(" ")}
 
 
