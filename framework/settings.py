@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,13 +25,15 @@ class MultiModalSettings:
 
     `limits` says how many items of a modality one prompt may have: a number, or `{count: 2, width: 640}` with options
     of its dummy items. A tower whose modalities all have the limit 0 is not built. `encoder_only` leaves the language
-    model out, `language_only` every tower. `embeds` lets prompts bring rows of items that were encoded elsewhere.
-    `processor` are keywords for the checkpoint's processor: for every modality, or under the name of one.
+    model out, `language_only` every tower; `towers_on_first_stage` leaves them out of all stages of a pipeline but the
+    first. `embeds` lets prompts bring rows of items that were encoded elsewhere. `processor` are keywords for the
+    checkpoint's processor: for every modality, or under the name of one.
     """
 
     limits: Mapping[str, Limit] = field(default_factory=dict)
     encoder_only: bool = False
     language_only: bool = False
+    towers_on_first_stage: bool = False
     embeds: bool = False
     processor: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,6 +56,19 @@ class MultiModalSettings:
         """What is said of the dummy items of a modality."""
         limit = self.limits.get(modality, MAX_ITEMS)
         return {} if isinstance(limit, int) else {key: value for key, value in limit.items() if key != "count"}
+
+    def why_no_tower(self, modalities: Iterable[str]) -> str:
+        """What leaves out a tower of these modalities, in words; empty when it is built."""
+        if self.language_only:
+            return "language_only is set"
+        names = sorted(modalities)
+        if any(self.get_limit_per_prompt(name) for name in names):
+            return ""
+        return f"{' and '.join(f'limits.{name}' for name in names)} {'is' if len(names) == 1 else 'are'} 0"
+
+    def why_no_language_model(self) -> str:
+        """What leaves out the language model, in words; empty when it is built."""
+        return "encoder_only is set" if self.encoder_only else ""
 
 
 def _limit_problems(modality: str, limit: Limit) -> Iterator[Problem]:
@@ -109,3 +124,13 @@ class Settings:
     multimodal: MultiModalSettings = field(default_factory=MultiModalSettings)
     stage: Stage = WHOLE
     adapters: AdapterSettings = field(default_factory=AdapterSettings)
+
+    def why_no_tower(self, modalities: Iterable[str]) -> str:
+        """What leaves out a tower of these modalities on this stage, in words; empty when it is built."""
+        if self.multimodal.towers_on_first_stage and self.stage.rank:
+            return f"towers_on_first_stage is set, and this is stage {self.stage.rank} of {self.stage.size}"
+        return self.multimodal.why_no_tower(modalities)
+
+    def why_no_language_model(self) -> str:
+        """What leaves out the language model, in words; empty when it is built."""
+        return self.multimodal.why_no_language_model()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from triptych import MultiModalSettings, OptionError, Settings
+from triptych import MultiModalSettings, OptionError, Settings, Stage
 from triptych.settings import MAX_ITEMS
 
 
@@ -38,3 +38,26 @@ def test_all_mistakes_of_the_limits_are_told_at_once() -> None:
         "limits.video.width: a whole number, 1 or more, is wanted, not 0",
         "encoder_only and language_only together leave nothing of the model",
     ]
+
+
+def test_a_tower_is_built_unless_all_of_its_modalities_have_the_limit_0() -> None:
+    settings = MultiModalSettings(limits={"image": 0, "audio": {"count": 0}, "video": 1})
+    assert settings.why_no_tower(["image"]) == "limits.image is 0"
+    assert settings.why_no_tower({"image", "audio"}) == "limits.audio and limits.image are 0"
+    assert settings.why_no_tower({"image", "video"}) == settings.why_no_tower(["smell"]) == ""
+    assert MultiModalSettings(language_only=True).why_no_tower(["video"]) == "language_only is set"
+
+
+def test_only_encoder_only_leaves_the_language_model_out() -> None:
+    assert Settings(config={}, multimodal=MultiModalSettings(encoder_only=True)).why_no_language_model() == (
+        "encoder_only is set"
+    )
+    assert MultiModalSettings(language_only=True, towers_on_first_stage=True).why_no_language_model() == ""
+
+
+@pytest.mark.parametrize(("first_only", "rank", "why"), [(True, 0, ""), (False, 1, ""), (True, 1, "stage 1 of 2")])
+def test_towers_may_run_on_the_first_stage_alone(first_only: bool, rank: int, why: str) -> None:
+    media = MultiModalSettings(towers_on_first_stage=first_only)
+    found = Settings(config={}, multimodal=media, stage=Stage(rank, 2)).why_no_tower(["image"])
+    assert found.endswith(why)
+    assert bool(found) == bool(why)
