@@ -44,6 +44,9 @@ class Tokenizer(Protocol):
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text without special tokens; ids that the tokenizer does not have give nothing."""
 
+    def decode_whole(self, token_ids: Sequence[int]) -> str:
+        """Text with special tokens as they are written: what `encode_bare` reads them from."""
+
     def token_id(self, token: str) -> int | None:
         """The id of one token, or None."""
 
@@ -75,6 +78,9 @@ class TextTokenizer:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return self.backend.decode(list(token_ids), skip_special_tokens=True)
+
+    def decode_whole(self, token_ids: Sequence[int]) -> str:
+        return self.backend.decode(list(token_ids), skip_special_tokens=False)
 
     def token_id(self, token: str) -> int | None:
         return self.backend.token_to_id(token)
@@ -116,6 +122,9 @@ class ByteTokenizer:
         # 0xFF occurs in no UTF-8 text, so it decodes to U+FFFD by itself
         return bytes(token if token < 256 else 0xFF for token in token_ids).decode("utf-8", "replace")
 
+    def decode_whole(self, token_ids: Sequence[int]) -> str:
+        return self.decode(token_ids)
+
     def token_id(self, token: str) -> int | None:
         """None: no byte is a named token."""
         del token
@@ -146,6 +155,9 @@ class ForeignTokenizer:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return str(self.backend.decode(list(token_ids), skip_special_tokens=True))
+
+    def decode_whole(self, token_ids: Sequence[int]) -> str:
+        return str(self.backend.decode(list(token_ids), skip_special_tokens=False))
 
     def token_id(self, token: str) -> int | None:
         found = self.backend.get_vocab().get(token)

@@ -33,6 +33,7 @@ def test_ids_and_text_are_those_of_transformers(make: Callable[[], Tokenizer], t
         assert found.encode(text) == ids
         assert found.encode_bare(text) == wanted(text, add_special_tokens=False)["input_ids"]
         assert found.decode(ids) == wanted.decode(ids, skip_special_tokens=True)
+        assert found.decode_whole(ids) == wanted.decode(ids, skip_special_tokens=False)
 
 
 @KINDS
