@@ -47,13 +47,13 @@ class ModelInfo:
     supports_v0_only: bool = False
 
     @classmethod
-    def of(cls, model: type, *, architecture: str) -> ModelInfo:
-        """The record of a model class, whose older names are accepted first.
+    def of(cls, model: object, *, architecture: str) -> ModelInfo:
+        """The record of a model class or an instance; older names on its class are accepted first.
 
         A field of True and False is the answer of the predicate of its name, but that a class whose instances are to
         hold experts counts as one that does. Raises CapabilityError for two score types in one class.
         """
-        can.accept_older_names(model)
+        can.accept_older_names(model if isinstance(model, type) else type(model))
         answers = {field.name: getattr(can, field.name)(model) for field in fields(cls) if field.type == "bool"}
         answers["is_mixture_of_experts"] = can.capability_report(model)["is_mixture_of_experts"] in _WITH_EXPERTS
         pruning = model.supported_video_pruning_methods if can.supports_multimodal_pruning(model) else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
@@ -45,6 +45,15 @@ class Member:
 def class_of(model: object) -> type:
     """The class of an instance; a class is its own."""
     return model if isinstance(model, type) else type(model)
+
+
+def written_on(model: object, name: str) -> Iterator[tuple[object, str]]:
+    """What each class above, the class itself and last an instance set under `name`, each with who sets it."""
+    for base in reversed(class_of(model).__mro__):
+        if name in vars(base):
+            yield vars(base)[name], base.__qualname__
+    if not isinstance(model, type) and name in getattr(model, "__dict__", {}):
+        yield vars(model)[name], f"this {type(model).__qualname__}"
 
 
 def has_member(model: object, member: Member) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, ov
 from typing_extensions import TypeIs
 
 from triptych.capabilities.base import TriptychModel, is_triptych_model
-from triptych.capabilities.members import class_of, declared
+from triptych.capabilities.members import class_of, declared, written_on
 from triptych.capabilities.predicates import Flagged
 from triptych.capabilities.tasks import ScoreType
 from triptych.errors import CapabilityError, Problem, suggest
@@ -120,16 +120,15 @@ def get_attn_type(model: object) -> AttnType:
 
 
 def get_score_type(model: object) -> ScoreType:
-    """The one score type other than "bi-encoder" that stands anywhere in the class hierarchy, else "bi-encoder".
+    """The one score type other than "bi-encoder" that an instance or any class above it sets, else "bi-encoder".
 
     Raises CapabilityError when there are two.
     """
-    cls = class_of(model)
-    found = {vars(base)["score_type"]: base for base in reversed(cls.__mro__) if "score_type" in vars(base)}
+    found = dict(written_on(model, "score_type"))
     found.pop("bi-encoder", None)
     if len(found) > 1:
-        told = " and ".join(f"{value!r} (from {base.__qualname__})" for value, base in found.items())
-        raise CapabilityError(f"{cls.__qualname__} has the score types {told}; a model has one")
+        told = " and ".join(f"{value!r} (from {owner})" for value, owner in found.items())
+        raise CapabilityError(f"{class_of(model).__qualname__} has the score types {told}; a model has one")
     return cast(ScoreType, next(iter(found), "bi-encoder"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from triptych.capabilities.members import Member, class_of, has_member, is_declared, is_promised
+from triptych.capabilities.members import Member, has_member, is_declared, is_promised, written_on
 
 # absent: neither flag nor members. declared: the flag stands, and only an instance can prove it. declared only: nothing
 # here can prove it. implemented: the members are there, the flag is not. verified: both. contradicted: the flag alone.
@@ -28,13 +28,14 @@ class Capability:
     def is_declared(self, model: object) -> bool:
         """Whether the flag is up; without one, whether an interface that declares the members is inherited.
 
-        Any other value than True counts wherever in the hierarchy of classes it stands: a default may stand before it.
+        Any other value than True counts wherever in the hierarchy of classes, or on an instance, it stands: a default
+        may stand before it.
         """
         if not self.flag:
             return any(is_declared(model, member) for member in self.needs)
         if self.value is True:
             return bool(getattr(model, self.flag, False))
-        return any(vars(base).get(self.flag) == self.value for base in class_of(model).__mro__)
+        return any(value == self.value for value, _ in written_on(model, self.flag))
 
     def needs_of(self, model: object) -> tuple[Member, ...]:
         """What this class or instance must hold."""

@@ -16,6 +16,7 @@ from triptych.capabilities import (
     SupportsV0Only,
     TextGenerationModel,
     attn_type,
+    capability_report,
     check_capabilities,
     check_task,
     check_triptych_model,
@@ -178,6 +179,19 @@ def test_the_score_type_is_looked_for_in_the_whole_class_hierarchy() -> None:
     assert get_score_type(Crossed) == get_score_type(Crossed()) == "cross-encoder"
     assert supports_cross_encoding(Crossed)
     assert not supports_late_interaction(Crossed)
+
+
+def test_what_an_instance_says_of_its_score_counts_too() -> None:
+    model = Writer()
+    model.score_type = "late-interaction"  # type: ignore[attr-defined]
+    assert get_score_type(model) == "late-interaction"
+    assert capability_report(model)["supports_late_interaction"] == "declared only"
+    assert capability_report(Writer)["supports_late_interaction"] == "absent"
+    crossed = Crossed()
+    crossed.score_type = "late-interaction"
+    told = r"Crossed has the score types 'cross-encoder' \(from .*\) and 'late-interaction' \(from this Crossed\)"
+    with pytest.raises(CapabilityError, match=told):
+        get_score_type(crossed)
 
 
 def test_two_distinct_score_types_fail() -> None:
