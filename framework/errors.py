@@ -104,6 +104,10 @@ class InputError(TriptychError, ValueError):
     """A prompt, an image or another input of a request cannot be used."""
 
 
+class InputTypeError(InputError, TypeError):
+    """An input of a request is of a Python type that is not taken there."""
+
+
 class OptionError(TriptychError, ValueError):
     """An option has a value that cannot be used."""
 

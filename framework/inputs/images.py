@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from triptych.errors import CheckpointError, InputError
+from triptych.errors import CheckpointError, InputError, InputTypeError
 
 ImageInput = str | os.PathLike[str] | Image.Image | NDArray[np.uint8] | Tensor
 """A file, a Pillow image, or an array of bytes: [height, width, 1 | 3 | 4], else [1 | 3 | 4, height, width]."""
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none that starts another program, as EPS does
+CHANNELS = (1, 3, 4)  # grey; red, green, blue; those and alpha
 MAX_PIXELS = 64 * 2**20
 MAX_RATIO = 200  # resizing by the shorter side makes the longer one this many times as long
 
@@ -78,52 +79,70 @@ def open_image(image: ImageInput, *, name: str) -> Image.Image:
         case str() | os.PathLike():
             return _open_file(Path(image), name)
         case Image.Image():
-            _check_size(image.height, image.width, name)
-            return image.convert("RGB")
+            return _from_pillow(image, name)
         case np.ndarray() | Tensor():
             return _from_array(np.asarray(image.cpu() if isinstance(image, Tensor) else image), name)
-    raise InputError(f"{name}: is {type(image).__name__}; a file, a Pillow image or an array of bytes is needed")
+    found = type(image).__name__
+    raise InputTypeError(f"is {found}; a file, a Pillow image or an array of bytes is needed", path=name)
+
+
+def channels_last(array: NDArray[np.generic], *, name: str) -> NDArray[np.uint8]:
+    """Bytes [..., height, width, 1 | 3 | 4]: a view of an array that has its channels there, else before the sides.
+
+    Raises InputError for other numbers than bytes, for other channels, and for a size that is not read.
+    """
+    if array.dtype != np.uint8:
+        shape = f"{array.dtype} {list(array.shape)}"
+        raise InputError(f"is {shape}; bytes (uint8, 0 to 255) [height, width, channels] are needed", path=name)
+    found = array if array.shape[-1] in CHANNELS else np.moveaxis(array, -3, -1)
+    if found.shape[-1] not in CHANNELS:
+        raise InputError(f"is {list(array.shape)}; 1, 3 or 4 channels, first or last, are needed", path=name)
+    check_size(found.shape[-3], found.shape[-2], name=name)
+    return found.view(np.uint8)
+
+
+def check_size(height: int, width: int, *, name: str) -> None:
+    """Raise InputError for no pixels, too many, or a side far longer than the other."""
+    size = f"{width} x {height}"
+    if min(height, width) < 1:
+        raise InputError(f"is {size} and has no pixels", path=name)
+    if (pixels := height * width) > MAX_PIXELS:
+        raise InputError(f"is {size}, that is {pixels:,} pixels; at most {MAX_PIXELS:,} are read", path=name)
+    if max(height, width) > MAX_RATIO * min(height, width):
+        raise InputError(f"is {size}; one side may be at most {MAX_RATIO} times the other", path=name)
 
 
 def _open_file(file: Path, name: str) -> Image.Image:
     if not file.is_file():
-        raise InputError(f"{name}: there is no such file")
+        raise InputError("there is no such file", path=name)
     Image.init()
     try:
         with warnings.catch_warnings():  # sizes are bounded below, before any pixel is decoded
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             opened = Image.open(file, formats=[known for known in FORMATS if known in Image.OPEN])
         with opened:
-            _check_size(opened.height, opened.width, name)
+            check_size(opened.height, opened.width, name=name)
             return ImageOps.exif_transpose(opened).convert("RGB")
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"{name}: is too large: {error}") from error
+        raise InputError(f"is too large: {error}", path=name) from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-        raise InputError(f"{name}: cannot be read as an image: {error}") from error
+        raise InputError(f"cannot be read as an image: {error}", path=name) from error
 
 
-def _from_array(array: NDArray[Any], name: str) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim != 3:
+def _from_pillow(image: Image.Image, name: str) -> Image.Image:
+    check_size(image.height, image.width, name=name)
+    try:
+        return image.convert("RGB")  # where an image that was opened and never read is decoded
+    except Exception as error:
+        raise InputError(f"cannot be read as an image: {error}", path=name) from error
+
+
+def _from_array(array: NDArray[np.generic], name: str) -> Image.Image:
+    if array.ndim != 3:
         shape = f"{array.dtype} {list(array.shape)}"
-        raise InputError(f"{name}: is {shape}; bytes (uint8, 0 to 255) [height, width, channels] are needed")
-    channels_last = array if array.shape[-1] in (1, 3, 4) else np.moveaxis(array, 0, -1)
-    if channels_last.shape[-1] not in (1, 3, 4):
-        raise InputError(
-            f"{name}: is [{', '.join(map(str, array.shape))}]; 1, 3 or 4 channels, first or last, are needed"
-        )
-    _check_size(channels_last.shape[0], channels_last.shape[1], name)
-    flat = channels_last[..., 0] if channels_last.shape[-1] == 1 else channels_last
+        raise InputError(f"is {shape}; bytes (uint8, 0 to 255) [height, width, channels] are needed", path=name)
+    pixels = channels_last(array, name=name)
+    flat = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     return Image.fromarray(np.ascontiguousarray(flat)).convert("RGB")
-
-
-def _check_size(height: int, width: int, name: str) -> None:
-    if min(height, width) < 1:
-        raise InputError(f"{name}: is {width} x {height} and has no pixels")
-    if height * width > MAX_PIXELS:
-        raise InputError(
-            f"{name}: is {width} x {height}, that is {height * width:,} pixels; at most {MAX_PIXELS:,} are read"
-        )
-    if max(height, width) > MAX_RATIO * min(height, width):
-        raise InputError(f"{name}: is {width} x {height}; one side may be at most {MAX_RATIO} times the other")

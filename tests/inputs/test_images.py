@@ -108,6 +108,20 @@ def test_a_file_that_is_no_fit_image_is_named(content: bytes, message: str, tmp_
         open_image(file, name=f"images[0] ({file})")
 
 
+def test_an_opened_image_that_cannot_be_decoded_is_named() -> None:
+    with (
+        Image.open(io.BytesIO(truncated())) as opened,
+        pytest.raises(InputError, match=r"^images\[0\]: cannot be read as an image: ") as caught,
+    ):
+        open_image(opened, name="images[0]")
+    assert caught.value.path == "images[0]"
+
+
+def test_what_is_of_another_type_is_a_type_error_too() -> None:
+    with pytest.raises(TypeError, match=r"^image: is dict; a file, a Pillow image or an array of bytes is needed$"):
+        open_image({"image": 1}, name="image")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("where", ["nothing", "."])
 def test_a_missing_file_is_named(processor: tuple[ImageProcessor, Any], where: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"images\[1\] \({tmp_path / where}\): there is no such file"):
