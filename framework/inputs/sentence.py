@@ -1,22 +1,29 @@
 """How a checkpoint for sentence embeddings is to be used, as sentence-transformers keeps it beside the weights.
 
-`modules.json` lists steps: the model, how its rows are pooled, whether the result is brought to length 1.
+`modules.json` lists steps: the model, how its rows are pooled, linear layers, whether the end is brought to length 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from triptych.errors import CheckpointError, InputError, suggest
+from triptych.errors import CheckpointError, InputError, Problem, suggest
+from triptych.inputs.dense import Dense, load_dense
 from triptych.inputs.folder import read_json_if_any, read_text
+from triptych.weights.checkpoint import Stored
 
 POOLING = {"cls": "first", "cls_token": "first", "lasttoken": "last", "mean": "mean", "mean_tokens": "mean"}
 POOLING |= {"max": "max", "max_tokens": "max"}
+STEPS = ("Transformer", "Pooling", "Dense", "Normalize")  # in this order: some of the third, the last perhaps
+# Our paths -> the names that the tensors of the linear layers are given beside those of the model.
+PROJECTOR = {"pooler.projector.{i}": "projector.{i}.linear"}
 
 
 class _Listed(BaseModel):
@@ -25,16 +32,43 @@ class _Listed(BaseModel):
     path: str
     type: str
 
+    @property
+    def kind(self) -> str:
+        return self.type.rpartition(".")[2]
+
+    @property
+    def is_served(self) -> bool:
+        match self.kind:
+            case "Transformer":
+                return self.path == ""
+            case "Dense":  # other libraries have layers of that name for the rows of tokens
+                return self.type.startswith("sentence_transformers.") and _is_inside(self.path)
+            case _:
+                return self.kind == "Normalize" or (self.kind == "Pooling" and _is_inside(self.path))
+
 
 @dataclass(frozen=True)
 class SentenceUse:
-    """What a folder says: `overrides` of its spec, the longest text in tokens, and what stands before a text."""
+    """What a folder says: of the pooler, in a spec's words; the longest text in tokens; what stands before a text.
 
-    overrides: tuple[str, ...] = ()
+    `tensors` are those of the pooler that stand in files of their own, under names that `overrides` give them.
+    """
+
+    pooler: Mapping[str, object] | None = None
+    tensors: Mapping[str, Stored] = field(default_factory=dict)
     longest: int | None = None
     lower: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What it changes of a spec, whose own pooler it takes the place of."""
+        if self.pooler is None:
+            return ()
+        said = [f"pooler.{key}={json.dumps(value)}" for key, value in self.pooler.items()]
+        rows = [f"weights={json.dumps(PROJECTOR)}"] if self.tensors else []
+        return ("pooler=null", *said, *rows)
 
     def written(self, text: str, prompt: str | None = None) -> str:
         """The text after the prompt of that name, or the usual one. Raises InputError for a name that is not there."""
@@ -48,6 +82,7 @@ class SentenceUse:
 def load_sentence_use(folder: Path) -> SentenceUse | None:
     """What `modules.json` and the files it names say; None where there is none.
 
+    The model alone, as folders of cross encoders list it, says nothing of a pooler.
     Raises CheckpointError, with all of them, for steps that are not served: they would change every number.
     """
     if not (file := folder / "modules.json").is_file():
@@ -56,32 +91,55 @@ def load_sentence_use(folder: Path) -> SentenceUse | None:
         steps = TypeAdapter(list[_Listed]).validate_json(read_text(file))
     except ValidationError as error:
         raise CheckpointError(f"{file}: is no list of steps: {error.errors()[0]['msg']}") from error
-    overrides, wrong = list[str](), list[str]()
+    _check_steps(file, steps)
+    pooling, dense = _read(folder, steps)
+    pooler = {**pooling, "projector": [layer.step for layer in dense]} if dense else pooling
+    if steps[-1].kind == "Normalize":
+        pooler["normalize"] = True
+    tensors = {f"projector.{i}.{name}": t for i, layer in enumerate(dense) for name, t in layer.tensors.items()}
+    return replace(_of_texts(folder), pooler=pooler or None, tensors=tensors)
+
+
+def _check_steps(file: Path, steps: Sequence[_Listed]) -> None:
+    if wrong := [step for step in steps if not step.is_served]:
+        named = ", ".join(f"{step.type} in {step.path or 'the folder itself'!r}" for step in wrong)
+        raise CheckpointError(f"{file}: steps that are not served: {named}")
+    kinds = [step.kind for step in steps]
+    pooled = [*STEPS[:2], *["Dense"] * kinds.count("Dense")]
+    if kinds not in ([STEPS[0]], pooled, [*pooled, STEPS[3]]):
+        raise CheckpointError(f"{file}: {', '.join(kinds) or 'no step'}; what is served is {', '.join(STEPS)}")
+
+
+def _read(folder: Path, steps: Sequence[_Listed]) -> tuple[dict[str, object], list[Dense]]:
+    """How rows are pooled, and the layers after that. Raises CheckpointError with all that is wrong in their files."""
+    pooling, dense, wrong = dict[str, object](), list[Dense](), list[Problem]()
     for step in steps:
-        match step.type.rpartition(".")[2]:
-            case "Transformer" if step.path == "":
-                pass
-            case "Pooling" if _is_inside(step.path):
-                overrides.append(f"pooler.take={_take(folder / step.path / 'config.json')}")
-            case "Normalize":
-                overrides.append("pooler.normalize=true")
-            case _:
-                wrong.append(f"{step.type} in {step.path or 'the folder itself'!r}")
+        try:
+            if step.kind == "Pooling":
+                pooling["take"] = _take(folder / step.path / "config.json")
+            elif step.kind == "Dense":
+                dense.append(load_dense(folder / step.path))
+        except CheckpointError as error:
+            wrong += error.problems
+    for number, (one, next_) in enumerate(pairwise(dense)):
+        if one.width_out != next_.width_in:
+            widths = f"gives {one.width_out} numbers, and the next takes {next_.width_in}"
+            wrong.append(Problem(f"{folder / 'modules.json'}: Dense number {number} {widths}"))
     if wrong:
-        raise CheckpointError(f"{file}: steps that are not served: {', '.join(wrong)}")
-    return _with_texts(folder, overrides)
+        raise CheckpointError(wrong)
+    return pooling, dense
 
 
-def _with_texts(folder: Path, overrides: Iterable[str]) -> SentenceUse:
+def _of_texts(folder: Path) -> SentenceUse:
+    """What the files beside say of texts."""
     limits = read_json_if_any(folder / "sentence_bert_config.json")
     texts = read_json_if_any(folder / "config_sentence_transformers.json")
     longest, prompts = limits.get("max_seq_length"), texts.get("prompts") or {}
     return SentenceUse(
-        ("pooler=null", *overrides),
-        longest if isinstance(longest, int) and longest > 0 else None,
-        limits.get("do_lower_case") is True,
-        {str(name): str(text) for name, text in prompts.items()} if isinstance(prompts, dict) else {},
-        texts.get("default_prompt_name"),
+        longest=longest if isinstance(longest, int) and longest > 0 else None,
+        lower=limits.get("do_lower_case") is True,
+        prompts={str(name): str(text) for name, text in prompts.items()} if isinstance(prompts, dict) else {},
+        default_prompt=texts.get("default_prompt_name"),
     )
 
 

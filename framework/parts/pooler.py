@@ -23,22 +23,32 @@ CHANCES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class SequencePooler(nn.Module):
-    """normalize(activation(dense(taken rows))), or chances(out(...)) of the labels; what is not there is left out."""
+    """normalize(projector(activation(dense(taken rows)))), or chances(out(...)) of the labels.
+
+    What is not there is left out.
+    """
 
     Spec = SequencePoolerSpec
 
     def __init__(self, spec: SequencePoolerSpec, *, width: int) -> None:
         super().__init__()
-        self.spec, self.labels, self.out_width = spec, spec.labels, spec.labels or width
+        self.spec, self.labels = spec, spec.labels
         self.dense = Linear(width, width, bias=True) if spec.dense else None
         self._activation = get_activation(spec.dense) if spec.dense else None
+        self.projector = nn.ModuleList()
+        for step in spec.projector:
+            self.projector.append(step.build(width=width, out=width))
+            width = step.out or width
         self.out = Linear(width, spec.labels, bias=spec.bias) if spec.labels else None
+        self.out_width = spec.labels or width
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         """Hidden rows [T, D] of packed whole sequences -> a row for each, [B, D] or [B, labels], in float32."""
         y_BD = self._taken(x_TD, step)
         if self.dense is not None and self._activation is not None:
             y_BD = self._activation(self.dense(y_BD))
+        for layer in self.projector:
+            y_BD, _ = layer(y_BD, [])
         if self.out is not None:
             return CHANCES[self.spec.chances](self.out(y_BD).float())
         return F.normalize(y_BD.float(), dim=-1) if self.spec.normalize else y_BD.float()

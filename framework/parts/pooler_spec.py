@@ -6,19 +6,22 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from triptych.parts.projectors_spec import LinearStepSpec
 from triptych.spec.base import Activation, PartSpec
 
 
 class SequencePoolerSpec(PartSpec):
     """One row for each sequence: its `first` or `last`, or the `mean` or `max` of all its rows.
 
-    `dense` names the activation of a linear layer after that, which has a bias; `normalize` brings the row to length 1.
+    `dense` names the activation of a linear layer after that, which has a bias and keeps the width; `projector` are
+    further layers, each with a width and perhaps an activation of its own; `normalize` brings the row to length 1.
     With `labels` a last linear layer gives a number for each, which `chances` turns into chances.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.pooler:SequencePooler"
     take: Literal["first", "last", "mean", "max"] = "last"
     dense: Activation | None = None
+    projector: tuple[LinearStepSpec, ...] = ()
     normalize: bool = False
     labels: PositiveInt | None = Field(None, le=2**20)
     bias: bool = False

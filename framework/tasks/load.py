@@ -50,7 +50,7 @@ def load(
     changes = [*sentences.overrides, *(overrides or ())]
     assembled = assemble(None, checkpoint.config, overrides=changes, convert=convert)
     _check_takes_text(assembled)
-    matching = match(assembled.module, tables(assembled.plan.scopes), checkpoint.tensors)
+    matching = match(assembled.module, tables(assembled.plan.scopes), {**checkpoint.tensors, **sentences.tensors})
     check(matching, checkpoint=str(checkpoint.folder))
     tokenizer = load_tokenizer(checkpoint.folder)
     kind = kind or _stated_dtype(checkpoint)

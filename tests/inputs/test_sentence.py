@@ -43,7 +43,7 @@ def test_a_folder_without_modules_says_nothing(tmp_path: Path) -> None:
 def test_the_way_of_pooling_becomes_an_override(pooling: dict[str, Any], take: str, tmp_path: Path) -> None:
     found = load_sentence_use(written(tmp_path, steps=STEPS[:2], pooling=pooling))
     assert found is not None
-    assert found.overrides == ("pooler=null", f"pooler.take={take}")
+    assert found.overrides == ("pooler=null", f'pooler.take="{take}"')
     assert (found.longest, found.lower, dict(found.prompts), found.default_prompt) == (None, False, {}, None)
 
 
@@ -66,6 +66,21 @@ def test_length_case_and_prompts_come_from_the_files_beside(tmp_path: Path) -> N
         found.written("text", "qery")
 
 
+def test_a_folder_of_the_model_alone_says_nothing_of_a_pooler(tmp_path: Path) -> None:
+    found = load_sentence_use(written(tmp_path, steps=STEPS[:1], sentence_bert_config={"max_seq_length": 7}))
+    assert found is not None
+    assert (found.overrides, found.longest) == ((), 7)
+
+
+def test_layers_of_that_name_from_another_library_are_refused(tmp_path: Path) -> None:
+    folder = written(tmp_path, steps=STEPS[:2], pooling={"pooling_mode": "mean"})
+    steps = json.loads((folder / "modules.json").read_text("utf-8"))
+    steps.append({"path": "2_Dense", "type": "pylate.models.Dense.Dense"})
+    (folder / "modules.json").write_text(json.dumps(steps), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"not served: pylate\.models\.Dense\.Dense in '2_Dense'"):
+        load_sentence_use(folder)
+
+
 def test_a_use_that_says_nothing_leaves_a_text_as_it_is() -> None:
     assert SentenceUse().written("As It Is") == "As It Is"
 
@@ -74,9 +89,9 @@ def test_a_use_that_says_nothing_leaves_a_text_as_it_is() -> None:
     ("steps", "pooling", "message"),
     [
         (
-            [*STEPS[:2], ("Dense", "2_Dense"), ("LSTM", "3")],
+            [*STEPS[:2], ("CNN", "2_CNN"), ("LSTM", "3")],
             {"pooling_mode": "mean"},
-            "models.Dense in '2_Dense', .*LSTM",
+            "models.CNN in '2_CNN', .*LSTM",
         ),
         (
             [("Transformer", "0_Transformer"), STEPS[1]],
@@ -84,6 +99,11 @@ def test_a_use_that_says_nothing_leaves_a_text_as_it_is() -> None:
             "models.Transformer in '0_Transformer'",
         ),
         ([STEPS[0], ("Pooling", "../1_Pooling")], None, "models.Pooling in '../1_Pooling'"),
+        ([*STEPS[:2], ("Dense", "../2_Dense")], {"pooling_mode": "mean"}, "models.Dense in '../2_Dense'"),
+        ([*STEPS, ("Dense", "3_Dense")], {"pooling_mode": "mean"}, "Transformer, Pooling, Normalize, Dense; what is"),
+        ([STEPS[0], STEPS[2], STEPS[1]], {"pooling_mode": "mean"}, "Transformer, Normalize, Pooling; what is served"),
+        ([STEPS[0], STEPS[2]], {}, "Transformer, Normalize; what is served is Transformer, Pooling, Dense, Normalize"),
+        ([], {}, "no step; what is served"),
         ([STEPS[0], ("Pooling", "/etc")], None, "models.Pooling in '/etc'"),
         (STEPS, {}, "asks for nothing; one of cls, "),
         (STEPS, {"pooling_mode": "weightedmean"}, "asks for weightedmean; one of cls, "),
