@@ -37,8 +37,12 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.registry.models": ("model", "register_model"),
     "triptych.registry.named": ("dummy_inputs", "processor", "schema"),
     "triptych.registry.plugins": ("load_plugins",),
+    "triptych.registry.processing": ("register_processor",),
     "triptych.registry.resolution": ("ResolutionSettings", "Resolver"),
-    "triptych.schemas": ("TaggedUnion", "TensorSchema", "TensorShape", "compile_schema", "json_schema", "tagged_union"),
+    "triptych.schemas": (
+        *("TaggedUnion", "TensorSchema", "TensorShape", "check_embeds", "compile_schema", "json_schema"),
+        "tagged_union",
+    ),
     "triptych.settings": ("AdapterSettings", "MultiModalSettings", "Settings", "Stage"),
     "triptych.tasks": ("Completion", "Model", "load", "random_init"),
     "triptych.weights": (

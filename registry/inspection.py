@@ -20,6 +20,7 @@ from typing import IO
 from triptych.capabilities import accept_older_names, check_capabilities, check_triptych_model
 from triptych.errors import CapabilityError, PluginError, Problem
 from triptych.registry.model_info import ModelInfo
+from triptych.registry.processing import check_processor
 from triptych.registry.record_cache import load_record, save_record
 
 TIMEOUT_S = 300.0  # importing torch from a cold network disk takes a minute
@@ -30,7 +31,7 @@ def inspect_loaded(model: type, *, architecture: str) -> ModelInfo:
     """The record of a class that is here. Raises CapabilityError for what it lacks, and for what it only declares."""
     accept_older_names(model)
     problems: list[Problem] = []
-    for check in (check_triptych_model, check_capabilities):
+    for check in (check_triptych_model, check_capabilities, check_processor):
         try:
             check(model)
         except CapabilityError as error:
