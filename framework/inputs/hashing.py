@@ -1,0 +1,64 @@
+"""Names for items by their content, so that what is known of one is found again.
+
+Every value is framed by its kind and length, so that no two lists of values give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from triptych.errors import InputError
+
+
+def hash_item(
+    item: object, *, model: str, modality: str, keywords: Mapping[str, object], uuid: str | None = None, salt: str = ""
+) -> str:
+    """The name of one item for one model: SHA-256, as 64 hexadecimal digits, of all that its tensors depend on.
+
+    `keywords` are those of the processor for this modality. A `uuid` that the user gives stands for the content: alone
+    it is the name itself, unless the request has a `salt`, which keeps its names apart from those of others. Raises
+    InputError for content of a type that no item has.
+    """
+    if uuid is not None and not keywords and not salt:
+        return uuid
+    content = ("uuid", uuid) if uuid is not None else ("content", item)
+    digest = hashlib.sha256()
+    for piece in _frames([salt, model, modality, *content, dict(keywords)]):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _frames(value: object) -> Iterator[bytes]:
+    match value:
+        case None | bool() | int() | float() | str():
+            yield from _frame(type(value).__name__, repr(value).encode())
+        case bytes():
+            yield from _frame("bytes", value)
+        case Image.Image():
+            yield from _frames([value.mode, np.asarray(value)])
+        case Tensor():
+            flat = value.detach().cpu().contiguous().view(-1).view(torch.uint8)  # bfloat16 has no array of its own
+            yield from _frames([str(value.dtype), list(value.shape), flat.numpy()])
+        case np.ndarray() | np.generic():
+            array = np.ascontiguousarray(value)
+            yield from _frame(f"array {array.dtype.str} {array.shape}", array.tobytes())
+        case list() | tuple():
+            yield from _frame("list", str(len(value)).encode())
+            yield from chain.from_iterable(map(_frames, value))
+        case Mapping():
+            yield from _frame("mapping", str(len(value)).encode())
+            yield from chain.from_iterable(_frames([str(key), value[key]]) for key in sorted(value, key=str))
+        case _:
+            raise InputError(f"is {type(value).__name__}, which cannot be told by its content; give the item an id")
+
+
+def _frame(kind: str, content: bytes) -> Iterator[bytes]:
+    yield f"{kind}:{len(content)}:".encode()
+    yield content
