@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from triptych.assembly.declare import declare
 from triptych.assembly.language_model import LanguageModel, TextModel
 from triptych.assembly.multimodal import MultimodalModel, Tower
 from triptych.assembly.stack import own
@@ -64,7 +65,7 @@ def _module(planned: ModelPlan) -> Module:
         raise SpecError("a tower gives all its rows; what is pooled is a model of tokens", path="pooler")
     if planned.pooler is not None:
         own(module, "pooler", planned.pooler.build(width=module.width), where="pooler")
-        module.is_pooling_model = True  # type: ignore[assignment]  # a capability of this model, not of its class
+    declare(module, planned)
     return module
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 from triptych.capabilities.members import class_of
 from triptych.capabilities.pooling import get_score_type, wrong_values
 from triptych.capabilities.predicates import CapabilityWarning, disagreement
 from triptych.capabilities.table import CAPABILITIES, State
 from triptych.errors import CapabilityError, Problem, suggest
+
+SPEC_REPORTED_BY = "triptych.spec.facts:spec_report"  # by name: specs stand above capabilities
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,15 @@ class CapabilityReport:
 
 
 def capability_report(model: object) -> CapabilityReport:
-    """The report on a model class or an instance; nothing is raised. An instance can prove more than its class."""
+    """The report on a model class or an instance; nothing is raised. An instance can prove more than its class.
+
+    A spec (a registered name, the path of a YAML file, a merged tree) is reported on as it is written: what it shows
+    or says is declared, and only the model that is built of it can prove that. Raises SpecError for what is none.
+    """
+    if isinstance(model, str | Mapping):
+        module, _, name = SPEC_REPORTED_BY.partition(":")
+        report: CapabilityReport = getattr(import_module(module), name)(model)
+        return report
     states = {name: row.state(model) for name, row in CAPABILITIES.items()}
     unflagged = [disagreement(CAPABILITIES[name], model) for name, state in states.items() if state == "implemented"]
     return CapabilityReport(class_of(model).__qualname__, states, tuple(_wrong(model, states)), tuple(unflagged))

@@ -115,7 +115,7 @@ class Draft:
             self._blocks((*path, "layers", "block"), block, layers.values_at.get("block"))
 
     def _blocks(self, path: tuple[str, ...], name: str, place: Place | None) -> None:
-        words = _words(name)
+        words = words_of(name)
         if words is None:  # a config's own word names the block: any may be meant
             self.used["blocks"], words = None, set(self.tree.get("blocks") or ())
         for word in sorted(words):
@@ -140,7 +140,7 @@ class Draft:
             self._branch((*path, name), member, members.keys_at.get(name))
 
     def _steps(self, path: tuple[str, ...], steps: Any) -> None:
-        for word in sorted(_words(steps) or ()) if isinstance(steps, str) else ():
+        for word in sorted(words_of(steps) or ()) if isinstance(steps, str) else ():
             with self.problems.catching(), self._following("parts"):
                 place = self.tree["projectors"].values_at.get(path[-1])
                 self._steps(path, self.scope.at(*path).named("programs", word, place))
@@ -154,7 +154,7 @@ class Draft:
         """A step of a projector is a projector's own part or a norm."""
         scope = self.scope.at(*path)
         tree = step if isinstance(step, Tree) else liking(str(step), place) if not is_expression(step) else Tree()
-        words = _words(scope.derived("parts", tree)[1].get("use"))
+        words = words_of(scope.derived("parts", tree)[1].get("use"))
         return "norm" if words and words <= set(part_names("norm")) else "projector"
 
     def _transforms(self, path: tuple[str, ...], tree: Any) -> None:
@@ -182,7 +182,7 @@ class Draft:
     def _check_part(self, kind: str, reference: object, place: Place | None) -> None:
         scope = self.scope.at(*self.path)
         if is_expression(reference):
-            if (words := _words(reference)) is None:  # a config's own word: any part may be meant
+            if (words := words_of(reference)) is None:  # a config's own word: any part may be meant
                 self.used["parts"] = None
             for word in sorted(words or ()):
                 self._check_part(kind, word, place)
@@ -197,7 +197,7 @@ class Draft:
                 (scope.at("use") if use is not None else scope).fail(f"a {kind} says `use` or `like`", place)
             if isinstance(like := tree.get("like"), str):
                 self._use("parts", [like])
-            words = _words(use)
+            words = words_of(use)
             models = [scope.spec_class(kind, word, place) for word in sorted(words or ())]
         if words is None:
             self._use("parts", {str(leaf) for _, leaf, _ in walk(fields)})
@@ -228,7 +228,7 @@ class Draft:
             raise SpecError(problems)
 
 
-def _words(value: object) -> set[str] | None:
+def words_of(value: object) -> set[str] | None:
     """The names that a value may come to; None when a config decides."""
     if not isinstance(value, str):
         return set()

@@ -13,12 +13,14 @@ from pydantic import (
     BeforeValidator,
     Field,
     PositiveInt,
+    StrictBool,
     ValidationError,
     WrapValidator,
     model_validator,
 )
 
-from triptych.errors import Place, Problem, SpecError
+from triptych.capabilities.table import CAPABILITIES
+from triptych.errors import Place, Problem, SpecError, suggest
 from triptych.spec.base import BaseSpec
 from triptych.spec.document import Tree, without_paths
 from triptych.spec.expressions import is_expression
@@ -48,6 +50,12 @@ def _part(value: Any) -> Any:
     return value
 
 
+def _schema(value: Any) -> Any:
+    if not isinstance(value, str | Mapping):
+        raise ValueError("a mapping of fields is wanted, or the name of a registered schema")
+    return value
+
+
 def _place(value: Any) -> Any:
     if value is not None and not all(
         isinstance(place, str) for place in (value if isinstance(value, list) else [value])
@@ -58,6 +66,12 @@ def _place(value: Any) -> Any:
 
 def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
+
+
+def _capability(name: str) -> str:
+    if name not in CAPABILITIES:
+        raise ValueError(f"unknown capability {name!r}{suggest(name, CAPABILITIES)}")
+    return name
 
 
 def _no_members(value: Any) -> Any:
@@ -76,8 +90,10 @@ def _without_like(value: Any) -> Any:
 Or = Annotated[T, WrapValidator(_unless_expression)]
 Name = Annotated[str, AfterValidator(_name)]
 Names = list[str]
+CapabilityName = Annotated[str, AfterValidator(_capability)]
 PartRef = Annotated[Any, AfterValidator(_part)]
 Plain = dict[str, Any]
+SchemaNames = Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)]
 
 
 class BranchForm(BaseSpec):
@@ -145,10 +161,14 @@ class StackForm(SubModelForm):
 
 
 class ItemsForm(BaseSpec):
-    """What is known of an item before any tensor is there: its grid, and the rows that the tower gives for it."""
+    """What is known of an item before any tensor is there: its grid, and the rows that the tower gives for it.
+
+    `schema` names by modality what the tower takes, and after it what may stand in its place.
+    """
 
     size: PartRef | None = None
     rows: Or[PositiveInt] | None = None
+    schema_: dict[Name, SchemaNames | None] | None = Field(None, alias="schema")
 
 
 class TokensForm(BaseSpec):
@@ -185,19 +205,29 @@ class ChangesForm(BaseSpec):
     blocks: dict[Name, Annotated[dict[Name, BranchForm | None], BeforeValidator(_without_like)] | None] | None = None
     parts: dict[Name, Plain | None] | None = None
     pooler: Plain | None = None
+    schemas: dict[Name, Annotated[Any, AfterValidator(_schema)] | None] | None = None
     items: ItemsForm | None = None
     tokens: dict[Name, TokensForm | None] | None = None
     prompt_updates: list[PromptUpdateForm] | None = None
     weights: Plain | None = None
 
 
-class DocumentForm(ChangesForm):
+class ModelForm(ChangesForm):
+    """What is said of a whole model, and not of one inside another.
+
+    `capabilities` are what it can do beside what its structure shows, by the names that predicates have.
+    """
+
+    capabilities: dict[CapabilityName, StrictBool | None] | None = None
+
+
+class DocumentForm(ModelForm):
     """A whole spec."""
 
     schema_: Literal[1] | None = Field(None, alias="schema")
     architectures: Names | None = None
     model_types: Names | None = None
-    conversions: dict[Literal["embed", "classify"], ChangesForm | None] | None = None
+    conversions: dict[Literal["embed", "classify"], ModelForm | None] | None = None
     sample: Plain | None = None
 
 

@@ -1,0 +1,72 @@
+"""What a built model says that it can do: what its plan shows, and what its spec declares once that is proven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from triptych.capabilities.pooling import AttnType
+from triptych.capabilities.table import CAPABILITIES, Capability
+from triptych.errors import CapabilityError, Problem
+from triptych.spec.base import PartSpec
+from triptych.spec.facts import SEQUENCE_POOLING, declared, score_type
+from triptych.spec.plan import ModelPlan
+from triptych.spec.stack import BranchPlan, StackPlan
+
+
+def declare(module: nn.Module, planned: ModelPlan) -> None:
+    """Set the flags of a built model on it: a pooler, say, makes a pooling model of any class.
+
+    Raises CapabilityError, each at its place in the spec, for every flag whose members the module has not, for what it
+    has and the spec denies, and for two kinds of score.
+    """
+    said = declared(planned.scopes[""].tree)
+    names = [*_shown(planned), *(name for name, value in said.items() if value)]
+    for name in names:
+        _raise_flag(module, CAPABILITIES[name])
+    if problems := [p for name, value in said.items() for p in _wrong(module, planned, name, value=value)]:
+        raise CapabilityError(problems)
+    score_type([*dict.fromkeys(names)])
+    take = SEQUENCE_POOLING.get(getattr(planned.pooler, "take", "last"), "LAST")
+    for name, kind in {"attn_type": _attention(planned), "default_seq_pooling_type": take}.items():
+        setattr(module, name, kind)
+
+
+def _shown(planned: ModelPlan) -> Iterator[str]:
+    """What the class of the module does not say already."""
+    if planned.pooler is not None:
+        yield "is_pooling_model"
+    if getattr(planned.pooler, "labels", None) is not None:
+        yield "supports_cross_encoding"
+
+
+def _raise_flag(module: nn.Module, row: Capability) -> None:
+    if row.flag and not row.is_declared(module):
+        setattr(module, row.flag, row.value)
+
+
+def _wrong(module: nn.Module, planned: ModelPlan, name: str, *, value: bool) -> Iterator[Problem]:
+    row, said = CAPABILITIES[name], planned.scopes[""].tree["capabilities"]
+    path, place = f"capabilities.{name}", said.values_at.get(name)
+    if value and (missing := row.missing(module)):
+        lacks = ", ".join(map(str, missing))
+        yield Problem(f"{planned.name} declares it, and the built model lacks what that needs: {lacks}", path, place)
+    if not value and row.is_declared(module):
+        yield Problem(f"{planned.name} denies it, and the built model has it", path, place)
+
+
+def _attention(planned: ModelPlan) -> AttnType:
+    """Of the language model, or of the one tower."""
+    stack = planned.language_model or next(iter(planned.towers.values()))
+    causal = {found for mixer in _mixers(stack) if isinstance(found := getattr(mixer, "causal", None), bool)}
+    return "encoder_only" if causal == {False} else "decoder"
+
+
+def _mixers(stack: StackPlan) -> Iterator[PartSpec]:
+    branches: list[BranchPlan] = [branch for block in stack.layers for branch in block]
+    while branches:
+        branch = branches.pop()
+        branches += branch.parallel
+        if branch.mixer is not None:
+            yield branch.mixer

@@ -1,0 +1,153 @@
+"""What a model of a spec can do, as the spec alone shows and declares it: no config, no torch, nothing built.
+
+What depends on the config is taken as it is where no config says otherwise: attention is causal, a sub-model writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+from triptych.capabilities.pooling import AttnType, SequencePoolingType
+from triptych.capabilities.report import CapabilityReport
+from triptych.capabilities.table import CAPABILITIES, State
+from triptych.capabilities.tasks import ScoreType
+from triptych.errors import CapabilityError
+from triptych.registry.model_info import ModelInfo
+from triptych.spec.catalog import load_named
+from triptych.spec.document import Tree
+from triptych.spec.draft import words_of
+from triptych.spec.merge import merge
+from triptych.spec.scope import Scope, liking
+from triptych.spec.structure import check_structure
+
+SEQUENCE_POOLING: dict[object, SequencePoolingType] = {"first": "CLS", "last": "LAST", "mean": "MEAN"}
+"""`take` of a pooler -> the convention's word for it; `max` has none."""
+
+_SCORES: dict[str, ScoreType] = {
+    "supports_cross_encoding": "cross-encoder",
+    "supports_late_interaction": "late-interaction",
+}
+
+
+def model_info(tree: Tree, *, architecture: str) -> ModelInfo:
+    """The record of a spec's model. Raises SpecError for a spec of the wrong form, CapabilityError for two scores."""
+    check_structure(tree)
+    can = capabilities_of(tree)
+    record = ModelInfo(
+        architecture=architecture,
+        is_text_generation_model=writes(tree),
+        attn_type=attention_of(tree),
+        default_seq_pooling_type=SEQUENCE_POOLING.get(_pooler(tree).get("take", "last"), "LAST"),
+        score_type=score_type(can),
+    )
+    flags: dict[str, Any] = {name: True for name in can if hasattr(record, name)}  # all of them of bool
+    return replace(record, **flags)
+
+
+def spec_report(spec: str | Tree) -> CapabilityReport:
+    """What a spec (a registered name, the path of a YAML file, a merged tree) declares; a built model proves it."""
+    name, tree = load_named(spec) if isinstance(spec, str) else ("spec", spec)
+    check_structure(tree)
+    states: dict[str, State] = dict.fromkeys(CAPABILITIES, "absent")
+    for capability in capabilities_of(tree):
+        states[capability] = "declared" if CAPABILITIES[capability].needs else "declared only"
+    return CapabilityReport(name, states, (), ())
+
+
+def capabilities_of(tree: Tree) -> list[str]:
+    """What the structure shows and what `capabilities` says, by the names of predicates."""
+    said, shown = declared(tree), {*_shown(tree)}
+    return [name for name in CAPABILITIES if said.get(name, name in shown)]
+
+
+def declared(tree: Tree) -> dict[str, bool]:
+    """What a spec says under `capabilities`; null takes back what a base says."""
+    return {name: value for name, value in (tree.get("capabilities") or {}).items() if value is not None}
+
+
+def writes(tree: Tree) -> bool:
+    """Whether the model has a head over the vocabulary. Beside towers there is always one."""
+    text = tree.get("language_model")
+    if not text:
+        return False
+    child = _child(text)
+    return writes(child) if child else bool(_towers(tree) or text.get("spec") or text.get("head") is not None)
+
+
+def attention_of(tree: Tree) -> AttnType:
+    """ "encoder_only" when no layer of the language model, or of the one tower, attends causally."""
+    kind = "language_model" if tree.get("language_model") else "tower"
+    stack = tree.get(kind) or Tree()
+    if child := _child(stack):
+        return attention_of(child)
+    causal = {*_causal(tree, stack)}
+    return "encoder_only" if causal == {False} else "decoder"
+
+
+def score_type(capabilities: list[str]) -> ScoreType:
+    """The kind of score among capabilities. Raises CapabilityError when there are two."""
+    found = [_SCORES[name] for name in capabilities if name in _SCORES]
+    if len(found) > 1:
+        raise CapabilityError(f"the score types {' and '.join(map(repr, found))}; a model has one")
+    return found[0] if found else "bi-encoder"
+
+
+def _shown(tree: Tree) -> Iterator[str]:
+    text = tree.get("language_model")
+    if text:
+        yield "supports_multimodal_embeddings"
+    if text and _towers(tree):
+        yield "supports_multimodal"
+    if tree.get("pooler") is not None:
+        yield "is_pooling_model"
+    if _pooler(tree).get("labels") is not None:
+        yield "supports_cross_encoding"
+
+
+def _towers(tree: Tree) -> list[str]:
+    return [name for name, tower in (tree.get("towers") or {}).items() if tower]
+
+
+def _pooler(tree: Tree) -> Tree:
+    """What a spec says of its pooler, with what that is like; empty without one."""
+    return Scope.of("", tree, {}).derived("parts", tree.get("pooler") or Tree())[1]
+
+
+def _child(stack: Tree) -> Tree | None:
+    """The spec that a sub-model names, as its parent changes it; None when a config names it, or there is none."""
+    names = words_of(stack.get("spec"))
+    if not names or len(names) != 1:
+        return None
+    return cast(Tree, merge(load_named(names.pop())[1], stack.get("with") or Tree()))
+
+
+def _causal(tree: Tree, stack: Tree) -> Iterator[bool]:
+    """Of every mixer that attends, whether it is causal; what only a config can tell counts as causal."""
+    scope = Scope.of("", tree, {})
+    names = words_of((stack.get("layers") or {}).get("block"))
+    for name in tree.get("blocks") or {} if names is None else names:
+        for branch in scope.named("blocks", name).values():
+            for mixer in _mixers(branch):
+                yield from _causal_of(scope, mixer)
+
+
+def _mixers(branch: Tree | None) -> Iterator[object]:
+    if branch and branch.get("mixer"):
+        yield branch["mixer"]
+    for member in (branch.get("parallel") or {}).values() if branch else ():
+        yield from _mixers(member)
+
+
+def _causal_of(scope: Scope, reference: object) -> Iterator[bool]:
+    if not isinstance(reference, Tree):
+        for name in words_of(reference) or ():
+            yield from _causal_of(scope, liking(name, None))
+        return
+    fields = scope.derived("parts", reference)[1]
+    for use in words_of(fields.get("use")) or ():
+        known = scope.spec_class("mixer", use, None).model_fields
+        if "causal" in known:
+            given = fields.get("causal")
+            yield (known["causal"].default if given is None else given) is not False
