@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from triptych.assembly import assemble as assemble
     from triptych.capabilities import *
     from triptych.errors import *
+    from triptych.inputs.batches import group_and_batch_mm_kwargs as group_and_batch_mm_kwargs
+    from triptych.inputs.fields import MultiModalFieldConfig as MultiModalFieldConfig
+    from triptych.inputs.items import MultiModalFeatureSpec as MultiModalFeatureSpec
+    from triptych.inputs.items import MultiModalKwargsItem as MultiModalKwargsItem
+    from triptych.inputs.items import MultiModalKwargsItems as MultiModalKwargsItems
+    from triptych.inputs.kinds import MultiModalBatchedField as MultiModalBatchedField
+    from triptych.inputs.kinds import MultiModalFieldElem as MultiModalFieldElem
+    from triptych.inputs.kinds import MultiModalFlatField as MultiModalFlatField
+    from triptych.inputs.kinds import MultiModalSharedField as MultiModalSharedField
+    from triptych.inputs.nested import NestedTensors as NestedTensors
     from triptych.registry import part as part
     from triptych.registry.model_info import ModelInfo as ModelInfo
     from triptych.registry.models import model as model

@@ -108,6 +108,18 @@ class InputTypeError(InputError, TypeError):
     """An input of a request is of a Python type that is not taken there."""
 
 
+class ItemError(TriptychError, RuntimeError):
+    """Items cannot be read as one batch: some are absent, or they do not go into one call."""
+
+
+class PromptUpdateError(TriptychError, RuntimeError):
+    """What items change in a prompt does not fit the prompt, or the items."""
+
+
+class PromptUpdateTypeError(PromptUpdateError, TypeError):
+    """A target or content of a prompt update is of a Python type that is not taken there."""
+
+
 class OptionError(TriptychError, ValueError):
     """An option has a value that cannot be used."""
 
