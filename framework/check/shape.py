@@ -74,13 +74,22 @@ def _check_counts(module: MultimodalModel, assembled: Assembled) -> list[str]:
         size = scope.at("items", "size").part("size", scope.tree["items"]["size"])[1].build()
         for height, width in IMAGE_SIZES:
             grid = size(height, width, {})
-            (rows,) = module.embed_multimodal(**{modality: [_image(grid.h, grid.w, tower)]})
+            item = _stated(assembled, modality)
+            item = _image(grid.h, grid.w, tower) if item is None else item
+            (rows,) = module.embed_multimodal(**{modality: [item]})
             declared = rule.count(height, width, {})
             if tuple(rows.shape) != (declared, module.width):
                 found = f"{tuple(rows.shape)} for one of {height} x {width}; {(declared, module.width)} is declared"
                 raise SpecError(f"the projector gives rows of shape {found}", path=f"tokens.{modality}.count")
         notes.append(f"{declared} tokens for one {modality} of {height} x {width}")
     return notes
+
+
+def _stated(assembled: Assembled, modality: str) -> torch.Tensor | None:
+    """An item of the one shape that the spec states; None where it leaves sizes open."""
+    schema = assembled.plan.items.get(modality)
+    sizes = [size for size in schema.shape.dims if isinstance(size, int)] if schema else []
+    return torch.empty(sizes, device="meta") if schema and len(sizes) == len(schema.shape.dims) else None
 
 
 def _image(rows: int, columns: int, tower: Tower) -> torch.Tensor:

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from triptych.errors import Place, Problem, RegistrationError, SpecError, short
+from triptych.registry.named import Schema
+from triptych.schemas.items import ItemSchema
 from triptych.spec.base import PartSpec
 from triptych.spec.catalog import find_family, load_named
 from triptych.spec.conversion import converted
 from triptych.spec.document import Tree, walk
 from triptych.spec.merge import merge
 from triptych.spec.overrides import overridden, replaced
+from triptych.spec.schemas import named_problems, plan_items, plan_schemas
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.stack import StackPlan, defaulted, plan_stack
 from triptych.spec.structure import check_structure
@@ -24,7 +27,11 @@ from triptych.spec.tokens import TokenRule, token_rules
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """A whole model. `scopes` holds the scope of each sub-model by path; the model's own stands under ''."""
+    """A whole model. `scopes` holds the scope of each sub-model by path; the model's own stands under ''.
+
+    `schemas` are those that the spec states, by name; `items` says what one item of each modality is. `processor` and
+    `dummy_inputs` are registered names, None for the generic ones.
+    """
 
     name: str
     language_model: StackPlan | None
@@ -33,6 +40,10 @@ class ModelPlan:
     pooler: PartSpec | None
     tokens: Mapping[str, TokenRule]
     scopes: Mapping[str, Scope]
+    schemas: Mapping[str, Schema] = field(default_factory=dict)
+    items: Mapping[str, ItemSchema] = field(default_factory=dict)
+    processor: str | None = None
+    dummy_inputs: str | None = None
 
 
 @dataclass
@@ -75,7 +86,7 @@ def plan(
     if tree.get("language_model"):
         language_model = _sub_model(scope, planner, ("language_model",), tree["language_model"], "language_model")
     scope = planner.scopes[""] = scope.knowing(**_configs(planner, scope, towers))
-    projectors, tokens, pooler = {}, {}, None
+    projectors, tokens, pooler, schemas, items = {}, {}, None, dict[str, Schema](), dict[str, ItemSchema]()
     declared = [name for name, sub in (tree.get("towers") or {}).items() if sub]
     if len(towers) >= len(declared):  # what speaks of a tower that failed would only add noise
         with planner.problems.catching():
@@ -90,9 +101,21 @@ def plan(
     else:
         for _, value, _ in walk([tree.get(section) for section in ("projectors", "programs", "pooler", "tokens")]):
             scope.mention(value)
+    if len(towers) >= len(declared) and bool(language_model) == bool(tree.get("language_model")):
+        with planner.problems.catching():
+            schemas = plan_schemas(scope)
+            items = plan_items(scope, schemas, planner.scopes)
+    else:
+        for _, value, _ in walk(tree.get("schemas")):
+            scope.mention(value)
+    planner.problems.problems += named_problems(tree)
     _check_configs(planner)
     planner.problems.check()
-    return ModelPlan(name, language_model, towers, projectors, pooler, tokens, planner.scopes)
+    return ModelPlan(
+        *(name, language_model, towers, projectors, pooler, tokens, planner.scopes, schemas, items),
+        processor=tree.get("processor"),
+        dummy_inputs=tree.get("dummy_inputs"),
+    )
 
 
 def _attempt(planner: _Planner, scope: Scope, tree: Tree, kind: str) -> StackPlan | None:

@@ -228,6 +228,8 @@ class DocumentForm(ModelForm):
     architectures: Names | None = None
     model_types: Names | None = None
     conversions: dict[Literal["embed", "classify"], ModelForm | None] | None = None
+    processor: str | None = None
+    dummy_inputs: str | None = None
     sample: Plain | None = None
 
 

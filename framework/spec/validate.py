@@ -13,6 +13,7 @@ from triptych.spec.draft import Draft
 from triptych.spec.expressions import is_expression, parse
 from triptych.spec.merge import load_tree
 from triptych.spec.rows import lost_rows
+from triptych.spec.schemas import draft_schemas
 from triptych.spec.scope import REQUIRED
 from triptych.spec.structure import structure_problems
 
@@ -20,6 +21,7 @@ ROOTS = frozenset({"config", "layer"})
 CHILDREN = frozenset({"towers", "language_model"})
 SPEAKS_OF = {  # section -> what its expressions may name
     "items": frozenset({"config", "grid"}),
+    "schemas": frozenset({"config"}) | CHILDREN,
     "tokens": frozenset({"config", "rows", "grid"}) | CHILDREN,
     "projectors": ROOTS | CHILDREN,
     "programs": ROOTS | CHILDREN,
@@ -49,6 +51,7 @@ def mistakes(tree: Tree, *, file: str | None = None, sound: bool = True, whole: 
     yield from wrong
     yield from bad_expressions(tree)
     yield from _written(draft.check() if whole else (), tree)
+    yield from draft_schemas(tree) if whole else ()
     for name in tree.get("conversions") or () if whole else ():
         yield from _written(Draft(converted(tree, name, name=file or "this spec")).check(), tree)
     if sound and whole and not wrong:
