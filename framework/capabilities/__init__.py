@@ -12,6 +12,8 @@ from triptych.capabilities.base import why_not_run as why_not_run
 from triptych.capabilities.compat import SupportsV0Only as SupportsV0Only
 from triptych.capabilities.compat import accept_older_names as accept_older_names
 from triptych.capabilities.compat import supports_v0_only as supports_v0_only
+from triptych.capabilities.components import ComponentMap as ComponentMap
+from triptych.capabilities.components import component_map as component_map
 from triptych.capabilities.eagle import EagleModelMixin as EagleModelMixin
 from triptych.capabilities.eagle import LocalArgmaxMixin as LocalArgmaxMixin
 from triptych.capabilities.eagle import SupportsEagle as SupportsEagle

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 from triptych.capabilities.compat import accept_older_names
 from triptych.capabilities.language_model import find_language_model
+from triptych.capabilities.marking import MarksComponents
 from triptych.capabilities.members import declared
 from triptych.capabilities.predicates import Flagged, Option
 from triptych.errors import InputError
@@ -47,7 +48,7 @@ class SupportsMultiModalEmbeddings(Protocol):
 
 
 @runtime_checkable
-class SupportsMultiModal(SupportsMultiModalEmbeddings, Protocol):
+class SupportsMultiModal(MarksComponents, SupportsMultiModalEmbeddings, Protocol):
     """A model with towers and a language model. `embed_multimodal` and `get_placeholder_str` are its own to write."""
 
     supports_multimodal: ClassVar[Literal[True]] = True
@@ -65,7 +66,6 @@ class SupportsMultiModal(SupportsMultiModalEmbeddings, Protocol):
     merged_by: ClassVar[str] = "triptych.assembly.merge:merge_embeddings"
     """What writes rows to their places. By name, as it needs torch, which nothing here imports."""
 
-    _language_model_names: Sequence[str] = ()
     _language_model_path: str | None = None
     _has_oov_mm_tokens: bool = False
 

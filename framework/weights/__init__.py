@@ -3,6 +3,8 @@
 from triptych.weights.checkpoint import Checkpoint as Checkpoint
 from triptych.weights.checkpoint import Stored as Stored
 from triptych.weights.checkpoint import read_json as read_json
+from triptych.weights.components import check_components as check_components
+from triptych.weights.components import component_report as component_report
 from triptych.weights.dry_run import Plan as Plan
 from triptych.weights.dry_run import plan as plan
 from triptych.weights.fill import fill as fill

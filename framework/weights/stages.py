@@ -36,6 +36,12 @@ class StageMissingLayer(nn.Module):
         return f"stage_name={self.stage_name!r}"
 
 
+def present(module: nn.Module) -> nn.Module:
+    """The module itself, or the one that it stands for."""
+    absent: nn.Module | None = module.__dict__.get("absent") if isinstance(module, StageMissingLayer) else None
+    return module if absent is None else absent
+
+
 class PPMissingLayer(nn.Module):
     """Stands for a layer that another stage of the pipeline has: gives back its first argument."""
 

@@ -1,0 +1,64 @@
+"""Whether the constructor of a multimodal model has marked all of its components, and marked what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from triptych.capabilities.components import component_map
+from triptych.capabilities.marking import LANGUAGE_MODEL, MarksComponents
+from triptych.errors import CapabilityError, Problem
+from triptych.weights.stages import StageMissingLayer, present
+
+
+def check_components(model: nn.Module) -> None:
+    """Raise CapabilityError with everything in `component_report`; for whoever builds a model, once it is built."""
+    if found := component_report(model):
+        raise CapabilityError(found)
+
+
+def component_report(model: nn.Module) -> list[Problem]:
+    """What a built model marks and does not have, or has and does not mark.
+
+    A child counts as marked when something in it is, and when the class's own `get_mm_mapping` names it.
+    """
+    name = type(model).__qualname__
+    return [Problem(f"{name}: {message}", path) for path, message in _findings(model)]
+
+
+def _findings(model: nn.Module) -> Iterator[tuple[str, str]]:
+    if not hasattr(model, "get_mm_mapping"):
+        return
+    for stage_name in getattr(model, "_idle_marks", ()):
+        yield "", f"a context marks a {stage_name}, and nothing is assigned in it that could be one"
+    language, towers = getattr(model, "_language_model_names", ()), getattr(model, "_tower_model_names", ())
+    for path in (*language, *towers):
+        if message := _misplaced(model, path, is_tower=path in towers):
+            yield path, message
+    own = getattr(type(model), "get_mm_mapping", None) is not MarksComponents.get_mm_mapping
+    known = [*language, *towers, *(component_map(model).kinds if own else ())]
+    for child, module in model.named_children():
+        if next(module.parameters(), None) is not None and not any(_related(child, path) for path in known):
+            yield child, "has parameters and is marked neither as a tower nor as the language model"
+
+
+def _misplaced(model: nn.Module, path: str, *, is_tower: bool) -> str:
+    """What is wrong with the place that a marked name leads to; empty when nothing is."""
+    here, around = model, None
+    for step in path.split("."):
+        if isinstance(here, StageMissingLayer):
+            around, here = here, present(here)
+        child = here._modules.get(step)
+        if child is None:
+            return "is marked, and the model no longer has it"
+        here = child
+    if around is None or isinstance(here, StageMissingLayer) or (around.stage_name == LANGUAGE_MODEL) != is_tower:
+        return ""
+    return f"stands in what is left out as {around.stage_name}, and is built by itself; narrow the targets"
+
+
+def _related(a: str, b: str) -> bool:
+    """Whether one of two paths stands at or below the other, in whole steps; the empty path is above all."""
+    short, long = sorted((a, b), key=len)
+    return not short or f"{long}.".startswith(f"{short}.")
