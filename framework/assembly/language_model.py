@@ -30,18 +30,19 @@ class TextModel(Stack):
     def embed_input_ids(
         self,
         input_ids: Tensor,
-        multimodal_embeddings: Sequence[Tensor] | None = None,
+        multimodal_embeddings: Sequence[Tensor] | Tensor | None = None,
         *,
         is_multimodal: Tensor | None = None,
     ) -> Tensor:
         """Embeddings [T, D] of ids [T]; rows where `is_multimodal` [T] is true become those of the items, in order.
 
-        Raises InputError when the items' rows and the true places differ in number, or embeddings come without a mask.
+        The rows of items are [n_i, D] each, or one [items, n, D]. Raises InputError when they differ from the true
+        places in number, are of another width or no floats, or come without a mask.
         """
         if is_multimodal is not None:  # a placeholder's id may lie past the vocabulary
             input_ids = input_ids.masked_fill(is_multimodal, 0)
         x_TD: Tensor = self.embed.lookup(input_ids)
-        if not multimodal_embeddings:
+        if multimodal_embeddings is None or len(multimodal_embeddings) == 0:
             return x_TD
         if is_multimodal is None:
             raise InputError("embeddings of items are given without the mask of their places")

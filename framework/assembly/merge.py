@@ -10,20 +10,19 @@ import torch
 from torch import Tensor
 
 from triptych.errors import InputError
+from triptych.schemas import check_embeds
 
 
-def merge_embeddings(inputs_embeds: Tensor, embeddings: Sequence[Tensor], is_multimodal: Tensor) -> Tensor:
-    """Write the items' rows [n_i, D] at the true places of the mask [T], in order, in place; returns the same [T, D].
+def merge_embeddings(inputs_embeds: Tensor, embeddings: Sequence[Tensor] | Tensor, is_multimodal: Tensor) -> Tensor:
+    """Write the items' rows at the true places of the mask [T], in order, in place; returns the same [T, D].
 
-    Raises InputError, with nothing written, when numbers of rows, widths or the mask do not fit.
+    The rows are [n_i, D] each, or one [items, n, D]. Raises InputError, with nothing written, when numbers of rows,
+    widths, dtypes or the mask do not fit.
     """
     if is_multimodal.dtype != torch.bool or is_multimodal.shape != inputs_embeds.shape[:1]:
         found = f"{tuple(is_multimodal.shape)} of {is_multimodal.dtype}"
         raise InputError(f"the mask of items is {found}; {tuple(inputs_embeds.shape[:1])} of bool is wanted")
-    widths = {e.shape[-1] for e in embeddings}
-    if widths - {inputs_embeds.shape[-1]} or any(e.ndim != 2 for e in embeddings):
-        shapes = [tuple(e.shape) for e in embeddings]
-        raise InputError(f"items have rows of shapes {shapes}; [n, {inputs_embeds.shape[-1]}] is wanted of each")
+    check_embeds(embeddings, width=inputs_embeds.shape[-1], path="multimodal_embeddings")
     rows, places = sum(len(e) for e in embeddings), int(is_multimodal.sum())
     if rows != places:
         structure = " + ".join(str(len(e)) for e in embeddings)
