@@ -80,6 +80,7 @@ class MultimodalModel(nn.Module):
         self.projectors = nn.ModuleDict()
         for name, steps in plan.projectors.items():
             own(self.projectors, name, self._projector(plan, name, steps), where=f"projectors.{name}")
+        self._items = dict(plan.items)
         self._targets = {modality: rule.target for modality, rule in plan.tokens.items()}
         children: Mapping[str, nn.Module] = {f"towers.{n}": t for n, t in self.towers.items()}
         children = {**children, "language_model": self.language_model}
@@ -122,12 +123,15 @@ class MultimodalModel(nn.Module):
     def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
         """Rows [n_i, D] of each item, modality by modality, through its tower and projector.
 
-        Raises InputError for a modality without a tower.
+        Raises InputError for a modality without a tower, SchemaError, before the tower runs, for items that do not fit
+        the schema that the spec states for them.
         """
         found: list[Tensor] = []
         for modality, given in items.items():
             if modality not in self.towers:
                 raise InputError(f"this model has no tower for {modality!r}{suggest(modality, self.towers)}")
+            if (schema := self._items.get(modality)) is not None:
+                schema.check(given, modality=modality)
             found += self._projected(modality, *self.towers[modality](given))
         return found
 
@@ -141,7 +145,7 @@ class MultimodalModel(nn.Module):
     def embed_input_ids(
         self,
         input_ids: Tensor,
-        multimodal_embeddings: Sequence[Tensor] | None = None,
+        multimodal_embeddings: Sequence[Tensor] | Tensor | None = None,
         *,
         is_multimodal: Tensor | None = None,
     ) -> Tensor:
