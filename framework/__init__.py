@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from triptych.settings import MultiModalSettings as MultiModalSettings
     from triptych.settings import Settings as Settings
     from triptych.settings import Stage as Stage
+    from triptych.spec.models import resolver as resolver
     from triptych.tasks import *
     from triptych.weights import *
 

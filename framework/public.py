@@ -29,6 +29,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("supports_v0_only", "why_not_run"),
     ),
     "triptych.errors": (
+        "AdapterError",
         *("CapabilityError", "CheckpointError", "InputError", "InputTypeError", "ItemError", "KernelError"),
         *("MissingFieldError", "MissingMemberError", "OptionError", "Place", "PluginError", "Problem"),
         *("PromptUpdateError", "PromptUpdateTypeError", "RegistrationError", "RegistrationTypeError", "SchemaError"),
@@ -53,12 +54,13 @@ NAMES: dict[str, tuple[str, ...]] = {
         "tagged_union",
     ),
     "triptych.settings": ("AdapterSettings", "MultiModalSettings", "Settings", "Stage"),
+    "triptych.spec.models": ("resolver",),
     "triptych.tasks": ("Completion", "Model", "load", "random_init"),
     "triptych.weights": (
-        *("AutoWeightsLoader", "PPMissingLayer", "StageMissingLayer", "WeightsMapper"),
-        *("check_components", "component_report", "extract_layer_index"),
+        *("AdapterMatch", "AutoWeightsLoader", "PPMissingLayer", "StageMissingLayer", "WeightsMapper"),
+        *("adapter_components", "check_components", "component_report", "extract_layer_index"),
         *("flatten_bn", "get_layer_index", "is_pp_missing_parameter", "make_empty_intermediate_tensors_factory"),
-        *("make_layers", "maybe_prefix"),
+        *("make_layers", "match_adapters", "maybe_prefix"),
     ),
 }
 WHERE = {name: module for module, names in NAMES.items() for name in names}

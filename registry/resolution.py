@@ -65,6 +65,9 @@ class Specs(Protocol):
     def offer(self, architecture: str, spec: Spec) -> Offer:
         """One spec as a model to inspect and to load; nothing is read yet."""
 
+    def troubles(self) -> Sequence[str]:
+        """Why some specs claim nothing, for the message about an architecture that nobody serves."""
+
 
 class GenericBackend(Protocol):
     """What serves architectures that nothing here is written for."""
@@ -157,7 +160,8 @@ class Resolver(Queries):
             except TriptychError as error:
                 failures.append(Failure(name, backend, error))
         first = failures[0].error if failures else None
-        raise unresolved(names, failures, known=known, removed=self.removed, external=self.external) from first
+        told = {"known": known, "troubles": self.specs.troubles()}
+        raise unresolved(names, failures, **told, removed=self.removed, external=self.external) from first
 
     def _offers(
         self, names: tuple[str, ...], settings: ResolutionSettings, known: Sequence[str]

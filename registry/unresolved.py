@@ -29,12 +29,14 @@ def unresolved(
     failures: Sequence[Failure],
     *,
     known: Sequence[str],
+    troubles: Sequence[str],
     removed: Mapping[str, str],
     external: Mapping[str, str],
 ) -> RegistrationError:
     """The error about `names`, of which some may be known and have failed; UnknownNameError when none is.
 
-    `known` is what is served by name, `removed` says which version was the last to have one, `external` where one is.
+    `known` is what is served by name, `troubles` say why some specs are not among it, `removed` which version was the
+    last to have one, `external` where one is.
     """
     causes = {name: [f.error for f in failures if (f.architecture, f.backend) == (name, NATIVE)] for name in names}
     problems, unknown = list[str](), list[str]()
@@ -49,7 +51,7 @@ def unresolved(
             unknown.append(name)
             problems.append(f"unknown architecture {name!r}")
     if unknown:
-        problems += [*_refusals(failures), _supported(unknown, known), *_why_perhaps()]
+        problems += [*_refusals(failures), _supported(unknown, known), *troubles, *_why_perhaps()]
     kind = UnknownNameError if len(unknown) == len(causes) else RegistrationError
     return kind(map(Problem, problems))
 

@@ -35,6 +35,11 @@ def load_tree(path: Path, *, problems: list[Problem] | None = None) -> Tree:
     return _Loading(problems).load(path, ())
 
 
+def inherited(tree: Tree) -> Tree:
+    """A spec that stands in no file with all that it inherits. Raises SpecError for unknown bases and cycles."""
+    return _Loading(None).inherited(tree, near=None, chain=())
+
+
 def find_spec(name: str, *, near: Path | None = None, place: Place | None = None) -> Path:
     """The file of the spec `name`: a registered one, else one in the folder `near`. Raises SpecError without one."""
     beside = {file.stem: file for file in near.glob("*.yaml")} if near else {}
@@ -45,9 +50,9 @@ def find_spec(name: str, *, near: Path | None = None, place: Place | None = None
             return beside[name]
         near_name = suggest(name, beside)
         message = f"unknown spec {name!r}{near_name}" if "did you mean" in near_name else str(error)
-        raise SpecError(message, path="base" if near else "", place=place) from None
+        raise SpecError(message, path="base" if place else "", place=place) from None
     except RegistrationError as error:
-        raise SpecError(str(error), path="base" if near else "", place=place) from None
+        raise SpecError(str(error), path="base" if place else "", place=place) from None
 
 
 class _Loading:
@@ -61,23 +66,26 @@ class _Loading:
         if (file := _real(path)) in self.loaded:
             return self.loaded[file]
         tree = read_document(path, problems=self.problems)
+        self.loaded[file] = self.inherited(tree, near=path.parent, chain=(*above, file))
+        return self.loaded[file]
+
+    def inherited(self, tree: Tree, *, near: Path | None, chain: tuple[Path, ...]) -> Tree:
         found: object = Tree()
         for base, place in _bases(tree):
             try:
-                found = merge(found, self._base(base, place, path, (*above, file)))
+                found = merge(found, self._base(base, place, near, chain))
             except SpecError as error:
                 if self.problems is None or not all(p.path == "base" for p in error.problems):
                     raise
                 self.problems += error.problems
         merged = merge(found, tree.without("base"))
         assert isinstance(merged, Tree)
-        self.loaded[file] = _names_of_child(merged, tree)
-        return self.loaded[file]
+        return _names_of_child(merged, tree)
 
-    def _base(self, name: object, place: Place | None, path: Path, chain: tuple[Path, ...]) -> Tree:
+    def _base(self, name: object, place: Place | None, near: Path | None, chain: tuple[Path, ...]) -> Tree:
         if not isinstance(name, str):
             raise SpecError(f"a base is the name of a spec, not {short(name)}", path="base", place=place)
-        base = find_spec(name, near=path.parent, place=place)
+        base = find_spec(name, near=near, place=place)
         if _real(base) in chain:
             names = " -> ".join(file.stem for file in (*chain, base))
             raise SpecError(f"a cycle of bases: {names}", path="base", place=place)

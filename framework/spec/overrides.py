@@ -21,7 +21,8 @@ def overridden(tree: Tree, overrides: Sequence[str]) -> Tree:
     if not overrides:
         return tree
     found = reduce(_override, overrides, tree)
-    if wrong := [p for p in mistakes(found) if p.place and not p.place.line]:
+    own = {_place(text) for text in overrides}
+    if wrong := [p for p in mistakes(found) if p.place in own]:
         raise SpecError(wrong)
     return found
 
@@ -30,7 +31,7 @@ def _override(tree: Tree, text: str) -> Tree:
     path, equals, value = text.partition("=")
     if not equals or not all(path.split(".")):
         raise SpecError(f"override {text!r}: not of the form path.to.key=value")
-    place = Place(f"override {text!r}", 0, 0)
+    place = _place(text)
     node: object = _value(value, place)
     for key in reversed(path.split(".")):
         step = Tree({key: node})
@@ -39,6 +40,10 @@ def _override(tree: Tree, text: str) -> Tree:
     found = merge(tree, node)
     assert isinstance(found, Tree)
     return found
+
+
+def _place(text: str) -> Place:
+    return Place(f"override {text!r}", 0, 0)
 
 
 def replaced(before: Tree, after: Tree) -> set[str]:

@@ -70,6 +70,9 @@ class Shelf:
     def architectures(self) -> Mapping[str, Sequence[Spec]]:
         return self.specs
 
+    def troubles(self) -> list[str]:
+        return []
+
     def offer(self, architecture: str, spec: Spec) -> Offered:
         given: Any = spec if isinstance(spec, Mapping) else {}
         return Offered(architecture, model=given.get("model", Pooled), wrong=given.get("wrong", ""))
@@ -379,6 +382,9 @@ BEGIN = """
         def architectures(self):
             return {}
 
+        def troubles(self):
+            return ["a spec cannot be read"]
+
     resolver, settings = Resolver(Shelf()), ResolutionSettings()
     """
 
@@ -401,6 +407,7 @@ def test_a_broken_plugin_is_shown_in_a_later_unknown_architecture_error(site: Si
     assert found.splitlines() == [
         "unknown architecture 'AcmeForCausalLM'",
         "none is supported",
+        "a spec cannot be read",
         "plugin acme (acme:start, from acme 1.0) cannot be imported: ModuleNotFoundError: "
         "No module named 'nothing_like_it'",
     ]
@@ -423,7 +430,11 @@ def test_a_distribution_that_is_kept_out_is_named_when_its_model_is_asked_for(
     site.install("acme", "[triptych.models]\nAcmeForCausalLM = acme.model:Tiny\n", {"acme/model.py": SOURCE})
     monkeypatch.setenv("TRIPTYCH_PLUGINS", "")
     found = site.python(f"{BEGIN}resolver.inspect('AcmeForCausalLM', settings)")
-    assert found.splitlines()[1:] == ["none is supported", "TRIPTYCH_PLUGINS keeps out acme 1.0"]
+    assert found.splitlines()[1:] == [
+        "none is supported",
+        "a spec cannot be read",
+        "TRIPTYCH_PLUGINS keeps out acme 1.0",
+    ]
 
 
 def test_an_entry_point_to_a_missing_attribute_fails_with_what_is_missing(site: Site) -> None:
@@ -454,6 +465,9 @@ from triptych.registry.resolution import ResolutionSettings, Resolver
 class Shelf:
     def architectures(self):
         return {}
+
+    def troubles(self):
+        return []
 
 
 class Mine:

@@ -1,0 +1,95 @@
+"""A spec as a model class: built of settings like one that is written by hand, and loading its own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from triptych.assembly.assemble import assemble
+from triptych.assembly.language_model import LanguageModel, TextModel
+from triptych.assembly.multimodal import MultimodalModel, Tower
+from triptych.capabilities.table import CAPABILITIES
+from triptych.errors import CapabilityError, SpecError
+from triptych.settings import Settings
+from triptych.spec.conversion import converted
+from triptych.spec.document import Tree
+from triptych.spec.facts import capabilities_of, model_info, writes
+from triptych.weights import AutoWeightsLoader, Table, TableMapper, mapper_of, maybe_prefix, tables
+
+Base = type[TextModel] | type[MultimodalModel] | type[Tower]
+
+
+class FromSpec(nn.Module):
+    """What a class made of a spec has of its own; its other base is the class that assembly builds."""
+
+    tree: ClassVar[Tree]
+    spec_name: ClassVar[str]
+    convert: ClassVar[str | None]
+    base: ClassVar[Base]
+    _tables: list[Table]
+
+    def __init__(self, *, settings: Settings, prefix: str = "") -> None:
+        """Build for the settings' config, on meta. Raises SpecError with every mistake."""
+        built = assemble(self.tree, settings.config, convert=self.convert, name=self.spec_name)
+        if type(built.module) is not self.base:
+            found = type(built.module).__name__
+            raise SpecError(f"{self.spec_name} is a {self.base.__name__}; this config makes a {found} of it")
+        self.__dict__.update(vars(built.module))
+        self._tables = tables(built.plan.scopes)
+        for module in self.modules():
+            if module is not self and isinstance(key := getattr(module, "key", None), str):
+                module.__dict__["key"] = maybe_prefix(prefix, key)  # the rows of two models inside one stay apart
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
+        """Load every tensor, named as on disk, in any layout of the spec's table; the names of what was loaded.
+
+        Raises what AutoWeightsLoader does.
+        """
+        found, weights = _layout([mapper_of(table, self) for table in self._tables], weights)
+        return AutoWeightsLoader(self).load_weights(weights, mapper=found)
+
+
+def model_class(tree: Tree, *, name: str, architecture: str, convert: str | None = None) -> type[FromSpec]:
+    """The class of a spec, named after its architecture. Raises SpecError for a spec of the wrong form."""
+    whole = converted(tree, convert, name=name) if convert else tree
+    info = model_info(whole, architecture=architecture)
+    body: dict[str, Any] = {"tree": tree, "spec_name": name, "convert": convert, "base": _base(whole)}
+    body |= {"__module__": __name__, "__doc__": f"The spec {name}, built of settings."}
+    body |= {row.flag: row.value for row in map(CAPABILITIES.__getitem__, capabilities_of(whole)) if row.flag}
+    body |= {"attn_type": info.attn_type, "default_seq_pooling_type": info.default_seq_pooling_type}
+    if info.is_pooling_model:
+        body["__annotations__"] = {"pooler": nn.Module}  # for its instances to hold
+    return type(architecture, (FromSpec, body["base"]), body)
+
+
+def converted_class(model: type, *, conversion: str) -> type:
+    """The class that embeds or classifies with the model of another. Raises SpecError for a spec that cannot."""
+    if not issubclass(model, FromSpec):
+        raise CapabilityError(
+            f"{model.__qualname__} is written by hand, and nothing is known that makes it {conversion}"
+        )
+    if model.convert == conversion:
+        return model
+    return model_class(model.tree, name=model.spec_name, architecture=model.__name__, convert=conversion)
+
+
+def _base(tree: Tree) -> Base:
+    if not tree.get("language_model"):
+        return Tower
+    if any((tree.get("towers") or {}).values()):
+        return MultimodalModel
+    return LanguageModel if writes(tree) else TextModel
+
+
+def _layout(
+    mappers: Sequence[TableMapper], weights: Iterable[tuple[str, Tensor]]
+) -> tuple[TableMapper, Iterator[tuple[str, Tensor]]]:
+    """The layout in which the tensors are named, after as few of them as tell; and all of the tensors."""
+    seen, rest = list[tuple[str, Tensor]](), iter(weights)
+    while len(mappers) > 1 and (item := next(rest, None)):
+        seen.append(item)
+        mappers = [mapper for mapper in mappers if item[0] in mapper.places] or mappers
+    return mappers[0], chain(seen, rest)
