@@ -1,0 +1,56 @@
+"""The call of a checkpoint's processor: what it raises is told with what it was given, what it gives has one dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from triptych.errors import InputError, short
+from triptych.inputs.media.reading import form, is_array
+
+
+def call_processor(
+    processor: Callable[..., Mapping[str, object]],
+    data: Mapping[str, object],
+    kwargs: Mapping[str, object],
+    *,
+    dtype: torch.dtype | None = None,
+) -> dict[str, object]:
+    """What the processor makes of the data, its floating tensors in `dtype`, also those in lists.
+
+    Raises InputError with the arguments for whatever it raises.
+    """
+    try:
+        found = processor(**data, **kwargs)
+    except Exception as error:  # whatever a processor raises is about these inputs under these keywords
+        given = ", ".join(f"{name}={_told(value)}" for name, value in {**data, **kwargs}.items())
+        called = getattr(processor, "__name__", type(processor).__name__)
+        raise InputError(f"{called}({given}) refuses it: {error}") from error
+    return {name: cast_floating(value, dtype) for name, value in found.items()}
+
+
+def cast_floating(value: object, dtype: torch.dtype | None) -> object:
+    """Floating tensors and arrays in `dtype`, lists of them likewise; anything else as it is."""
+    match value:
+        case np.ndarray() if value.dtype.kind == "f":
+            return cast_floating(torch.from_numpy(value), dtype)
+        case Tensor() if value.is_floating_point() and dtype is not None:
+            return value.to(dtype)
+        case list() | tuple():
+            return [cast_floating(item, dtype) for item in value]
+    return value
+
+
+def _told(value: object) -> str:
+    """A value in a few words: of images and arrays their sizes, of lists their first items."""
+    if is_array(value):
+        return form(value)
+    if isinstance(value, Image.Image):
+        return f"image {value.width} x {value.height}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_told, value[:3]))}{', ...' if len(value) > 3 else ''}]"
+    return short(value)

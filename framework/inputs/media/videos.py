@@ -1,0 +1,121 @@
+"""Videos of a prompt: frames as images or as one array, and what is known of how they were taken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from triptych.errors import InputError, InputTypeError
+from triptych.inputs.images import channels_last, open_image
+from triptych.inputs.media.images import ImageSize
+from triptych.inputs.media.items import ProcessorItems
+from triptych.inputs.media.reading import Array, first_given, form, is_array, is_list, read_each
+
+MAX_FRAMES = 16_384
+MAX_VIDEO_PIXELS = 2**30  # of all frames together; three bytes each
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """`frames` [frames, height, width, 3] in RGB; `metadata` as it was given: frames per second, indices, ..."""
+
+    frames: NDArray[np.uint8]
+    metadata: Mapping[str, object] | None = None
+
+
+class VideoProcessorItems(ProcessorItems[Video]):
+    """Videos, given to the extractor with their metadata only where the model needs them."""
+
+    key: ClassVar[str] = "videos"
+
+    def __init__(self, items: Sequence[Video | None], *, modality: str = "video", with_metadata: bool = False) -> None:
+        super().__init__(items, modality=modality)
+        self.with_metadata = with_metadata
+
+    def get_num_frames(self, index: int) -> int:
+        """How many frames a video has. Raises InputError for one that is known by its id alone."""
+        return len(self.given(index).frames)
+
+    def get_frame_size(self, index: int) -> ImageSize:
+        """Width and height of the frames. Raises InputError for a video that is known by its id alone."""
+        _, height, width, _ = self.given(index).frames.shape
+        return ImageSize(width, height)
+
+    def get_processor_data(self) -> Mapping[str, object]:
+        videos = self._all_given()
+        data: dict[str, object] = {self.key: [video.frames for video in videos]} if videos else {}
+        if videos and self.with_metadata:
+            data["video_metadata"] = [video.metadata for video in videos]
+        return data
+
+
+def read_videos(data: object, *, needs_metadata: bool = False, modality: str = "video") -> VideoProcessorItems:
+    """One video, or a list of them: a list of frames, an array of bytes [frames, ...], or `(frames, metadata)`.
+
+    Raises InputError with every video that is none, that is too long or too large, or that lacks metadata where the
+    model needs them.
+    """
+    entries = data if is_list(data) and not _is_one(data) else [data]
+    videos = read_each(entries, partial(_read, needs_metadata=needs_metadata), modality=modality)
+    return VideoProcessorItems(videos, modality=modality, with_metadata=needs_metadata)
+
+
+def _is_one(data: Sequence[object]) -> bool:
+    first = first_given(data)
+    return _has_metadata(data) or isinstance(first, str | os.PathLike | Image.Image) or is_array(first, 3)
+
+
+def _has_metadata(data: object) -> bool:
+    return isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Mapping)
+
+
+def _read(entry: object, name: str, *, needs_metadata: bool) -> Video:
+    frames, metadata = entry if isinstance(entry, tuple) and _has_metadata(entry) else (entry, None)
+    if needs_metadata and metadata is None:
+        raise InputError("has no metadata, and this model needs them; give (frames, metadata)", path=name)
+    if is_array(frames):
+        return Video(_from_array(frames, name), metadata)
+    if is_list(frames):
+        return Video(_from_frames(frames, name), metadata)
+    wanted = "a list of frames, an array of bytes [frames, height, width, channels] or (frames, metadata)"
+    raise InputTypeError(f"is {type(frames).__name__}; {wanted} is needed", path=name)
+
+
+def _from_array(frames: Array, name: str) -> NDArray[np.uint8]:
+    """A view of what has colours: alpha is left out, and grey is shown three times, as Pillow does it."""
+    if frames.ndim != 4:
+        raise InputError(f"is {form(frames)}; bytes (uint8) [frames, height, width, channels] are needed", path=name)
+    pixels = channels_last(np.asarray(frames.cpu() if isinstance(frames, Tensor) else frames), name=name)
+    _check_length(len(pixels), pixels.shape[1] * pixels.shape[2], name)
+    return pixels.repeat(3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
+
+
+def _from_frames(frames: Sequence[object], name: str) -> NDArray[np.uint8]:
+    _check_length(len(frames), 1, name)
+    first = open_image(frames[0], name=f"{name}: frame 0")
+    _check_length(len(frames), first.width * first.height, name)
+    found = np.empty((len(frames), first.height, first.width, 3), np.uint8)
+    for index, frame in enumerate(frames):
+        image = open_image(frame, name=f"{name}: frame {index}")
+        if image.size != first.size:
+            sizes = f"is {image.width} x {image.height}, and frame 0 is {first.width} x {first.height}"
+            raise InputError(f"frame {index} {sizes}; frames of one size are needed", path=name)
+        found[index] = np.asarray(image)
+    return found
+
+
+def _check_length(frames: int, pixels: int, name: str) -> None:
+    if not frames:
+        raise InputError("has no frames", path=name)
+    if frames > MAX_FRAMES:
+        raise InputError(f"has {frames:,} frames; at most {MAX_FRAMES:,} are read", path=name)
+    if (total := frames * pixels) > MAX_VIDEO_PIXELS:
+        raise InputError(f"has {total:,} pixels in all; at most {MAX_VIDEO_PIXELS:,} are read", path=name)
