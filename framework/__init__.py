@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from triptych.inputs.kinds import MultiModalFieldElem as MultiModalFieldElem
     from triptych.inputs.kinds import MultiModalFlatField as MultiModalFlatField
     from triptych.inputs.kinds import MultiModalSharedField as MultiModalSharedField
+    from triptych.inputs.media import *
     from triptych.inputs.nested import NestedTensors as NestedTensors
     from triptych.registry import part as part
     from triptych.registry.model_info import ModelInfo as ModelInfo

@@ -41,6 +41,13 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.inputs.kinds": (
         *("MultiModalBatchedField", "MultiModalFieldElem", "MultiModalFlatField", "MultiModalSharedField"),
     ),
+    "triptych.inputs.media": (
+        *("AudioEmbeddingItems", "AudioProcessorItems", "DictEmbeddingItems", "EmbedFields", "EmbeddingItems"),
+        *("ImageEmbeddingItems", "ImageProcessorItems", "ImageSize", "ModalityDataItems", "MultiModalDataItems"),
+        *("MultiModalDataParser", "ProcessorItems", "ProcessorKeywordWarning", "Video", "VideoEmbeddingItems"),
+        *("VideoProcessorItems", "accepted_kwargs", "call_processor", "check_limits", "get_allowed_limits"),
+        "merge_processor_kwargs",
+    ),
     "triptych.inputs.nested": ("NestedTensors",),
     "triptych.registry": ("part",),
     "triptych.registry.model_info": ("ModelInfo",),

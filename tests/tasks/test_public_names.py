@@ -35,7 +35,10 @@ def test_every_public_name_is_there(module: str) -> None:
         assert getattr(triptych, name) is getattr(import_module(module), name)
 
 
-@pytest.mark.parametrize("module", ["triptych.capabilities", "triptych.schemas", "triptych.tasks", "triptych.errors"])
+OFFERED = ["triptych.capabilities", "triptych.schemas", "triptych.tasks", "triptych.errors", "triptych.inputs.media"]
+
+
+@pytest.mark.parametrize("module", OFFERED)
 def test_what_these_packages_offer_triptych_offers(module: str) -> None:
     found = {
         name

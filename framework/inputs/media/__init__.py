@@ -19,6 +19,5 @@ from triptych.inputs.media.keywords import merge_processor_kwargs as merge_proce
 from triptych.inputs.media.limits import check_limits as check_limits
 from triptych.inputs.media.limits import get_allowed_limits as get_allowed_limits
 from triptych.inputs.media.parser import MultiModalDataParser as MultiModalDataParser
-from triptych.inputs.media.resample import resample as resample
 from triptych.inputs.media.videos import Video as Video
 from triptych.inputs.media.videos import VideoProcessorItems as VideoProcessorItems
