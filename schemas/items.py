@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from triptych.errors import Problem, SchemaError
+from triptych.errors import InputError, InputTypeError, Problem, SchemaError
 from triptych.schemas.faults import Fault
 from triptych.schemas.fields import PlainField, ShapeField
 from triptych.schemas.measure import expected
 from triptych.schemas.plan import Plan, innermost
-from triptych.schemas.schema import TensorSchema, plan_of, refuse
+from triptych.schemas.schema import TensorSchema, plan_of
 from triptych.schemas.shape import TensorShape
 from triptych.schemas.union import TaggedUnion, tagged_union
 from triptych.schemas.values import is_tensor, told
@@ -51,13 +51,15 @@ class ItemSchema:
     def check(self, items: Iterable[object], *, modality: str) -> None:
         """Hold each item to what the tower takes. No value inside a tensor is read, so no device is waited for.
 
-        Raises SchemaError, also a TypeError when one is no tensor, with all faults, each under `modality[number]`.
+        Raises InputError, also a TypeError when one is no tensor, with all faults, each under `modality[number]`.
         """
         faults = list[Fault]()
         for number, item in enumerate(items):
             if found := self._faults(item):
                 faults += [_at(fault, self._name, f"{modality}[{number}]") for fault in found]
-        refuse(faults)
+        if faults:
+            kind = InputTypeError if any(fault.wrong_type for fault in faults) else InputError
+            raise kind(fault.problem for fault in faults)
 
     def _faults(self, item: object) -> list[Fault]:
         if is_tensor(item):

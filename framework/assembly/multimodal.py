@@ -123,8 +123,8 @@ class MultimodalModel(nn.Module):
     def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
         """Rows [n_i, D] of each item, modality by modality, through its tower and projector.
 
-        Raises InputError for a modality without a tower, SchemaError, before the tower runs, for items that do not fit
-        the schema that the spec states for them.
+        Raises InputError for a modality without a tower and, before the tower runs, for items that do not fit the
+        schema that the spec states for them.
         """
         found: list[Tensor] = []
         for modality, given in items.items():

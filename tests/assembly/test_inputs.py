@@ -11,7 +11,7 @@ import torch
 from tests.assembly.test_assemble import assembled
 from triptych.assembly import LanguageModel, MultimodalModel, Tower
 from triptych.assembly.merge import merge_embeddings
-from triptych.errors import InputError, SchemaError
+from triptych.errors import InputError
 from triptych.weights import fill_random
 
 WIDTH, SIDE = 64, 56  # of the samples
@@ -51,7 +51,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_items_that_do_not_fit_are_told_before_the_tower_runs(
     model: MultimodalModel, calls: list[int], second: Any, said: str
 ) -> None:
-    with pytest.raises(SchemaError, match=f"^{re.escape(said)}$"):
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
         model.embed_multimodal(image=[torch.zeros(3, SIDE, SIDE), second])
     assert calls == []
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triptych.errors import SchemaError
+from triptych.errors import InputError, SchemaError
 from triptych.schemas import TensorSchema, compile_schema
 from triptych.schemas.items import ItemSchema
 
@@ -27,7 +27,7 @@ def test_each_item_that_does_not_fit_is_told_with_both_whole_shapes(shapes: list
     wrong = {number: shape for number, shape in enumerate(shapes) if shape != (3, 4, 5)}
     if not wrong:
         return fixed.check(items, modality="image")
-    with pytest.raises(SchemaError) as found:
+    with pytest.raises(InputError) as found:
         fixed.check(items, modality="image")
     told = [(problem.path, problem.message.partition(": ")[0]) for problem in found.value.problems]
     assert told == [(f"image[{n}]", f"expected shape (3, 4, 5), found {shape}") for n, shape in wrong.items()]
@@ -43,7 +43,7 @@ def test_a_symbol_is_bound_within_one_item_alone(sizes: list[tuple[int, int]]) -
     try:
         square.check([torch.empty(1, y, x) for y, x in sizes], modality="image")
         found = []
-    except SchemaError as error:
+    except InputError as error:
         found = [int(problem.path.removeprefix("image[").removesuffix("]")) for problem in error.problems]
     assert found == wrong
 
@@ -58,7 +58,7 @@ def test_a_symbol_is_bound_within_one_item_alone(sizes: list[tuple[int, int]]) -
     ],
 )
 def test_what_is_no_such_tensor_is_refused(item: object, message: str, error: type[Exception]) -> None:
-    with pytest.raises(SchemaError, match=message) as found:
+    with pytest.raises(InputError, match=message) as found:
         ItemSchema(schema(**PIXELS)).check([torch.zeros(3, 4, 5), item], modality="image")
     assert isinstance(found.value, error)
 
@@ -66,7 +66,7 @@ def test_what_is_no_such_tensor_is_refused(item: object, message: str, error: ty
 def test_arithmetic_on_symbols_of_an_item_is_held_to() -> None:
     patches = ItemSchema(schema(patches=["n", "2*n"]))
     patches.check([torch.empty(3, 6)], modality="image")
-    with pytest.raises(SchemaError, match=r"image\[0\]: expected shape \(n, 2\*n\), found \(3, 5\): dim 1 must be 6"):
+    with pytest.raises(InputError, match=r"image\[0\]: expected shape \(n, 2\*n\), found \(3, 5\): dim 1 must be 6"):
         patches.check([torch.empty(3, 5)], modality="image")
 
 

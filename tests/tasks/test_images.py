@@ -130,7 +130,7 @@ def test_images_of_a_processor_for_another_tower_are_refused(pair: Pair, tmp_pat
     config = json.loads(file.read_text())
     config["image_processor"] |= {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}}
     file.write_text(json.dumps(config))
-    match = "an image of 2 x 2 patches for a tower whose positions are 4 x 4"
+    match = r"image\[0\]: expected shape \(3, 56, 56\), found \(3, 28, 28\)"
     refused(triptych.load(folder), "<image>", images(1), match)
 
 
