@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from triptych.inputs.kinds import MultiModalSharedField as MultiModalSharedField
     from triptych.inputs.media import *
     from triptych.inputs.nested import NestedTensors as NestedTensors
+    from triptych.inputs.placeholders import PlaceholderRange as PlaceholderRange
+    from triptych.inputs.updates import *
     from triptych.registry import part as part
     from triptych.registry.model_info import ModelInfo as ModelInfo
     from triptych.registry.models import model as model

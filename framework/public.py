@@ -49,6 +49,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "merge_processor_kwargs",
     ),
     "triptych.inputs.nested": ("NestedTensors",),
+    "triptych.inputs.placeholders": ("PlaceholderRange",),
+    "triptych.inputs.updates": (
+        *("AppliedUpdates", "ItemUpdates", "PlaceholderFeaturesInfo", "PromptIndex", "PromptIndexTargets"),
+        *("PromptInsertion", "PromptReplacement", "PromptUpdate", "PromptUpdateDetails", "ResolvedPromptUpdate"),
+        *("TextCodec", "UpdateMode", "apply_prompt_updates", "bind_updates", "check_counts"),
+    ),
     "triptych.registry": ("part",),
     "triptych.registry.model_info": ("ModelInfo",),
     "triptych.registry.models": ("model", "register_model"),
