@@ -100,6 +100,10 @@ class CheckpointError(TriptychError, ValueError):
     """A checkpoint folder or one of its files cannot be used."""
 
 
+class AdapterError(TriptychError, ValueError):
+    """An adapter's tensors and the model beside which it is loaded do not fit together."""
+
+
 class InputError(TriptychError, ValueError):
     """A prompt, an image or another input of a request cannot be used."""
 

@@ -1,5 +1,8 @@
 """Checkpoint names -> modules, filled once."""
 
+from triptych.weights.adapter_names import AdapterMatch as AdapterMatch
+from triptych.weights.adapter_names import match_adapters as match_adapters
+from triptych.weights.adapters import adapter_components as adapter_components
 from triptych.weights.checkpoint import Checkpoint as Checkpoint
 from triptych.weights.checkpoint import Stored as Stored
 from triptych.weights.checkpoint import read_json as read_json

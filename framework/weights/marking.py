@@ -15,7 +15,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from triptych.capabilities.marking import Targets
 from triptych.errors import CapabilityError
-from triptych.weights.stages import StageMissingLayer, present
+from triptych.weights.stages import StageMissingLayer, walk
 
 
 class _LeftOut(threading.local):
@@ -82,16 +82,7 @@ def _assigned(model: nn.Module, before: dict[str, nn.Module | None]) -> list[str
 
 
 def _below(model: nn.Module, targets: Targets) -> list[str]:
-    return [path for path, module in _walk(model) if isinstance(module, targets)]
-
-
-def _walk(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Every module below by each of its names, what is left out among them."""
-    for name, child in module._modules.items():
-        if child is not None:
-            here = f"{path}{name}"
-            yield here, present(child)
-            yield from _walk(present(child), f"{here}.")
+    return [path for path, module in walk(model) if isinstance(module, targets)]
 
 
 def _leave_out(model: nn.Module, path: str, stage_name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -40,6 +40,15 @@ def present(module: nn.Module) -> nn.Module:
     """The module itself, or the one that it stands for."""
     absent: nn.Module | None = module.__dict__.get("absent") if isinstance(module, StageMissingLayer) else None
     return module if absent is None else absent
+
+
+def walk(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Every module below another by each of its names, what is left out and what is in that among them."""
+    for name, child in module._modules.items():
+        if child is not None:
+            here = f"{path}{name}"
+            yield here, present(child)
+            yield from walk(present(child), f"{here}.")
 
 
 class PPMissingLayer(nn.Module):
