@@ -5,7 +5,9 @@ A row stands for a matrix and its bias alike; a bias is one-dimensional and stay
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from triptych.spec.base import PartSpec
 
@@ -25,3 +27,19 @@ class Flatten(PartSpec):
 
     def __call__(self, x: Tensor) -> Tensor:
         return x.flatten(1) if x.ndim > 1 else x
+
+
+class Rows(PartSpec):
+    """The rows `of` a matrix, in that order and in float32, times `scale`; less the rows `less`, one for each.
+
+    Another parameter may take the matrix as a whole.
+    """
+
+    shares: ClassVar[bool] = True
+    of: tuple[NonNegativeInt, ...] = Field(min_length=1)
+    less: tuple[NonNegativeInt, ...] = ()
+    scale: FiniteFloat = 1.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        found = x[list(self.of)].float()
+        return self.scale * (found - x[list(self.less)].float() if self.less else found)

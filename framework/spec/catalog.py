@@ -10,6 +10,7 @@ from typing import Any
 
 from triptych.errors import RegistrationError, SpecError, short, suggest
 from triptych.registry import spec_files
+from triptych.spec.classifier import TOKENS
 from triptych.spec.conversion import family_words
 from triptych.spec.document import Tree, read_document
 from triptych.spec.merge import find_spec, load_tree
@@ -100,7 +101,12 @@ def find_family(config: Mapping[str, Any], *, inside: bool = False) -> str:
 
 
 def find_conversion(config: Mapping[str, Any], family: str) -> str | None:
-    """What the class that a config names makes of the family that answers for it; None when it is the family's own."""
+    """What the class that a config names makes of the family that answers for it; None when it is the family's own.
+
+    A config that names tokens as labels makes a classifier of it, whatever its class.
+    """
+    if config.get(TOKENS) is not None:
+        return "classify"
     classes, own = _texts(config.get("architectures")), set(catalog()[family].architectures)
     ways = [how for name in classes for word, how in family_words(name).items() if word in own]
     return None if own & set(classes) else next(iter(ways), None)

@@ -69,7 +69,7 @@ def plan(
     config that it does not serve.
     """
     name, written = load_named(spec) if isinstance(spec, str) else (name, spec)
-    tree = overridden(converted(written, convert, name=name) if convert else written, overrides)
+    tree = overridden(converted(written, convert, name=name, config=config) if convert else written, overrides)
     check_structure(tree)
     scope, planner = Scope.of(name, tree, config), _Planner()
     for expression in replaced(written, tree):  # the config is overruled there on purpose

@@ -11,11 +11,13 @@ import torch
 
 from triptych.assembly import Assembled, Tower, assemble
 from triptych.errors import CheckpointError, OptionError, SpecError, suggest
+from triptych.inputs.label_tokens import with_label_ids
 from triptych.inputs.sentence import SentenceUse, load_sentence_use
 from triptych.inputs.tokenizer import ByteTokenizer, load_tokenizer
 from triptych.registry import spec_files
 from triptych.runner.memory import free_bytes
 from triptych.spec.catalog import load_named, sample_config
+from triptych.spec.classifier import METHOD, TOKENS, Method
 from triptych.spec.overrides import overridden
 from triptych.tasks.model import Model
 from triptych.weights import Checkpoint, check, fill, fill_random, match, tables
@@ -33,32 +35,39 @@ def load(
     device: torch.device | str = "cpu",
     dtype: Dtype = None,
     convert: Conversion | None = None,
+    classifier_from_token: Sequence[str | int] | None = None,
+    method: Method | None = None,
     overrides: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
 
     `config.json` chooses the spec and what it is converted to; `convert` makes a model that writes one to `embed` or to
-    `classify`. `overrides` (`path.to.key=value`) change the spec. Without `dtype` it is what the config
-    says, else what most of the file is stored in. `progress(done, total)` counts bytes read. Raises TriptychError with
-    all that is wrong, before any weight is read.
+    `classify`. Where it has no layer for labels, rows of its head are one: `classifier_from_token` names the tokens, by
+    text or by id, and `method` is `from_2_way_softmax` (false, true: the chance of the second among the two) or
+    `no_post_processing` (a label each); a config may say both under the same names. `overrides`
+    (`path.to.key=value`) change the spec. Without `dtype` it is what the config says, else what most of the file is
+    stored in. `progress(done, total)` counts bytes read. Raises TriptychError with all that is wrong, before any weight
+    is read.
     """
     where, kind = _device(device), _dtype(dtype)
     checkpoint = Checkpoint(_fetched(folder))
     sentences = load_sentence_use(checkpoint.folder) or SentenceUse()
     convert = convert or ("embed" if sentences.overrides else None)
     changes = [*sentences.overrides, *(overrides or ())]
-    assembled = assemble(None, checkpoint.config, overrides=changes, convert=convert)
+    config, tokenizer = dict(checkpoint.config), load_tokenizer(checkpoint.folder)
+    config |= {TOKENS: classifier_from_token} if classifier_from_token is not None else {}
+    config |= {METHOD: method} if method is not None else {}
+    assembled = assemble(None, with_label_ids(config, tokenizer), overrides=changes, convert=convert)
     _check_takes_text(assembled)
     matching = match(assembled.module, tables(assembled.plan.scopes), {**checkpoint.tensors, **sentences.tensors})
     check(matching, checkpoint=str(checkpoint.folder))
-    tokenizer = load_tokenizer(checkpoint.folder)
     kind = kind or _stated_dtype(checkpoint)
     _check_room(assembled, device=where, dtype=kind)
     fill(assembled.module, matching, device=where, dtype=kind, progress=progress)
     return Model(
         assembled.module.eval(),
-        checkpoint.config,
+        config,
         name=assembled.name,
         folder=checkpoint.folder,
         tokenizer=tokenizer,

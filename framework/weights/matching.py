@@ -157,19 +157,22 @@ def _match(
     findings: list[Finding] = []
     shards: dict[str, tuple[Shard, ...]] = {}
     users: dict[str, str] = {}
+    shared: set[str] = set()
     for path, wanted in parameters.items():
         if (row := table.find(path)) is None:
             findings.append(Finding("unmapped", path, "no row of the weights table stands for it"))
             continue
         found = list(_shards(path, *row, tensors, findings))
         for shard in found:
-            if shard.stored is not None and (other := users.get(shard.name)):
+            if any(getattr(step, "shares", False) for step in shard.via):
+                shared.add(shard.name)
+            elif shard.stored is not None and (other := users.get(shard.name)):
                 findings.append(Finding("doubly matched", path, f"{shard.name!r} on disk is read for {other} too"))
             elif shard.stored is not None:
                 users[shard.name] = path
         if len(found) == len(row[0].sources):
             shards[path] = _placed(path, found, wanted, findings)
-    rest = sorted(set(tensors) - set(users))
+    rest = sorted(set(tensors) - set(users) - shared)
     unneeded_below, dropped_below = _unneeded(table, skipped), tuple(table.drop)
     dropped = tuple(name for name in rest if _is_below(name, dropped_below))
     unneeded = tuple(name for name in rest if name not in dropped and _is_below(name, unneeded_below))
