@@ -1,20 +1,17 @@
-"""Images -> tensors, by the checkpoint's own image processor: transformers' for Pillow, and no code of the folder."""
+"""Images as users give them -> Pillow images in RGB, their size bounded before a pixel is decoded."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from triptych.errors import CheckpointError, InputError, InputTypeError
+from triptych.errors import InputError, InputTypeError
 
 ImageInput = str | os.PathLike[str] | Image.Image | NDArray[np.uint8] | Tensor
 """A file, a Pillow image, or an array of bytes: [height, width, 1 | 3 | 4], else [1 | 3 | 4, height, width]."""
@@ -25,55 +22,7 @@ MAX_PIXELS = 64 * 2**20
 MAX_RATIO = 200  # resizing by the shorter side makes the longer one this many times as long
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One image as the tower takes it: `pixels` [C, Y, X], and the size it had, which the token count may need."""
-
-    pixels: Tensor
-    height: int
-    width: int
-
-
-class ImageProcessor:
-    """The image processor of a checkpoint folder. `config` is what it was set to, for token counts."""
-
-    def __init__(self, processor: Any, *, origin: str) -> None:
-        self._processor = processor
-        self.origin = origin
-        self.config: Mapping[str, Any] = processor.to_dict()
-
-    def __call__(self, image: ImageInput, *, name: str) -> Picture:
-        """One image, alone: it gives the same tensor whatever stands beside it. `name` says which, in errors.
-
-        Raises InputError for what cannot be read as an image, is too large or too long and narrow.
-        """
-        name = f"{name} ({image})" if isinstance(image, str | os.PathLike) else name
-        picture = open_image(image, name=name)
-        try:
-            found = self._processor(images=[picture], return_tensors="pt")["pixel_values"]
-        except Exception as error:  # whatever a processor raises is about this image under these settings
-            raise InputError(f"{name}: the image processor ({self.origin}) refuses it: {error}") from error
-        if not isinstance(found, Tensor) or found.ndim != 4 or len(found) != 1:
-            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise InputError(
-                f"{name}: the image processor ({self.origin}) gives {shape}, and [1, channels, y, x] is needed"
-            )
-        return Picture(found[0], picture.height, picture.width)
-
-
-def load_image_processor(folder: Path) -> ImageProcessor:
-    """The image processor of a checkpoint folder. Raises CheckpointError when it has none that can be used."""
-    from transformers import AutoImageProcessor
-
-    load: Callable[..., Any] = AutoImageProcessor.from_pretrained
-    try:
-        found = load(folder, backend="pil", trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # whatever a missing or broken file makes transformers raise
-        raise CheckpointError(f"{folder}: has no image processor that can be used: {error}") from error
-    return ImageProcessor(found, origin=str(folder))
-
-
-def open_image(image: ImageInput, *, name: str) -> Image.Image:
+def open_image(image: object, *, name: str) -> Image.Image:
     """An image in RGB, its pixels read. Raises InputError that says `name`, what was found and what would do."""
     match image:
         case str() | os.PathLike():

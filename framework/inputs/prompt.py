@@ -1,86 +1,87 @@
-"""Prompts with images: each placeholder in the token ids becomes as many ids as its image has rows."""
+"""Prompts: token ids, and the items whose rows take the places of some of them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
-from triptych.errors import InputError
-from triptych.inputs.images import Picture
+from triptych.errors import InputError, Problem
+from triptych.inputs.items import MultiModalFeatureSpec
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.spec.tokens import TokenRule
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a request gives the model: token ids, images in their order, and which of the ids are rows of an image.
+    """What a request gives the model: token ids, and the items in the order in which their places stand.
 
     `types` say of which text of a pair each id is.
     """
 
     token_ids: tuple[int, ...]
-    pictures: tuple[Picture, ...] = ()
-    image_rows: tuple[bool, ...] = ()  # one per token id, or none when there are no images
+    features: tuple[MultiModalFeatureSpec, ...] = ()
     types: tuple[int, ...] = ()  # one per token id, or none when all are of one text
+
+    def item_rows(self) -> list[bool]:
+        """Which of the ids are rows of items."""
+        found = [False] * len(self.token_ids)
+        for feature in self.features:
+            for first, last in feature.mm_position.extract_embeds_range():
+                found[first : last + 1] = [True] * (last + 1 - first)
+        return found
 
 
 def encode_text(
-    text: str, encode: Callable[[str], list[int]], tokenizer: Tokenizer, rule: TokenRule | None
+    text: str, encode: Callable[[str], list[int]], tokenizer: Tokenizer, rules: Sequence[TokenRule]
 ) -> list[int]:
     """Token ids of a text, by one of the two ways of its tokenizer, in which every target is one placeholder id.
 
     Usually the target is a token of its own. Where the tokenizer does not know it, the text is cut there and its pieces
     are encoded one by one.
     """
-    if rule is None or rule.target not in text:
-        return encode(text)
-    if (token := tokenizer.token_id(rule.target)) is not None:
-        return [rule.placeholder if i == token else i for i in encode(text)]
-    first, *others = text.split(rule.target)
-    rest = ([rule.placeholder, *(tokenizer.encode_bare(other) if other else ())] for other in others)
-    return [*encode(first), *chain.from_iterable(rest)]
+    tokens = {rule: tokenizer.token_id(rule.target) for rule in rules if rule.target in text}
+    placeholders = {token: rule.placeholder for rule, token in tokens.items() if token is not None}
+    cut = {rule.target: rule.placeholder for rule, token in tokens.items() if token is None}
+    first, *others = re.split(f"({'|'.join(map(re.escape, cut))})", text) if cut else [text]
+    rest = ([cut[target], *(tokenizer.encode_bare(piece) if piece else ())] for target, piece in _pairs(others))
+    found = [*encode(first), *chain.from_iterable(rest)]
+    return [placeholders.get(token, token) for token in found]
 
 
-def in_front(text: str, rule: TokenRule, images: int) -> str:
-    """The text with a target for each image before it, as a chat turn has them; unchanged when it has one already."""
-    return text if not images or rule.target in text else f"{rule.target * images}\n{text}"
+def _pairs(pieces: Sequence[str]) -> list[tuple[str, str]]:
+    return list(zip(pieces[::2], pieces[1::2], strict=True))
 
 
-def expand(
-    token_ids: Sequence[int], pictures: Sequence[Picture], rule: TokenRule | None, processor: Mapping[str, Any]
-) -> Prompt:
-    """The prompt with one placeholder per row of each image, instead of one per image.
-
-    Ids that hold the whole number of rows already (a processor made them) stay as they are. Raises InputError, with
-    both counts, when images and placeholders do not fit together, and for images to a model that takes none.
-    """
-    check_taken(rule, len(pictures))
-    if rule is None:
-        return Prompt(tuple(token_ids))
-    rows = [rule.count(picture.height, picture.width, processor) for picture in pictures]
-    found = sum(token == rule.placeholder for token in token_ids)
-    if found != len(rows) and found != sum(rows):
-        raise InputError(_mismatch(found, len(rows), rule))
-    if not pictures:
-        return Prompt(tuple(token_ids))
-    counts = iter(rows if found == len(rows) else [1] * found)
-    ids = [*chain.from_iterable([i] * next(counts) if i == rule.placeholder else [i] for i in token_ids)]
-    return Prompt(tuple(ids), tuple(pictures), tuple(i == rule.placeholder for i in ids))
+def in_front(text: str, target: str | None, items: int) -> str:
+    """The text with a target for each item before it, as a chat turn has them; unchanged when it has one already."""
+    return text if not items or target is None or target in text else f"{target * items}\n{text}"
 
 
-def check_taken(rule: TokenRule | None, images: int) -> None:
-    """Raise InputError when there are images and the model takes none."""
-    if rule is None and images:
+def check_taken(images: int) -> None:
+    """Raise InputError when there are images, for a model that takes none."""
+    if images:
         raise InputError(f"{_several(images, 'image')} given, and this model takes none; leave the images out")
 
 
-def _mismatch(placeholders: int, images: int, rule: TokenRule) -> str:
-    needed = f"the prompt has {_several(placeholders, 'placeholder')} ({rule.target}) for {_several(images, 'image')}"
-    if placeholders > images:
-        return f"{needed}; give {_several(placeholders - images, 'more image')}, or take placeholders out"
-    return f"{needed}; write {rule.target} where each image belongs, or give fewer images"
+def check_placeholders(
+    rules: Mapping[str, TokenRule], *, items: Mapping[str, Sequence[int]], found: Mapping[str, int]
+) -> None:
+    """Raise InputError, with both counts, where placeholders and items do not fit together.
+
+    `items` are the rows of each item. There is one placeholder `found` for each item, or already one for each row.
+    """
+    wrong = [m for m in rules if found[m] not in (len(items[m]), sum(items[m]))]
+    if wrong:
+        raise InputError(Problem(_mismatch(found[m], len(items[m]), m, rules[m].target)) for m in wrong)
+
+
+def _mismatch(placeholders: int, items: int, modality: str, target: str) -> str:
+    needed = f"the prompt has {_several(placeholders, 'placeholder')} ({target}) for {_several(items, modality)}"
+    if placeholders > items:
+        return f"{needed}; give {_several(placeholders - items, f'more {modality}')}, or take placeholders out"
+    return f"{needed}; write {target} where each {modality} belongs, or give fewer {modality}s"
 
 
 def _several(count: int, noun: str) -> str:

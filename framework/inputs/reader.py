@@ -6,27 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from triptych.errors import InputError
 from triptych.inputs.chat import ChatTemplate, load_chat_template
-from triptych.inputs.images import ImageInput, ImageProcessor, load_image_processor
-from triptych.inputs.prompt import Prompt, check_taken, encode_text, expand, in_front
+from triptych.inputs.images import ImageInput
+from triptych.inputs.processing import BaseMultiModalProcessor, ProcessorInputs
+from triptych.inputs.prompt import Prompt, check_taken, in_front
 from triptych.inputs.tokenizer import Tokenizer
-from triptych.spec.tokens import TokenRule
 
 MARK = "\N{INVISIBLE SEPARATOR}" * 3  # a text that no template writes by itself
 
 
 @dataclass
 class PromptReader:
-    """The tokenizer, chat template and image processor of one checkpoint; the last two are loaded when first needed.
+    """The tokenizer and chat template of one checkpoint, and what prepares items; loaded when first needed.
 
-    `rule` says how images stand in a prompt; None for a model that takes none.
+    `processor` prepares items, `target` is the text that stands for an image in a prompt; None for a model that takes
+    none.
     """
 
     folder: Path | None
     tokenizer: Tokenizer | None
-    rule: TokenRule | None
+    processor: BaseMultiModalProcessor[Any] | None = None
+    target: str | None = None
 
     @cached_property
     def template(self) -> ChatTemplate | None:
@@ -35,31 +38,27 @@ class PromptReader:
             return None
         return load_chat_template(self.folder, self.tokenizer.named)
 
-    @cached_property
-    def processor(self) -> ImageProcessor:
-        """The image processor. Raises CheckpointError for a folder without one, InputError without a folder."""
-        if self.folder is None:
-            raise InputError("images need the image processor of a checkpoint folder, and this model came without one")
-        return load_image_processor(self.folder)
-
     def read(self, prompt: str | Sequence[int], images: Sequence[ImageInput] = (), *, raw: bool = False) -> Prompt:
         """The prompt with its images; a text becomes a user's turn of a chat unless `raw`, or no template is there.
 
         Raises InputError for what cannot be read, and when images and placeholders do not fit together.
         """
-        check_taken(self.rule, len(images))
-        pictures = [self.processor(image, name=f"images[{number}]") for number, image in enumerate(images)]
+        if self.processor is None:
+            check_taken(len(images))
+            return Prompt(tuple(self._encode(prompt, 0, raw=raw) if isinstance(prompt, str) else prompt))
+        items = self.processor.info.get_data_parser().parse_mm_data({"image": list(images)})
         ids = self._encode(prompt, len(images), raw=raw) if isinstance(prompt, str) else [*prompt]
-        return expand(ids, pictures, self.rule, self.processor.config if pictures else {})
+        found = self.processor.apply(ProcessorInputs(ids, items))
+        return Prompt(found.prompt_token_ids, tuple(found.features()))
 
     def _encode(self, text: str, images: int, *, raw: bool) -> list[int]:
         if self.tokenizer is None:
             raise InputError("is text, and this model has no tokenizer; give token ids")
-        if not raw and self.template is not None:
-            turn = self._turn(self.template, text, images)
-            return encode_text(turn, self.tokenizer.encode_bare, self.tokenizer, self.rule)
-        text = text if self.rule is None else in_front(text, self.rule, images)
-        return encode_text(text, self.tokenizer.encode, self.tokenizer, self.rule)
+        turn = None if raw or self.template is None else self._turn(self.template, text, images)
+        whole = in_front(text, self.target, images) if turn is None else turn
+        if self.processor is not None:
+            return self.processor.encode(whole, bare=turn is not None)
+        return self.tokenizer.encode(whole) if turn is None else self.tokenizer.encode_bare(whole)
 
     def _turn(self, template: ChatTemplate, text: str, images: int) -> str:
         """A user's turn in the first form that loses nothing: some templates show parts only, others plain text only.
@@ -72,7 +71,7 @@ class PromptReader:
 
     def _forms(self, text: str, images: int) -> list[str | list[dict[str, str]]]:
         """What the content of a message may be: parts that are images, a plain text, one part that is text."""
-        whole = text if self.rule is None else in_front(text, self.rule, images)
+        whole = in_front(text, self.target, images)
         part = {"type": "text", "text": text}
         with_images = [[*({"type": "image"} for _ in range(images)), part]] if whole != text else []
         return [*with_images, whole, [{**part, "text": whole}]]
@@ -83,6 +82,6 @@ class PromptReader:
             turn = template.render([{"role": "user", "content": content}])
         except InputError:
             return False
-        if self.rule is None:
+        if self.target is None:
             return MARK in turn
-        return MARK in turn and turn.count(self.rule.target) == (text.count(self.rule.target) or images)
+        return MARK in turn and turn.count(self.target) == (text.count(self.target) or images)

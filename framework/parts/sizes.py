@@ -23,6 +23,11 @@ class Fixed(PartSpec):
             raise ValueError(f"a patch of {self.patch} pixels does not fit in an image of {self.image}")
         return self
 
+    @property
+    def largest(self) -> tuple[int, int]:
+        """Height and width of an item that takes the most rows: here they all take as many."""
+        return self.image, self.image
+
     def __call__(self, height: int, width: int, processor: Mapping[str, Any]) -> Grid:  # noqa: ARG002
         """Height and width in pixels and the processor's own config -> the grid."""
         side = self.image // self.patch

@@ -15,6 +15,7 @@ from triptych.inputs.prompt import Prompt
 from triptych.parts.cache import Cache
 from triptych.parts.cache_needs import Rows
 from triptych.parts.step import Step
+from triptych.runner.encode import encode_items
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import Sampler
 
@@ -38,7 +39,7 @@ class TextModel(Protocol):
         is_multimodal: Tensor | None = None,
     ) -> Tensor: ...
 
-    def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]: ...
+    def embed_multimodal(self, **items: Any) -> Sequence[Tensor] | Tensor: ...
 
     def __call__(
         self, input_ids: Tensor | None, positions: Tensor, *, step: Step, inputs_embeds: Tensor | None = None
@@ -119,13 +120,13 @@ def packed(lengths: Sequence[int], *, most: int | None = None) -> Iterator[list[
 
 
 def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run: RunOptions) -> Tensor:
-    """Hidden rows [T, D] of packed prompts, with those of their images in place."""
+    """Hidden rows [T, D] of packed prompts, with those of their items in place."""
     ids_T = torch.tensor([*chain.from_iterable(prompt.token_ids for prompt in prompts)], device=run.device)
-    pictures = [picture.pixels.to(run.device, run.dtype) for prompt in prompts for picture in prompt.pictures]
+    features = [feature for prompt in prompts for feature in prompt.features]
     embeds_TD = None
-    if pictures:
-        of_image = chain.from_iterable(p.image_rows or [False] * len(p.token_ids) for p in prompts)
-        mask_T = torch.tensor([*of_image], device=run.device)
-        embeds_TD = model.embed_input_ids(ids_T, model.embed_multimodal(image=pictures), is_multimodal=mask_T)
+    if features:
+        rows = encode_items(model, features, device=run.device)
+        mask_T = torch.tensor([*chain.from_iterable(p.item_rows() for p in prompts)], device=run.device)
+        embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
     hidden_TD: Tensor = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
     return hidden_TD

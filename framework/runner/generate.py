@@ -69,8 +69,8 @@ def _mistake(model: TextModel, prompt: Prompt) -> str | None:
         return f"has {len(ids)} tokens, and the model takes at most {model.context}; shorten it"
     if min(ids) >= 0 and max(ids) < model.vocab_size:
         return None
-    places = zip(ids, prompt.image_rows or [False] * len(ids), strict=True)
-    wrong = [token for token, of_image in places if not of_image and not 0 <= token < model.vocab_size]
+    places = zip(ids, prompt.item_rows(), strict=True)
+    wrong = [token for token, of_item in places if not of_item and not 0 <= token < model.vocab_size]
     return f"has the token id {wrong[0]}, and the model has 0 to {model.vocab_size - 1}" if wrong else None
 
 

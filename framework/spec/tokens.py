@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from triptych.errors import short, suggest
-from triptych.spec.base import PartSpec
 from triptych.spec.document import Tree
 from triptych.spec.scope import REQUIRED, Collector, Scope
 
 Count = Callable[[int, int, Mapping[str, Any]], int]
+
+
+class Size(Protocol):
+    """A part of the kind `size`: height and width of an item in pixels -> its grid, whose fields name expressions."""
+
+    @property
+    def largest(self) -> tuple[int, int]:
+        """A height and a width that take the most rows."""
+
+    def __call__(self, height: int, width: int, processor: Mapping[str, Any]) -> Grid: ...
+
+
+class Grid(Protocol):
+    """Rows of an item in time, height and width."""
+
+    def _asdict(self) -> dict[str, int]: ...
 
 
 @dataclass(frozen=True)
@@ -20,11 +35,13 @@ class TokenRule:
 
     `count(height, width, processor)` is the number of placeholders of an item of that size in pixels, as the processor
     of that configuration prepares it. Prompt expansion, dummy inputs and the merge check all ask this one function.
+    `largest` is a size, height and width, that takes the most.
     """
 
     placeholder: int
     target: str
     count: Count
+    largest: tuple[int, int]
 
 
 def token_rules(scope: Scope, scopes: Mapping[str, Scope]) -> dict[str, TokenRule]:
@@ -56,19 +73,20 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
         scope.fail(f"{len(targets)} entries of prompt_updates for it; one says what it replaces", place)
     if tree.get("count") is None:
         scope.at("count").fail(REQUIRED, place)
-    return TokenRule(placeholder, targets[0], _count(scope, tree, tower))
-
-
-def _count(scope: Scope, tree: Tree, tower: Scope) -> Count:
     items = tower.tree.get("items") or Tree()
     if not items.get("size") or items.get("rows") is None:
         scope.fail(
             f"the tower's spec {tower.name!r} says no `items`, with `size` and `rows`", tree.values_at.get("count")
         )
-    size: PartSpec = tower.at("items", "size").part("size", items["size"], items.values_at.get("size"))[1]
+    size = tower.at("items", "size").part("size", items["size"], items.values_at.get("size"))[1].build()
+    return TokenRule(placeholder, targets[0], _count(scope, tree, tower, size), size.largest)
+
+
+def _count(scope: Scope, tree: Tree, tower: Scope, size: Size) -> Count:
+    items = tower.tree["items"]
 
     def count(height: int, width: int, processor: Mapping[str, Any]) -> int:
-        grid = size.build()(height, width, processor)._asdict()
+        grid = size(height, width, processor)._asdict()
         rows = tower.knowing(grid=grid).value(items.get("rows"), items.values_at.get("rows"))
         found = scope.knowing(grid=grid, rows=rows).value(tree["count"], tree.values_at.get("count"))
         if isinstance(found, bool) or not isinstance(found, int) or found < 1:

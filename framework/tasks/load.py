@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from triptych.assembly import Assembled, Tower, assemble
+from triptych.capabilities import supports_multimodal
 from triptych.errors import CheckpointError, OptionError, SpecError, suggest
 from triptych.inputs.label_tokens import with_label_ids
+from triptych.inputs.processing import BaseMultiModalProcessor, InputProcessingContext, build_processor
 from triptych.inputs.sentence import SentenceUse, load_sentence_use
-from triptych.inputs.tokenizer import ByteTokenizer, load_tokenizer
+from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer
 from triptych.registry import spec_files
 from triptych.runner.memory import free_bytes
 from triptych.spec.catalog import load_named, sample_config
@@ -71,7 +73,7 @@ def load(
         name=assembled.name,
         folder=checkpoint.folder,
         tokenizer=tokenizer,
-        tokens=assembled.tokens,
+        processor=_processor(assembled, config, tokenizer=tokenizer, folder=checkpoint.folder),
         sentences=sentences,
     )
 
@@ -95,7 +97,25 @@ def random_init(
     _check_room(assembled, device=where, dtype=kind)
     fill_random(assembled.module, seed=seed, device=where, dtype=kind)
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
-    return Model(assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, tokens=assembled.tokens)
+    processor = _processor(assembled, config, tokenizer=tokenizer)
+    return Model(assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, processor=processor)
+
+
+def _processor(
+    assembled: Assembled, config: Mapping[str, Any], *, tokenizer: Tokenizer | None, folder: Path | None = None
+) -> BaseMultiModalProcessor[Any] | None:
+    """What prepares the items of prompts; None for a model that takes text only."""
+    if not supports_multimodal(assembled.module):
+        return None
+    context = InputProcessingContext(
+        config,
+        tokenizer=tokenizer,
+        folder=folder,
+        tokens=assembled.tokens,
+        name=assembled.name if folder is None else str(folder),
+        dtype=next(assembled.module.parameters()).dtype,
+    )
+    return build_processor(assembled.module, context, plan=assembled.plan)
 
 
 def _stated_dtype(checkpoint: Checkpoint) -> torch.dtype:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from triptych.errors import CapabilityError, InputError, OptionError
 from triptych.inputs.images import ImageInput
+from triptych.inputs.processing import BaseMultiModalProcessor
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
@@ -24,7 +25,6 @@ from triptych.runner.pool import pool
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import SamplingOptions
 from triptych.spec.conversion import labels_of
-from triptych.spec.tokens import TokenRule
 from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired, read_each
 from triptych.tasks.texts import read_texts
 
@@ -57,8 +57,8 @@ class GenerateOptions(TypedDict, total=False):
 class Model:
     """A module with its config, its tokenizer and what else of its checkpoint folder a prompt needs.
 
-    `tokens` says by modality how items stand in a prompt. Without a `folder` there is neither a chat template nor an
-    image processor; without a tokenizer prompts are token ids, and answers have no text. `sentences` says how a text is
+    `processor` prepares items of prompts; None for a model that takes text only. Without a `folder` there is no chat
+    template; without a tokenizer prompts are token ids, and answers have no text. `sentences` says how a text is
     embedded.
     """
 
@@ -70,7 +70,7 @@ class Model:
         name: str = "",
         folder: Path | None = None,
         tokenizer: Tokenizer | None = None,
-        tokens: Mapping[str, TokenRule] | None = None,
+        processor: BaseMultiModalProcessor[Any] | None = None,
         sentences: SentenceUse | None = None,
     ) -> None:
         self.module: Any = module  # where it is run it is typed by its structure, as TextGenerationModel
@@ -79,7 +79,9 @@ class Model:
         self.tokenizer = tokenizer
         self.end_ids = end_ids(folder, config, tokenizer)
         self.sentences = sentences or SentenceUse()
-        self._reader = PromptReader(folder, tokenizer, (tokens or {}).get("image"))
+        self.processor = processor
+        written: Any = getattr(module, "get_placeholder_str", lambda *_: None)
+        self._reader = PromptReader(folder, tokenizer, processor, written("image", 1))
         first = next(module.parameters())
         self.device, self.dtype = first.device, first.dtype
 

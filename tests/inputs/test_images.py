@@ -16,7 +16,9 @@ from PIL import Image
 from transformers import CLIPImageProcessor, SiglipImageProcessor
 
 from triptych.errors import CheckpointError, InputError
-from triptych.inputs.images import ImageProcessor, load_image_processor, open_image
+from triptych.inputs.images import open_image
+from triptych.inputs.media import ProcessorKeywordWarning
+from triptych.inputs.processing.image_processor import ImageProcessor, load_image_processor
 
 CLIP: dict[str, Any] = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
 SIGLIP: dict[str, Any] = {"size": {"height": 16, "width": 16}}
@@ -40,8 +42,7 @@ def test_tensors_are_those_of_the_reference(processor: tuple[ImageProcessor, Any
     ours, reference = processor
     image = Image.fromarray(pixels(*size))
     found = ours(image, name="image")
-    assert (found.height, found.width) == size
-    assert torch.equal(found.pixels, reference(images=[image], return_tensors="pt")["pixel_values"][0])
+    assert torch.equal(found, reference(images=[image], return_tensors="pt")["pixel_values"][0])
     assert ours.config["size"]
 
 
@@ -51,7 +52,7 @@ def test_the_forms_of_one_image_give_one_tensor(processor: tuple[ImageProcessor,
     Image.fromarray(array).save(tmp_path / "a.png")
     forms: list[Any] = [tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(array), array]
     forms += [array.transpose(2, 0, 1), torch.from_numpy(array), torch.from_numpy(array).permute(2, 0, 1)]
-    first, *others = (ours(form, name="image").pixels for form in forms)
+    first, *others = (ours(open_image(form, name="image"), name="image") for form in forms)
     assert all(torch.equal(first, other) for other in others)
 
 
@@ -119,13 +120,23 @@ def test_an_opened_image_that_cannot_be_decoded_is_named() -> None:
 
 def test_what_is_of_another_type_is_a_type_error_too() -> None:
     with pytest.raises(TypeError, match=r"^image: is dict; a file, a Pillow image or an array of bytes is needed$"):
-        open_image({"image": 1}, name="image")  # type: ignore[arg-type]
+        open_image({"image": 1}, name="image")
 
 
 @pytest.mark.parametrize("where", ["nothing", "."])
-def test_a_missing_file_is_named(processor: tuple[ImageProcessor, Any], where: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"images\[1\] \({tmp_path / where}\): there is no such file"):
-        processor[0](tmp_path / where, name="images[1]")
+def test_a_missing_file_is_named(where: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^images\[1\]: there is no such file"):
+        open_image(tmp_path / where, name="images[1]")
+
+
+def test_what_the_processor_refuses_is_named(processor: tuple[ImageProcessor, Any]) -> None:
+    with pytest.raises(InputError, match=r"^image\[1\]: the image processor \(.*\) refuses it: "):
+        processor[0](Image.new("RGB", (4, 4)), name="image[1]", size={"shortest_edge": -1})
+
+
+def test_keywords_that_it_does_not_take_are_dropped_with_a_warning(processor: tuple[ImageProcessor, Any]) -> None:
+    with pytest.warns(ProcessorKeywordWarning, match="do_resise: .* did you mean 'do_resize'"):
+        assert processor[0].accepted({"do_resize": False, "do_resise": True}) == {"do_resize": False}
 
 
 @pytest.mark.parametrize(

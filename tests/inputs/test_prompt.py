@@ -12,6 +12,12 @@ from PIL import Image
 
 from tests.inputs.small_tokenizers import byte_fallback, byte_level
 from triptych.errors import InputError
+from triptych.inputs.processing import (
+    InputProcessingContext,
+    SpecDummyInputsBuilder,
+    SpecProcessingInfo,
+    SpecProcessor,
+)
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer
 from triptych.spec.tokens import TokenRule
@@ -42,7 +48,15 @@ def four_rows(height: int, width: int, processor: Mapping[str, Any]) -> int:  # 
     return (processor["crop_size"]["height"] // 8) * (processor["crop_size"]["width"] // 8)
 
 
-RULE = TokenRule(PLACEHOLDER, "<image>", four_rows)
+RULE = TokenRule(PLACEHOLDER, "<image>", four_rows, (16, 16))
+
+
+def reader_of(folder: Path | None, tokenizer: Tokenizer | None, rule: TokenRule | None = RULE) -> PromptReader:
+    """A reader for a model of images by that rule, or one that takes none."""
+    if rule is None:
+        return PromptReader(folder, tokenizer)
+    info = SpecProcessingInfo(InputProcessingContext({}, tokenizer=tokenizer, folder=folder, tokens={"image": rule}))
+    return PromptReader(folder, tokenizer, SpecProcessor(info, SpecDummyInputsBuilder(info)), rule.target)
 
 
 @pytest.fixture(params=[byte_level, byte_fallback])
@@ -56,7 +70,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[PromptRe
     told = {"patch_size": 8, "vision_feature_select_strategy": "full", "chat_template": TEMPLATE}
     reference = LlavaProcessor(pictures, tokenizer, **told)
     reference.save_pretrained(tmp_path)
-    return PromptReader(tmp_path, load_tokenizer(tmp_path), RULE), reference
+    return reader_of(tmp_path, load_tokenizer(tmp_path)), reference
 
 
 @pytest.mark.parametrize(
@@ -74,11 +88,13 @@ def test_ids_and_pixels_are_those_of_the_reference(checkpoint: tuple[PromptReade
     found = reader.read(text, IMAGES[:count], raw=True)
     wanted = reference(text=text, images=IMAGES[:count] or None)
     assert list(found.token_ids) == wanted["input_ids"][0]
-    assert [i for i, of_image in enumerate(found.image_rows) if of_image] == [
+    assert [i for i, of_image in enumerate(found.item_rows()) if of_image] == [
         i for i, token in enumerate(found.token_ids) if token == PLACEHOLDER
     ]
-    for picture, pixels in zip(found.pictures, wanted["pixel_values"] if count else (), strict=True):
-        assert np.array_equal(picture.pixels.numpy(), pixels)
+    for feature, pixels in zip(found.features, wanted["pixel_values"] if count else (), strict=True):
+        assert feature.data is not None
+        (given,) = feature.data.get_data().values()
+        assert np.array_equal(np.asarray(given), pixels)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -145,13 +161,13 @@ class Blind(ByteTokenizer):
 def read(
     text: str | Sequence[int], count: int, tokenizer: Tokenizer, folder: Path, rule: TokenRule | None = RULE
 ) -> Any:
-    return PromptReader(folder, tokenizer, rule).read(text, IMAGES[:count], raw=True)
+    return reader_of(folder, tokenizer, rule).read(text, IMAGES[:count], raw=True)
 
 
 def test_a_target_that_is_no_token_is_found_in_the_text(checkpoint: tuple[PromptReader, Any]) -> None:
     reader, _ = checkpoint
     assert reader.folder is not None
-    found = read("a<image>b<image>", 2, Blind(256), reader.folder, TokenRule(700, "<image>", four_rows))
+    found = read("a<image>b<image>", 2, Blind(256), reader.folder, TokenRule(700, "<image>", four_rows, (16, 16)))
     assert found.token_ids == (1, ord("a"), *[700] * 4, ord("b"), *[700] * 4)
 
 
@@ -183,9 +199,9 @@ def test_a_model_that_takes_none_says_so(tmp_path: Path) -> None:
 
 def test_text_to_a_model_without_a_tokenizer_is_refused() -> None:
     with pytest.raises(InputError, match="is text, and this model has no tokenizer; give token ids"):
-        PromptReader(None, None, None).read("hello")
+        PromptReader(None, None).read("hello")
 
 
 def test_images_to_a_model_without_a_folder_are_refused() -> None:
     with pytest.raises(InputError, match="this model came without one"):
-        PromptReader(None, ByteTokenizer(256), RULE).read("hello", IMAGES[:1])
+        reader_of(None, ByteTokenizer(256)).read("hello", IMAGES[:1])

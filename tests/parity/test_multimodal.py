@@ -17,7 +17,7 @@ import triptych
 from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, pack, picture
 from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, rms_ratio, tiny_config
 from triptych.errors import InputError
-from triptych.inputs.images import load_image_processor
+from triptych.inputs.processing.image_processor import load_image_processor
 from triptych.parts.cache import Cache
 from triptych.parts.step import Step
 from triptych.spec.catalog import catalog
@@ -84,7 +84,7 @@ def test_the_count_of_tokens_is_that_of_the_towers_rows(pair: Pair, size: tuple[
     processor = load_image_processor(pair.oracle.folder)
     image = picture(np.random.default_rng(0), size)
     with torch.inference_mode():
-        (rows,) = pair.model.module.embed_multimodal(image=[processor(image, name="image").pixels])
+        (rows,) = pair.model.module.embed_multimodal(image=[processor(image, name="image")])
     theirs = pair.processor(text="<image>", images=image)["input_ids"]
     rule = triptych.assemble(None, pair.oracle.config).tokens["image"]
     assert rule.count(*size, processor.config) == len(rows) == np.sum(np.equal(theirs, rule.placeholder))

@@ -112,7 +112,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
 def test_what_is_no_image_is_refused_by_its_place(
     model: Any, tmp_path: Path, make: Callable[[Path], Any], match: str
 ) -> None:
-    refused(model, "<image> w5 <image>", [images(1)[0], make(tmp_path)], r"images\[1\]" + f".*{match}")
+    refused(model, "<image> w5 <image>", [images(1)[0], make(tmp_path)], r"image\[1\]" + f".*{match}")
 
 
 def test_several_prompts_take_a_list_of_images_each(model: Any) -> None:

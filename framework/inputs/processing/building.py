@@ -1,0 +1,43 @@
+"""The processor of a model: that which its class is registered with, or the generic one where a spec describes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from triptych.capabilities import supports_multimodal
+from triptych.errors import CapabilityError
+from triptych.inputs.processing.context import InputProcessingContext
+from triptych.inputs.processing.processor import BaseMultiModalProcessor
+from triptych.inputs.processing.spec_driven import SpecDummyInputsBuilder, SpecProcessingInfo, SpecProcessor
+from triptych.registry.named import get_dummy_inputs, get_processor
+from triptych.registry.processing import ProcessorFactories, get_factories
+from triptych.spec.plan import ModelPlan
+
+
+def build_processor(
+    model: nn.Module | type[nn.Module], context: InputProcessingContext, *, plan: ModelPlan | None = None
+) -> BaseMultiModalProcessor[Any]:
+    """What prepares items for a model: context, then info, then dummy inputs, then the processor.
+
+    `plan` is that of a model that a spec describes. Raises CapabilityError for a model that takes text only and for a
+    class without a processor, InputError when the processor needs a tokenizer that is not there.
+    """
+    if not supports_multimodal(model):
+        listed = ", ".join(map(str, context.config.get("architectures") or [context.name]))
+        raise CapabilityError(f"{listed} takes text only; there is no processor of items for it")
+    kind = model if isinstance(model, type) else type(model)
+    factories = get_factories(kind) if plan is None else _of_spec(plan)
+    built = factories.build(context)
+    if not isinstance(built, BaseMultiModalProcessor):
+        raise CapabilityError(
+            f"the processor of {kind.__qualname__} is {type(built).__name__}, no BaseMultiModalProcessor"
+        )
+    return built
+
+
+def _of_spec(plan: ModelPlan) -> ProcessorFactories:
+    processor: Any = get_processor(plan.processor) if plan.processor else SpecProcessor
+    dummy: Any = get_dummy_inputs(plan.dummy_inputs) if plan.dummy_inputs else SpecDummyInputsBuilder
+    return ProcessorFactories(getattr(processor, "Info", SpecProcessingInfo), dummy, processor)

@@ -1,0 +1,53 @@
+"""What a processor is built with: the checkpoint and how it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from triptych.errors import CapabilityError, InputError
+from triptych.inputs.processing.image_processor import ImageProcessor, load_image_processor
+from triptych.inputs.tokenizer import Tokenizer
+from triptych.settings import MultiModalSettings
+from triptych.spec.tokens import TokenRule
+
+
+@dataclass(frozen=True, eq=False)
+class InputProcessingContext:
+    """The checkpoint's `config`, tokenizer and folder; `tokens` are what a spec says of placeholders by modality.
+
+    `name` tells the items of one model from those of another. Floating tensors are made `dtype`.
+    """
+
+    config: Mapping[str, Any]
+    settings: MultiModalSettings = field(default_factory=MultiModalSettings)
+    tokenizer: Tokenizer | None = None
+    folder: Path | None = None
+    tokens: Mapping[str, TokenRule] = field(default_factory=dict)
+    name: str = ""
+    dtype: torch.dtype | None = None
+
+    def get_tokenizer(self) -> Tokenizer:
+        """The tokenizer. Raises InputError where there is none."""
+        if self.tokenizer is None:
+            raise InputError("is text, and this model has no tokenizer; give token ids")
+        return self.tokenizer
+
+    @cached_property
+    def image_processor(self) -> ImageProcessor:
+        """The folder's. Raises CheckpointError for a folder without one, InputError where there is no folder."""
+        if self.folder is None:
+            raise InputError("images need the image processor of a checkpoint folder, and this model came without one")
+        return load_image_processor(self.folder)
+
+
+def check_multimodal(config: Mapping[str, Any], *, name: str, multimodal: bool) -> None:
+    """Raise CapabilityError when the model of this config takes text only."""
+    if not multimodal:
+        listed = ", ".join(map(str, config.get("architectures") or ())) or name
+        raise CapabilityError(f"{listed} takes text only: there is no processor of items for it")

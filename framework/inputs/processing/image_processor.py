@@ -1,0 +1,53 @@
+"""Images -> tensors, by the checkpoint's own image processor: transformers' for Pillow, and no code of the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from triptych.errors import CheckpointError, InputError
+from triptych.inputs.media import accepted_kwargs
+
+
+class ImageProcessor:
+    """The image processor of a checkpoint folder. `config` is what it was set to, for token counts."""
+
+    def __init__(self, processor: Any, *, origin: str) -> None:
+        self._processor = processor
+        self.origin = origin
+        self.config: Mapping[str, Any] = processor.to_dict()
+
+    def __call__(self, image: Image.Image, *, name: str, **keywords: Any) -> Tensor:
+        """One image, alone, as [C, Y, X]: it gives the same tensor whatever stands beside it. `name` is for errors.
+
+        Raises InputError when the processor refuses it, or gives something else.
+        """
+        try:
+            found = self._processor(images=[image], return_tensors="pt", **keywords)["pixel_values"]
+        except Exception as error:  # whatever a processor raises is about this image under these settings
+            raise InputError(f"the image processor ({self.origin}) refuses it: {error}", path=name) from error
+        if not isinstance(found, Tensor) or found.ndim != 4 or len(found) != 1:
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            told = f"the image processor ({self.origin}) gives {shape}, and [1, channels, y, x] is needed"
+            raise InputError(told, path=name)
+        return found[0]
+
+    def accepted(self, keywords: Mapping[str, object]) -> dict[str, object]:
+        """The keywords that it takes; it warns of others."""
+        return accepted_kwargs(self._processor, keywords)
+
+
+def load_image_processor(folder: Path) -> ImageProcessor:
+    """The image processor of a checkpoint folder. Raises CheckpointError when it has none that can be used."""
+    from transformers import AutoImageProcessor
+
+    load: Callable[..., Any] = AutoImageProcessor.from_pretrained
+    try:
+        found = load(folder, backend="pil", trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # whatever a missing or broken file makes transformers raise
+        raise CheckpointError(f"{folder}: has no image processor that can be used: {error}") from error
+    return ImageProcessor(found, origin=str(folder))

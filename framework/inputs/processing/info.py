@@ -1,0 +1,47 @@
+"""What a processor knows before any item is there: limits, sizes, where the checkpoint's files are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from triptych.inputs.media import MultiModalDataParser, get_allowed_limits
+from triptych.inputs.processing.context import InputProcessingContext
+from triptych.inputs.processing.image_processor import ImageProcessor
+from triptych.inputs.tokenizer import Tokenizer
+
+
+class BaseProcessingInfo(ABC):
+    """Facts of one checkpoint that its processor and its dummy inputs share."""
+
+    def __init__(self, ctx: InputProcessingContext) -> None:
+        self.ctx = ctx
+
+    @abstractmethod
+    def get_supported_mm_limits(self) -> Mapping[str, int | None]:
+        """How many items of each modality the model takes in one prompt at the most; None: any number."""
+
+    def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int] | None:  # noqa: ARG002
+        """The most placeholders that one item of each modality takes; None: a dummy item is processed to find out."""
+        return None
+
+    def get_data_parser(self) -> MultiModalDataParser:
+        """What reads the items that users give."""
+        return MultiModalDataParser(embeds=self.ctx.settings.embeds)
+
+    def get_hf_config(self) -> Mapping[str, Any]:
+        """The checkpoint's config, as its file has it."""
+        return self.ctx.config
+
+    def get_tokenizer(self) -> Tokenizer:
+        """Raises InputError for a model without one."""
+        return self.ctx.get_tokenizer()
+
+    def get_image_processor(self) -> ImageProcessor:
+        """The checkpoint's, without code of its folder. Raises CheckpointError or InputError where there is none."""
+        return self.ctx.image_processor
+
+    def get_allowed_mm_limits(self) -> dict[str, int]:
+        """How many items of each modality one prompt may have: by the settings and by the model."""
+        return get_allowed_limits(self.ctx.settings, self.get_supported_mm_limits())

@@ -1,0 +1,153 @@
+"""From a prompt and its items to token ids, tensors and places: the steps that every multimodal model goes through."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import ClassVar, Generic
+
+from triptych.errors import InputError
+from triptych.inputs.fields import MultiModalFieldConfig
+from triptych.inputs.hashing import hash_item
+from triptych.inputs.items import MultiModalKwargsItems
+from triptych.inputs.media import MultiModalDataItems, check_limits, merge_processor_kwargs
+from triptych.inputs.media.calling import cast_floating
+from triptych.inputs.media.keywords import OTHER_NAMES, Scope
+from triptych.inputs.processing.dummy import BaseDummyInputsBuilder, Info
+from triptych.inputs.processing.inputs import MultiModalInputs, ProcessorInputs
+from triptych.inputs.updates import (
+    AppliedUpdates,
+    ItemUpdates,
+    PromptUpdate,
+    apply_prompt_updates,
+    bind_updates,
+    check_counts,
+)
+
+Keywords = Mapping[Scope, Mapping[str, object]]
+"""Keywords for the checkpoint's processor, by the kind of input that they are for."""
+
+
+class BaseMultiModalProcessor(ABC, Generic[Info]):
+    """Items through the checkpoint's processor, placeholders into the prompt.
+
+    A model writes `_call_hf_processor`, `_get_mm_fields_config` and `_get_prompt_updates`; the other hooks are there to
+    be changed where a model is unlike the others. They run in the order in which they stand here.
+    """
+
+    requires_tokenizer: ClassVar[bool] = True
+
+    def __init__(self, info: Info, dummy_inputs: BaseDummyInputsBuilder[Info]) -> None:
+        if self.requires_tokenizer and info.ctx.tokenizer is None:
+            raise InputError(f"{type(self).__name__} needs a tokenizer, and this model has none")
+        self.info, self.dummy_inputs = info, dummy_inputs
+
+    def __call__(
+        self, prompt: str | Sequence[int], mm_data: Mapping[str, object], mm_kwargs: Mapping[str, object] | None = None
+    ) -> MultiModalInputs:
+        """`apply` on items as users give them."""
+        items = self.info.get_data_parser().parse_mm_data(mm_data)
+        return self.apply(ProcessorInputs(prompt, items, mm_kwargs=mm_kwargs or {}))
+
+    def apply(self, inputs: ProcessorInputs) -> MultiModalInputs:
+        """The prompt with a placeholder for each row, and the items as tensors.
+
+        Raises InputError for items that are not taken, or not that many, and PromptUpdateError, with expected and found
+        counts, when items, updates and placeholders do not fit together.
+        """
+        items, counts = inputs.mm_items, inputs.mm_items.get_all_counts()
+        check_limits(items, self.info.ctx.settings, self.info.get_supported_mm_limits())
+        keywords = merge_processor_kwargs(self.info.ctx.settings.processor, inputs.mm_kwargs)
+        processed = self._process(items, keywords)
+        updates = self._bind_updates(items, keywords, processed)
+        check_counts(counts, processed=processed, updates=updates)
+        ids = self.encode(inputs.prompt) if isinstance(inputs.prompt, str) else list(inputs.prompt)
+        applied = self._update_prompt(self._postprocess_prompt(ids), updates)
+        check_counts(counts, placeholders=applied.placeholders, expected=self._get_expected_rows(items, processed))
+        places = {modality: [info.to_range() for info in found] for modality, found in applied.placeholders.items()}
+        return MultiModalInputs(tuple(applied.token_ids), processed, self._hash(inputs, keywords), places)
+
+    def encode(self, text: str, *, bare: bool = False) -> list[int]:
+        """Token ids of a prompt; `bare` where it has its special tokens written out, as a rendered chat has."""
+        tokenizer = self.info.get_tokenizer()
+        return tokenizer.encode_bare(text) if bare else tokenizer.encode(text)
+
+    def _get_hf_mm_data(self, mm_items: MultiModalDataItems) -> tuple[dict[str, object], dict[str, object]]:
+        """What the checkpoint's processor is given, and what goes to the model past it."""
+        each = mm_items.values()
+        given = {key: data for items in each for key, data in items.get_processor_data().items()}
+        past = {key: data for items in each for key, data in items.get_passthrough_data().items()}
+        return given, past
+
+    def _get_dummy_text(self, mm_items: MultiModalDataItems) -> str | None:  # noqa: ARG002
+        """A text for a processor that takes no items without one; None for one that does."""
+        return None
+
+    @abstractmethod
+    def _call_hf_processor(
+        self, text: str | None, mm_data: Mapping[str, object], mm_kwargs: Keywords
+    ) -> Mapping[str, object]:
+        """The checkpoint's processor on items, and on a dummy text if it wants one, which is not cut."""
+
+    def _postprocess_data(self, data: dict[str, object], mm_kwargs: Keywords) -> dict[str, object]:  # noqa: ARG002
+        """What the model takes, of what the processor gave and what went past it."""
+        return data
+
+    @abstractmethod
+    def _get_mm_fields_config(
+        self, hf_inputs: Mapping[str, object], mm_kwargs: Keywords
+    ) -> Mapping[str, MultiModalFieldConfig]:
+        """How each key is cut into items."""
+
+    @abstractmethod
+    def _get_prompt_updates(
+        self, mm_items: MultiModalDataItems, mm_kwargs: Keywords, out_mm_kwargs: MultiModalKwargsItems
+    ) -> Sequence[PromptUpdate]:
+        """What each item changes in the prompt."""
+
+    def _postprocess_prompt(self, token_ids: list[int]) -> list[int]:
+        """The prompt that the updates apply to."""
+        return token_ids
+
+    def _update_prompt(self, token_ids: list[int], updates: ItemUpdates) -> AppliedUpdates:
+        """The prompt with the updates applied."""
+        return apply_prompt_updates(token_ids, updates, tokenizer=self.info.ctx.tokenizer)
+
+    def _get_expected_rows(
+        self,
+        mm_items: MultiModalDataItems,  # noqa: ARG002
+        out_mm_kwargs: MultiModalKwargsItems,  # noqa: ARG002
+    ) -> Mapping[str, Sequence[int]] | None:
+        """How many rows each item gives, where a formula tells."""
+        return None
+
+    def _process(self, items: MultiModalDataItems, keywords: Keywords) -> MultiModalKwargsItems:
+        given, past = self._get_hf_mm_data(items)
+        found = dict(self._call_hf_processor(self._get_dummy_text(items), given, keywords)) if given else {}
+        data = self._postprocess_data({**found, **past}, keywords)
+        data = {key: cast_floating(value, self.info.ctx.dtype) for key, value in data.items()}
+        return MultiModalKwargsItems.from_hf_inputs(data, self._get_mm_fields_config(data, keywords))
+
+    def _bind_updates(
+        self, items: MultiModalDataItems, keywords: Keywords, processed: MultiModalKwargsItems
+    ) -> ItemUpdates:
+        updates = self._get_prompt_updates(items, keywords, processed)
+        return bind_updates(updates, items.get_all_counts(), tokenizer=self.info.ctx.tokenizer)
+
+    def _hash(self, inputs: ProcessorInputs, keywords: Keywords) -> dict[str, list[str]]:
+        return {
+            modality: [
+                hash_item(
+                    item, model=self.info.ctx.name, modality=modality, keywords=_of(keywords, modality), uuid=uuid
+                )
+                for item, uuid in zip_longest(items, inputs.mm_uuids.get(modality, ()))
+            ]
+            for modality, items in inputs.mm_items.items()
+        }
+
+
+def _of(keywords: Keywords, modality: str) -> Mapping[str, object]:
+    """The keywords that the items of a modality depend on; all of them where it mixes kinds of input."""
+    scope: Scope | None = "audio" if modality == "audio" else OTHER_NAMES.get(modality)
+    return keywords[scope] if scope is not None else {kind: given for kind, given in keywords.items() if given}

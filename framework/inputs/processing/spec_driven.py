@@ -1,0 +1,154 @@
+"""The processor, the info and the dummy inputs of every model that a spec describes: what they know stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import ClassVar
+
+import torch
+
+from triptych.inputs.fields import MultiModalFieldConfig
+from triptych.inputs.items import MultiModalKwargsItems
+from triptych.inputs.media import EmbeddingItems, ImageProcessorItems, ModalityDataItems, MultiModalDataItems
+from triptych.inputs.processing.dummy import BaseDummyInputsBuilder
+from triptych.inputs.processing.info import BaseProcessingInfo
+from triptych.inputs.processing.processor import BaseMultiModalProcessor, Keywords
+from triptych.inputs.prompt import check_placeholders, encode_text
+from triptych.inputs.updates import (
+    AppliedUpdates,
+    ItemUpdates,
+    PlaceholderFeaturesInfo,
+    PromptReplacement,
+    PromptUpdate,
+)
+from triptych.spec.tokens import TokenRule
+
+
+class SpecProcessingInfo(BaseProcessingInfo):
+    """What the token rules of a spec say."""
+
+    def get_supported_mm_limits(self) -> Mapping[str, int | None]:
+        """Any number of items of each modality that the spec has a rule for."""
+        return dict.fromkeys(self.ctx.tokens)
+
+    def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int] | None:  # noqa: ARG002
+        """By the formula of the spec, for an item of the size that takes most."""
+        return {m: self.count(m, *self.ctx.tokens[m].largest) for m in mm_counts}
+
+    def count(self, modality: str, height: int, width: int) -> int:
+        """How many placeholders an item of that size in pixels takes, as the checkpoint's processor prepares it."""
+        config = self.get_image_processor().config if self.ctx.folder is not None else {}
+        return self.ctx.tokens[modality].count(height, width, config)
+
+
+class SpecDummyInputsBuilder(BaseDummyInputsBuilder[SpecProcessingInfo]):
+    """Items of the size that takes most placeholders, and the target of each."""
+
+    def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
+        tokens = self.info.ctx.tokens
+        return "".join(tokens[modality].target * count for modality, count in mm_counts.items())
+
+    def get_dummy_mm_data(
+        self,
+        seq_len: int,  # noqa: ARG002
+        mm_counts: Mapping[str, int],
+        mm_options: Mapping[str, Mapping[str, int]],
+    ) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for modality, count in mm_counts.items():
+            height, width = self.info.ctx.tokens[modality].largest
+            options = mm_options.get(modality)
+            found[modality] = self._get_dummy_images(width=width, height=height, num_images=count, options=options)
+        return found
+
+
+class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
+    """Each item alone through the checkpoint's own processor; each target becomes as many placeholders as the formula
+    says. The items of a modality go to the model under its name.
+    """
+
+    requires_tokenizer: ClassVar[bool] = False  # token ids will do
+
+    def encode(self, text: str, *, bare: bool = False) -> list[int]:
+        tokenizer = self.info.get_tokenizer()
+        encode = tokenizer.encode_bare if bare else tokenizer.encode
+        return encode_text(text, encode, tokenizer, [*self.info.ctx.tokens.values()])
+
+    def _call_hf_processor(
+        self,
+        text: str | None,  # noqa: ARG002
+        mm_data: Mapping[str, object],
+        mm_kwargs: Keywords,
+    ) -> Mapping[str, object]:
+        prepare, images = self.info.get_image_processor(), mm_data["images"]
+        assert isinstance(images, list)
+        keywords = prepare.accepted(mm_kwargs["images"])
+        return {"image": [prepare(image, name=f"image[{i}]", **keywords) for i, image in enumerate(images)]}
+
+    def _get_mm_fields_config(
+        self,
+        hf_inputs: Mapping[str, object],
+        mm_kwargs: Keywords,  # noqa: ARG002
+    ) -> Mapping[str, MultiModalFieldConfig]:
+        return {key: MultiModalFieldConfig.batched(key.removesuffix("_embeds")) for key in hf_inputs}
+
+    def _get_prompt_updates(
+        self,
+        mm_items: MultiModalDataItems,
+        mm_kwargs: Keywords,  # noqa: ARG002
+        out_mm_kwargs: MultiModalKwargsItems,
+    ) -> Sequence[PromptUpdate]:
+        rules = {modality: self.info.ctx.tokens[modality] for modality in mm_items}
+        rows = self._get_expected_rows(mm_items, out_mm_kwargs)
+        return [PromptReplacement(m, [rule.placeholder], _as_many(rule, rows[m])) for m, rule in rules.items()]
+
+    def _update_prompt(self, token_ids: list[int], updates: ItemUpdates) -> AppliedUpdates:
+        """The same prompt where it has the placeholders of all rows already: another processor wrote it."""
+        rules = self.info.ctx.tokens
+        rows = {m: [len(alternatives[0].content.full) for alternatives in updates.get(m, ())] for m in rules}
+        found = {
+            m: [at for at, token in enumerate(token_ids) if token == rule.placeholder] for m, rule in rules.items()
+        }
+        check_placeholders(rules, items=rows, found={modality: len(places) for modality, places in found.items()})
+        if any(len(places) != sum(rows[modality]) for modality, places in found.items()):
+            return super()._update_prompt(token_ids, updates)
+        placed = {modality: _placed(modality, token_ids, found[modality], rows[modality]) for modality in updates}
+        return AppliedUpdates(token_ids, placed, used_fallback=False)
+
+    def _get_expected_rows(
+        self,
+        mm_items: MultiModalDataItems,
+        out_mm_kwargs: MultiModalKwargsItems,  # noqa: ARG002
+    ) -> dict[str, list[int]]:
+        return {
+            modality: [self._count(modality, items, i) for i in range(len(items))]
+            for modality, items in mm_items.items()
+        }
+
+    def _count(self, modality: str, items: ModalityDataItems[object], index: int) -> int:
+        if isinstance(items, EmbeddingItems):
+            return items.get_feature_size(index)
+        assert isinstance(items, ImageProcessorItems), "a modality that the parser reads and no formula counts"
+        size = items.get_image_size(index)
+        return self.info.count(modality, size.height, size.width)
+
+
+def _as_many(rule: TokenRule, rows: Sequence[int]) -> Callable[[int], list[int]]:
+    return lambda item: [rule.placeholder] * rows[item]
+
+
+def _placed(
+    modality: str, token_ids: Sequence[int], places: Sequence[int], rows: Sequence[int]
+) -> list[PlaceholderFeaturesInfo]:
+    """Each item at as many of the places as it has rows, in order; other tokens may stand between them."""
+    found, rest = [], iter(places)
+    for item, count in enumerate(rows):
+        own = [*islice(rest, count)]
+        first, last = own[0], own[-1]
+        tokens = [*token_ids[first : last + 1]]
+        mask = torch.zeros(len(tokens), dtype=torch.bool)
+        mask[torch.tensor(own) - first] = True
+        whole = None if bool(mask.all()) else mask
+        found.append(PlaceholderFeaturesInfo(modality, item, first, tokens, whole))
+    return found
