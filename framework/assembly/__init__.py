@@ -5,4 +5,4 @@ from triptych.assembly.assemble import assemble as assemble
 from triptych.assembly.language_model import LanguageModel as LanguageModel
 from triptych.assembly.language_model import TextModel as TextModel
 from triptych.assembly.multimodal import MultimodalModel as MultimodalModel
-from triptych.assembly.multimodal import Tower as Tower
+from triptych.assembly.tower import Tower as Tower

@@ -10,8 +10,9 @@ import torch
 
 from triptych.assembly.declare import declare
 from triptych.assembly.language_model import LanguageModel, TextModel
-from triptych.assembly.multimodal import MultimodalModel, Tower
+from triptych.assembly.multimodal import MultimodalModel
 from triptych.assembly.stack import own
+from triptych.assembly.tower import Tower
 from triptych.errors import SpecError
 from triptych.spec.catalog import find_conversion, find_family
 from triptych.spec.document import Tree

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from triptych.assembly.assemble import assemble
 from triptych.assembly.language_model import LanguageModel, TextModel
-from triptych.assembly.multimodal import MultimodalModel, Tower
+from triptych.assembly.multimodal import MultimodalModel
+from triptych.assembly.tower import Tower
 from triptych.capabilities.table import CAPABILITIES
 from triptych.errors import CapabilityError, SpecError
 from triptych.settings import Settings

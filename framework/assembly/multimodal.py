@@ -1,6 +1,6 @@
 """Towers, projectors and a language model as one model."""
 
-# T tokens, D width of the language model, N rows of a tower
+# T tokens, D width of the language model, N rows of items
 
 from __future__ import annotations
 
@@ -10,58 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from triptych.assembly.language_model import LanguageModel, TextModel
-from triptych.assembly.stack import Stack, own
+from triptych.assembly.stack import own
+from triptych.assembly.tower import Projector, Tower
 from triptych.errors import InputError, SpecError, suggest
 from triptych.parts.cache_needs import Rows
 from triptych.parts.grid import Grid
 from triptych.parts.step import Step
 from triptych.spec.base import PartSpec
 from triptych.spec.plan import ModelPlan
-from triptych.spec.stack import StackPlan
-
-
-class Tower(Stack):
-    """Items -> rows of each, by a stack whose sequences are the items."""
-
-    def __init__(self, plan: StackPlan) -> None:
-        super().__init__(plan)
-        self.skip = plan.output.skip
-        self.out_width = plan.width * len(self.taken or (0,))
-
-    def forward(self, items: Sequence[Tensor]) -> tuple[list[Tensor], list[Grid]]:
-        """Rows [n_i, out_width] of each item, in order, and the grid that they come from."""
-        x_ND, grids, lengths = self.embed(items)
-        step = Step.of(lengths, device=x_ND.device)
-        wanted = set(self.taken or ())
-        taken = {0: x_ND}
-        for number, layer in enumerate(self.layers, 1):
-            x_ND = layer(x_ND, step)
-            if number in wanted:
-                taken[number] = x_ND
-        if self.taken:
-            x_ND = torch.cat([taken[n] for n in self.taken], -1)
-        elif self.norm is not None:
-            x_ND = self.norm(x_ND)
-        return [rows[self.skip :] for rows in x_ND.split(lengths)], grids
-
-
-class Projector(nn.Module):
-    """An ordered program of steps, norms among them: rows and grids -> rows and grids."""
-
-    def __init__(self, steps: Sequence[tuple[str, str, PartSpec]], *, width: int, out: int, key: str) -> None:
-        super().__init__()
-        self.kinds = {name: kind for name, kind, _ in steps}
-        for name, kind, spec in steps:
-            step = spec.build(width=width) if kind == "norm" else spec.build(width=width, out=out)
-            width = width if kind == "norm" else step.width
-            own(self, name, step, where=key)
-        self.out_width = width
-
-    def forward(self, x_ND: Tensor, grids: list[Grid]) -> tuple[Tensor, list[Grid]]:
-        for name, kind in self.kinds.items():
-            step = self.get_submodule(name)
-            x_ND, grids = (step(x_ND), grids) if kind == "norm" else step(x_ND, grids)
-        return x_ND, grids
 
 
 class MultimodalModel(nn.Module):
