@@ -101,6 +101,26 @@ def test_show_tells_capabilities_as_json(capsys: Capture, overrides: tuple[str, 
     )
 
 
+SCHEMAS = """\
+image: LlavaImagePixelInputs or LlavaImageEmbeddingInputs
+LlavaImagePixelInputs:
+  type                 pixel_values
+  pixel_values         shape (3, 56, 56), dtype float
+LlavaImageEmbeddingInputs:
+  type                 image_embeds
+  image_embeds         shape (rows, 64), dtype float
+"""
+
+
+def test_show_tells_the_input_schemas(capsys: Capture) -> None:
+    assert ran(capsys, "show", "llava", "--schemas") == (0, SCHEMAS, "")
+    assert ran(capsys, "show", "llama", "--schemas")[1] == "llama states no schema\n"
+    found = json.loads(ran(capsys, "show", "llava", "--schemas", "--json", "sample.text_config.hidden_size=32")[1])
+    assert found["items"] == {"image": ["LlavaImagePixelInputs", "LlavaImageEmbeddingInputs"]}
+    embeds = found["schemas"]["LlavaImageEmbeddingInputs"]["properties"]["image_embeds"]
+    assert (embeds["description"], embeds["items"]["minItems"]) == ("shape (rows, 32), dtype float", 32)
+
+
 WRONG = "schema: 1\nbase: llama\nparts: {mlp: {hiden: 5}}\nmore: 1\n"
 
 
