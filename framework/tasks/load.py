@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from triptych.assembly import Assembled, Tower, assemble
+from triptych.assembly.model_class import FromSpec
 from triptych.capabilities import supports_multimodal
 from triptych.errors import CheckpointError, OptionError, SpecError, suggest
 from triptych.inputs.label_tokens import with_label_ids
@@ -18,9 +20,12 @@ from triptych.inputs.sentence import SentenceUse, load_sentence_use
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer
 from triptych.registry import spec_files
 from triptych.runner.memory import free_bytes
+from triptych.settings import Settings
 from triptych.spec.catalog import load_named, sample_config
 from triptych.spec.classifier import METHOD, TOKENS, Method
 from triptych.spec.overrides import overridden
+from triptych.tasks.choose import choose
+from triptych.tasks.hand_written import load_model
 from triptych.tasks.model import Model
 from triptych.weights import Checkpoint, check, fill, fill_random, match, tables
 
@@ -44,13 +49,13 @@ def load(
 ) -> Model:
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
 
-    `config.json` chooses the spec and what it is converted to; `convert` makes a model that writes one to `embed` or to
-    `classify`. Where it has no layer for labels, rows of its head are one: `classifier_from_token` names the tokens, by
-    text or by id, and `method` is `from_2_way_softmax` (false, true: the chance of the second among the two) or
-    `no_post_processing` (a label each); a config may say both under the same names. `overrides`
-    (`path.to.key=value`) change the spec. Without `dtype` it is what the config says, else what most of the file is
-    stored in. `progress(done, total)` counts bytes read. Raises TriptychError with all that is wrong, before any weight
-    is read.
+    `config.json` chooses the spec, or the registered class, and what it is converted to; `convert` makes a model that
+    writes one to `embed` or to `classify`. Where it has no layer for labels, rows of its head are one:
+    `classifier_from_token` names the tokens, by text or by id, and `method` is `from_2_way_softmax` (false, true: the
+    chance of the second among the two) or `no_post_processing` (a label each); a config may say both under the same
+    names. `overrides` (`path.to.key=value`) change the spec. Without `dtype` it is what the config says, else what most
+    of the file is stored in. `progress(done, total)` counts bytes read. Raises TriptychError with all that is wrong,
+    before any weight is read.
     """
     where, kind = _device(device), _dtype(dtype)
     checkpoint = Checkpoint(_fetched(folder))
@@ -60,7 +65,22 @@ def load(
     config, tokenizer = dict(checkpoint.config), load_tokenizer(checkpoint.folder)
     config |= {TOKENS: classifier_from_token} if classifier_from_token is not None else {}
     config |= {METHOD: method} if method is not None else {}
-    assembled = assemble(None, with_label_ids(config, tokenizer), overrides=changes, convert=convert)
+    chosen = choose(config, convert=convert, name=str(checkpoint.folder))
+    if not issubclass(chosen.model, FromSpec):
+        _check_unchanged(chosen.model, changes)
+        kind, settings = kind or _stated_dtype(checkpoint), Settings(config=config)
+        module = load_model(chosen.model, checkpoint, settings=settings, device=where, dtype=kind, progress=progress)
+        return Model(
+            module,
+            config,
+            name=chosen.model.__qualname__,
+            folder=checkpoint.folder,
+            tokenizer=tokenizer,
+            processor=_processor(module, config, tokenizer=tokenizer, folder=checkpoint.folder),
+            sentences=sentences,
+        )
+    own, labelled = chosen.model, with_label_ids(config, tokenizer)
+    assembled = assemble(own.tree, labelled, overrides=changes, convert=chosen.convert, name=own.spec_name)
     _check_takes_text(assembled)
     matching = match(assembled.module, tables(assembled.plan.scopes), {**checkpoint.tensors, **sentences.tensors})
     check(matching, checkpoint=str(checkpoint.folder))
@@ -73,7 +93,7 @@ def load(
         name=assembled.name,
         folder=checkpoint.folder,
         tokenizer=tokenizer,
-        processor=_processor(assembled, config, tokenizer=tokenizer, folder=checkpoint.folder),
+        processor=_processor(assembled.module, config, tokenizer=tokenizer, folder=checkpoint.folder, of=assembled),
         sentences=sentences,
     )
 
@@ -97,25 +117,40 @@ def random_init(
     _check_room(assembled, device=where, dtype=kind)
     fill_random(assembled.module, seed=seed, device=where, dtype=kind)
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
-    processor = _processor(assembled, config, tokenizer=tokenizer)
+    processor = _processor(assembled.module, config, tokenizer=tokenizer, of=assembled)
     return Model(assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, processor=processor)
 
 
 def _processor(
-    assembled: Assembled, config: Mapping[str, Any], *, tokenizer: Tokenizer | None, folder: Path | None = None
+    module: nn.Module,
+    config: Mapping[str, Any],
+    *,
+    tokenizer: Tokenizer | None,
+    folder: Path | None = None,
+    of: Assembled | None = None,
 ) -> BaseMultiModalProcessor[Any] | None:
-    """What prepares the items of prompts; None for a model that takes text only."""
-    if not supports_multimodal(assembled.module):
+    """What prepares the items of prompts, as the spec says it `of` whose model this is, else as its class does.
+
+    None for a model that takes text only.
+    """
+    if not supports_multimodal(module):
         return None
     context = InputProcessingContext(
         config,
         tokenizer=tokenizer,
         folder=folder,
-        tokens=assembled.tokens,
-        name=assembled.name if folder is None else str(folder),
-        dtype=next(assembled.module.parameters()).dtype,
+        tokens=of.tokens if of else {},
+        name=of.name if of and folder is None else str(folder),
+        dtype=next(module.parameters()).dtype,
     )
-    return build_processor(assembled.module, context, plan=assembled.plan)
+    return build_processor(module, context, plan=of.plan if of else None)
+
+
+def _check_unchanged(model: type, changes: Sequence[str]) -> None:
+    """Raise OptionError for overrides, of the caller or of a folder of sentences: a class has no spec to change."""
+    if changes:
+        given = ", ".join(changes)
+        raise OptionError(f"{model.__qualname__} is written by hand, and has no spec for {given} to change")
 
 
 def _stated_dtype(checkpoint: Checkpoint) -> torch.dtype:

@@ -1,0 +1,81 @@
+"""A model class that is written by hand, built for a checkpoint and filled from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+
+import torch
+from torch import nn
+
+from triptych.capabilities import why_not_run
+from triptych.errors import CapabilityError, OptionError, Problem
+from triptych.registry.inspection import inspect_loaded
+from triptych.runner.memory import free_bytes
+from triptych.runner.needs import complete
+from triptych.settings import Settings
+from triptych.weights import Checkpoint, check_components
+from triptych.weights.fill import Progress
+from triptych.weights.hand_written import load_tensors, materialise
+
+
+def load_model(
+    model: type,
+    checkpoint: Checkpoint,
+    *,
+    settings: Settings,
+    device: torch.device,
+    dtype: torch.dtype,
+    progress: Progress | None = None,
+) -> nn.Module:
+    """The module of a class, in `dtype` on `device`, with the checkpoint's weights and all that the runner asks of it.
+
+    Beside it memory holds two tensors of the checkpoint, the one that is placed and the next. Raises CapabilityError,
+    before anything is read, for a class that is no model or that the runner refuses, with every reason; OptionError
+    when memory is short; and what its constructor and its `load_weights` raise.
+    """
+    check_runs(model)
+    _check_room(model, checkpoint, device=device, dtype=dtype)
+    with _default_dtype(dtype), device:
+        module = model(settings=settings)
+    if not isinstance(module, nn.Module):
+        raise CapabilityError(f"{model.__qualname__} is no torch.nn.Module; the runner takes no other")
+    check_components(module)
+    complete(module, settings.config)
+    materialise(module, device=device)
+    load_tensors(module, checkpoint.tensors, progress=progress)
+    return module.eval().requires_grad_(False)
+
+
+def check_runs(model: type) -> None:
+    """Raise CapabilityError with every reason why the runner refuses a class."""
+    problems: list[Problem] = []
+    try:
+        inspect_loaded(model, architecture=model.__name__)
+    except CapabilityError as error:
+        problems += error.problems
+    if why := why_not_run(model):
+        problems.append(Problem(why))
+    if problems:
+        raise CapabilityError(problems)
+
+
+def _check_room(model: type, checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise OptionError when the checkpoint's tensors in that dtype need more memory than is free."""
+    needed = sum(prod(stored.shape) for stored in checkpoint.tensors.values()) * dtype.itemsize
+    free = free_bytes(device)
+    if free is not None and needed > free:
+        sizes = f"{needed / 2**30:,.1f} GiB of tensors in {dtype}, and {free / 2**30:,.1f} GiB are free on {device}"
+        raise OptionError(f"{model.__qualname__} has {sizes}; a smaller dtype or another device may do")
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """What a constructor that names no dtype makes its parameters of."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
