@@ -10,10 +10,12 @@ import torch
 
 from triptych.assembly.declare import declare
 from triptych.assembly.language_model import LanguageModel, TextModel
+from triptych.assembly.left_out import left_out
 from triptych.assembly.multimodal import MultimodalModel
 from triptych.assembly.stack import own
 from triptych.assembly.tower import Tower
 from triptych.errors import SpecError
+from triptych.settings import MultiModalSettings
 from triptych.spec.catalog import find_conversion, find_family
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan, plan
@@ -45,23 +47,25 @@ def assemble(
     overrides: Sequence[str] = (),
     convert: str | None = None,
     name: str = "spec",
+    multimodal: MultiModalSettings | None = None,
 ) -> Assembled:
     """Build the model that `spec` describes for a `config`, on meta: no memory is taken for parameters.
 
     `spec` is a registered name, the path of a YAML file or a merged tree; None lets the config choose, and with it what
     it is converted to. `convert`: a model that writes is made one to `embed` or `classify`. `name` is what a tree is
-    called in messages. `overrides` are `path.to.key=value` on top of the spec. Raises SpecError with every mistake.
+    called in messages. `overrides` are `path.to.key=value` on top of the spec. `multimodal` may leave out towers or the
+    language model. Raises SpecError with every mistake, OptionError when nothing would be left of the model.
     """
     if spec is None:
         spec = find_family(config)
         convert = convert or find_conversion(config, spec)
     planned = plan(spec, config, overrides=overrides, convert=convert, name=name)
     with torch.device("meta"):
-        return Assembled(_module(planned), planned)
+        return Assembled(_module(planned, left_out(planned, multimodal or MultiModalSettings())), planned)
 
 
-def _module(planned: ModelPlan) -> Module:
-    module = _unpooled(planned)
+def _module(planned: ModelPlan, absent: Mapping[str, str]) -> Module:
+    module = _unpooled(planned, absent)
     if planned.pooler is not None and isinstance(module, Tower):
         raise SpecError("a tower gives all its rows; what is pooled is a model of tokens", path="pooler")
     if planned.pooler is not None:
@@ -70,12 +74,12 @@ def _module(planned: ModelPlan) -> Module:
     return module
 
 
-def _unpooled(planned: ModelPlan) -> Module:
+def _unpooled(planned: ModelPlan, absent: Mapping[str, str]) -> Module:
     if planned.language_model is None:
         towers = list(planned.towers.values())
         if len(towers) != 1:
             raise SpecError("a spec has a `language_model`, or it is a `tower`")
         return Tower(towers[0])
     if planned.towers:
-        return MultimodalModel(planned)
+        return MultimodalModel(planned, absent)
     return LanguageModel(planned.language_model) if planned.language_model.head else TextModel(planned.language_model)

@@ -4,31 +4,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
 from triptych.assembly.language_model import LanguageModel, TextModel
+from triptych.assembly.left_out import refusal, stage_name_of
 from triptych.assembly.stack import own
 from triptych.assembly.tower import Projector, Tower
-from triptych.errors import InputError, SpecError, suggest
+from triptych.capabilities.components import ComponentMap
+from triptych.capabilities.marking import LANGUAGE_MODEL
+from triptych.errors import CapabilityError, InputError, MissingMemberError, SpecError, suggest
 from triptych.parts.cache_needs import Rows
 from triptych.parts.grid import Grid
 from triptych.parts.step import Step
 from triptych.spec.base import PartSpec
 from triptych.spec.plan import ModelPlan
+from triptych.weights.stages import StageMissingLayer, leave_out
 
 
 class MultimodalModel(nn.Module):
-    """A model with towers. `get_language_model()` is the text model inside."""
+    """A model with towers. `get_language_model()` is the text model inside.
+
+    `left_out` says of the path of each component that is not there which setting left it out.
+    """
 
     supports_multimodal = True
     supports_multimodal_embeddings = True
+    supports_tower_connector_lora = True
+    language_model: LanguageModel | StageMissingLayer
 
-    def __init__(self, plan: ModelPlan) -> None:
+    def __init__(self, plan: ModelPlan, left_out: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__()
         assert plan.language_model is not None
+        self.left_out = dict(left_out)
         self.towers = nn.ModuleDict()
         for name, tower in plan.towers.items():
             own(self.towers, name, Tower(tower), where=f"towers.{name}")
@@ -37,10 +48,13 @@ class MultimodalModel(nn.Module):
         for name, steps in plan.projectors.items():
             own(self.projectors, name, self._projector(plan, name, steps), where=f"projectors.{name}")
         self._items = dict(plan.items)
-        self._targets = {modality: rule.target for modality, rule in plan.tokens.items()}
-        children: Mapping[str, nn.Module] = {f"towers.{n}": t for n, t in self.towers.items()}
-        children = {**children, "language_model": self.language_model}
-        self.skipped = [f"{path}.{name}" for path, child in children.items() for name in child.skipped]  # type: ignore[union-attr]
+        self._rules = dict(plan.tokens)
+        stacks: Mapping[str, nn.Module] = {f"towers.{n}": t for n, t in self.towers.items()}
+        stacks = {**stacks, LANGUAGE_MODEL: self.language_model}
+        kept = {path: stack for path, stack in stacks.items() if path not in left_out}
+        self.skipped = [*left_out, *(f"{path}.{name}" for path, stack in kept.items() for name in stack.skipped)]  # type: ignore[union-attr]
+        for path in left_out:
+            leave_out(self, path, stage_name_of(path))
 
     def _projector(self, plan: ModelPlan, name: str, steps: Sequence[tuple[str, str, PartSpec]]) -> Projector:
         if name not in self.towers:
@@ -55,37 +69,62 @@ class MultimodalModel(nn.Module):
 
     @property
     def width(self) -> int:
-        return self.language_model.width
+        return int(self.language_model.width)
 
     @property
     def vocab_size(self) -> int:
-        return self.language_model.vocab_size
+        return int(self.language_model.vocab_size)
 
     @property
     def context(self) -> int | None:
-        return self.language_model.context
+        found: int | None = self.language_model.context
+        return found
 
     def cache_needs(self) -> dict[str, Rows]:
-        return self.language_model.cache_needs()
+        return self._text().cache_needs()
 
     def get_placeholder_str(self, modality: str, i: int) -> str | None:
         """The text that stands for any item of a modality in a prompt; None for one that the model does not take."""
         del i  # all items of a modality are written alike
-        return self._targets.get(modality)
+        rule = self._rules.get(modality)
+        return rule.target if rule else None
 
-    def get_language_model(self) -> TextModel:
+    def get_language_model(self) -> TextModel | StageMissingLayer:
         return self.language_model
+
+    def get_mm_mapping(self) -> ComponentMap:
+        """The components by their kind in the spec."""
+        paths = {kind: tuple(f"{kind}.{name}" for name in getattr(self, kind)) for kind in ("towers", "projectors")}
+        return ComponentMap(language_model=LANGUAGE_MODEL, **paths)
+
+    def get_mm_lora_token_counts(
+        self, *, modality: str, mm_kwargs: Mapping[str, object], num_mm_embeds: int
+    ) -> tuple[int, int | None]:
+        """Rows in the tower, and in the projector, of items that give `num_mm_embeds` rows; without items, of one.
+
+        Raises MissingMemberError where the formula of the spec does not tell: the projector joins rows, say.
+        """
+        rule, skip = self._rules.get(modality), getattr(self.towers[modality], "skip", 0)
+        if rule is None or rule.rows is None or rule.rows(*rule.largest, {}) - rule.count(*rule.largest, {}) != skip:
+            raise MissingMemberError(
+                f"how many rows give {num_mm_embeds} of {modality} is not told by the spec", path=f"tokens.{modality}"
+            )
+        items = mm_kwargs.get(modality)
+        rows = num_mm_embeds + skip * (len(items) if isinstance(items, Sized) else 1)
+        return rows, num_mm_embeds if modality in self.projectors else None
 
     def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
         """Rows [n_i, D] of each item, modality by modality, through its tower and projector.
 
-        Raises InputError for a modality without a tower and, before the tower runs, for items that do not fit the
-        schema that the spec states for them.
+        Raises InputError for a modality without a tower, or whose tower is left out, and, before the tower runs, for
+        items that do not fit the schema that the spec states for them.
         """
         found: list[Tensor] = []
         for modality, given in items.items():
             if modality not in self.towers:
                 raise InputError(f"this model has no tower for {modality!r}{suggest(modality, self.towers)}")
+            if (path := f"towers.{modality}") in self.left_out:
+                raise InputError(refusal(path, self.left_out), path=modality)
             if (schema := self._items.get(modality)) is not None:
                 schema.check(given, modality=modality)
             found += self._projected(modality, *self.towers[modality](given))
@@ -106,7 +145,7 @@ class MultimodalModel(nn.Module):
         is_multimodal: Tensor | None = None,
     ) -> Tensor:
         """As the language model's: embeddings [T, D] of ids [T] with the items' rows in their places."""
-        return self.language_model.embed_input_ids(input_ids, multimodal_embeddings, is_multimodal=is_multimodal)
+        return self._text().embed_input_ids(input_ids, multimodal_embeddings, is_multimodal=is_multimodal)
 
     def forward(
         self,
@@ -118,11 +157,17 @@ class MultimodalModel(nn.Module):
         inputs_embeds: Tensor | None = None,
     ) -> Tensor:
         """Hidden rows [T, D] of the language model."""
-        found: Tensor = self.language_model(
+        found: Tensor = self._text()(
             input_ids, positions, step=step, intermediate_tensors=intermediate_tensors, inputs_embeds=inputs_embeds
         )
         return found
 
     def compute_logits(self, hidden_states: Tensor) -> Tensor:
         """Logits [N, V] of hidden rows [N, D]."""
-        return self.language_model.compute_logits(hidden_states)
+        return self._text().compute_logits(hidden_states)
+
+    def _text(self) -> LanguageModel:
+        """The language model, to run it. Raises CapabilityError when it is left out."""
+        if isinstance(self.language_model, StageMissingLayer):
+            raise CapabilityError(refusal(LANGUAGE_MODEL, self.left_out))
+        return self.language_model

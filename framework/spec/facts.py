@@ -100,6 +100,7 @@ def _shown(tree: Tree) -> Iterator[str]:
         yield "supports_multimodal_embeddings"
     if text and _towers(tree):
         yield "supports_multimodal"
+        yield "supports_tower_connector_lora"
     if tree.get("pooler") is not None:
         yield "is_pooling_model"
     if _pooler(tree).get("labels") is not None:

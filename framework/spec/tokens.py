@@ -35,13 +35,15 @@ class TokenRule:
 
     `count(height, width, processor)` is the number of placeholders of an item of that size in pixels, as the processor
     of that configuration prepares it. Prompt expansion, dummy inputs and the merge check all ask this one function.
-    `largest` is a size, height and width, that takes the most.
+    `largest` is a size, height and width, that takes the most. `rows` is what the tower makes of an item, before any
+    are left out or joined; None where nothing says it.
     """
 
     placeholder: int
     target: str
     count: Count
     largest: tuple[int, int]
+    rows: Count | None = None
 
 
 def token_rules(scope: Scope, scopes: Mapping[str, Scope]) -> dict[str, TokenRule]:
@@ -79,21 +81,30 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
             f"the tower's spec {tower.name!r} says no `items`, with `size` and `rows`", tree.values_at.get("count")
         )
     size = tower.at("items", "size").part("size", items["size"], items.values_at.get("size"))[1].build()
-    return TokenRule(placeholder, targets[0], _count(scope, tree, tower, size), size.largest)
+    rows = _rows(tower, size)
+    return TokenRule(placeholder, targets[0], _count(scope, tree, rows, size), size.largest, rows)
 
 
-def _count(scope: Scope, tree: Tree, tower: Scope, size: Size) -> Count:
+def _rows(tower: Scope, size: Size) -> Count:
     items = tower.tree["items"]
 
-    def count(height: int, width: int, processor: Mapping[str, Any]) -> int:
+    def rows(height: int, width: int, processor: Mapping[str, Any]) -> int:
         grid = size(height, width, processor)._asdict()
-        rows = tower.knowing(grid=grid).value(items.get("rows"), items.values_at.get("rows"))
-        found = scope.knowing(grid=grid, rows=rows).value(tree["count"], tree.values_at.get("count"))
+        found: int = tower.knowing(grid=grid).value(items.get("rows"), items.values_at.get("rows"))
+        return found
+
+    tower.mention(items.get("rows"))
+    return rows
+
+
+def _count(scope: Scope, tree: Tree, rows: Count, size: Size) -> Count:
+    def count(height: int, width: int, processor: Mapping[str, Any]) -> int:
+        known = {"grid": size(height, width, processor)._asdict(), "rows": rows(height, width, processor)}
+        found = scope.knowing(**known).value(tree["count"], tree.values_at.get("count"))
         if isinstance(found, bool) or not isinstance(found, int) or found < 1:
             message = f"an item of {height} x {width} takes 1 or more tokens, not {short(found)}"
             scope.at("count").fail(message, tree.values_at.get("count"))
         return found
 
-    tower.mention(items.get("rows"))
     scope.mention(tree.get("count"))
     return count

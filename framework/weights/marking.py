@@ -15,7 +15,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from triptych.capabilities.marking import Targets
 from triptych.errors import CapabilityError
-from triptych.weights.stages import StageMissingLayer, walk
+from triptych.weights.stages import StageMissingLayer, leave_out, walk
 
 
 class _LeftOut(threading.local):
@@ -59,7 +59,7 @@ def marked(
     names += _assigned(model, before) if targets is None else _below(model, targets)
     if left_out:
         for name in names:
-            _leave_out(model, name, stage_name)
+            leave_out(model, name, stage_name)
 
 
 def _without_memory(targets: Targets | None, stage_name: str) -> AbstractContextManager[object]:
@@ -83,16 +83,3 @@ def _assigned(model: nn.Module, before: dict[str, nn.Module | None]) -> list[str
 
 def _below(model: nn.Module, targets: Targets) -> list[str]:
     return [path for path, module in walk(model) if isinstance(module, targets)]
-
-
-def _leave_out(model: nn.Module, path: str, stage_name: str) -> None:
-    """Put a placeholder where a module stands, unless one stands there or above it."""
-    owner = model
-    *above, last = path.split(".")
-    for step in above:
-        owner = owner.get_submodule(step)
-        if isinstance(owner, StageMissingLayer):
-            return
-    child = owner.get_submodule(last)
-    if not isinstance(child, StageMissingLayer):
-        setattr(owner, last, StageMissingLayer(stage_name, child.to("meta")))

@@ -51,6 +51,19 @@ def walk(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
             yield from walk(present(child), f"{here}.")
 
 
+def leave_out(model: nn.Module, path: str, stage_name: str) -> None:
+    """Put a placeholder where a module stands, unless one stands there or above it; what is absent keeps no memory."""
+    owner = model
+    *above, last = path.split(".")
+    for step in above:
+        owner = owner.get_submodule(step)
+        if isinstance(owner, StageMissingLayer):
+            return
+    child = owner.get_submodule(last)
+    if not isinstance(child, StageMissingLayer):
+        setattr(owner, last, StageMissingLayer(stage_name, child.to("meta")))
+
+
 class PPMissingLayer(nn.Module):
     """Stands for a layer that another stage of the pipeline has: gives back its first argument."""
 
