@@ -8,6 +8,7 @@ from triptych.inputs.processing.budget import get_max_tokens_per_item as get_max
 from triptych.inputs.processing.building import build_processor as build_processor
 from triptych.inputs.processing.context import InputProcessingContext as InputProcessingContext
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder as BaseDummyInputsBuilder
+from triptych.inputs.processing.encoder_decoder import EncDecMultiModalProcessor as EncDecMultiModalProcessor
 from triptych.inputs.processing.info import BaseProcessingInfo as BaseProcessingInfo
 from triptych.inputs.processing.inputs import MultiModalInputs as MultiModalInputs
 from triptych.inputs.processing.inputs import ProcessorInputs as ProcessorInputs

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from triptych.errors import CapabilityError, InputError
+from triptych.errors import InputError
 from triptych.inputs.processing.image_processor import ImageProcessor, load_image_processor
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.settings import MultiModalSettings
@@ -44,10 +44,3 @@ class InputProcessingContext:
         if self.folder is None:
             raise InputError("images need the image processor of a checkpoint folder, and this model came without one")
         return load_image_processor(self.folder)
-
-
-def check_multimodal(config: Mapping[str, Any], *, name: str, multimodal: bool) -> None:
-    """Raise CapabilityError when the model of this config takes text only."""
-    if not multimodal:
-        listed = ", ".join(map(str, config.get("architectures") or ())) or name
-        raise CapabilityError(f"{listed} takes text only: there is no processor of items for it")

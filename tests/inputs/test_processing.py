@@ -1,0 +1,417 @@
+"""From a prompt and its items to token ids, tensors and places: info, dummy inputs, processor, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from triptych.errors import CapabilityError, InputError, OptionError, PromptUpdateError
+from triptych.inputs.fields import MultiModalFieldConfig
+from triptych.inputs.items import MultiModalKwargsItems
+from triptych.inputs.media import EmbeddingItems, ImageProcessorItems, MultiModalDataItems
+from triptych.inputs.processing import (
+    BaseDummyInputsBuilder,
+    BaseMultiModalProcessor,
+    BaseProcessingInfo,
+    BatchLimits,
+    EncDecMultiModalProcessor,
+    InputProcessingContext,
+    build_processor,
+    get_budget,
+    get_dummy_inputs,
+    get_max_tokens_per_item,
+)
+from triptych.inputs.processing.budget import BudgetWarning
+from triptych.inputs.processing.dummy import DummySizeWarning
+from triptych.inputs.processing.processor import Keywords
+from triptych.inputs.tokenizer import ByteTokenizer
+from triptych.inputs.updates import PromptReplacement, PromptUpdate, PromptUpdateDetails
+from triptych.registry.processing import register_processor
+from triptych.settings import MultiModalSettings
+
+TARGET, ROW, END = 300, 301, 302  # past the bytes
+SIDE = 8  # of the largest image that the model tells apart, in pixels
+
+
+class Info(BaseProcessingInfo):
+    """An image takes a row for each two of its pixels' rows."""
+
+    most: ClassVar[int | None] = 3
+
+    def get_supported_mm_limits(self) -> Mapping[str, int | None]:
+        return {"image": self.most}
+
+
+class Dummy(BaseDummyInputsBuilder[Info]):
+    def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
+        return "<image>" * mm_counts.get("image", 0)
+
+    def get_dummy_mm_data(
+        self,
+        seq_len: int,  # noqa: ARG002
+        mm_counts: Mapping[str, int],
+        mm_options: Mapping[str, Mapping[str, int]],
+    ) -> dict[str, object]:
+        sizes = {"width": SIDE, "height": SIDE, "num_images": mm_counts.get("image", 0)}
+        return {"image": self._get_dummy_images(**sizes, options=mm_options.get("image"))}
+
+
+class Processor(BaseMultiModalProcessor[Info]):
+    """It keeps a note of each step that it takes."""
+
+    def __init__(self, info: Info, dummy_inputs: BaseDummyInputsBuilder[Info]) -> None:
+        super().__init__(info, dummy_inputs)
+        self.steps: list[str] = []
+        self.given: Keywords = {}
+
+    def encode(self, text: str, *, bare: bool = False) -> list[int]:
+        pieces = [super(Processor, self).encode(piece, bare=bare) for piece in text.split("<image>")]
+        return [i for n, piece in enumerate(pieces) for i in ([TARGET, *piece] if n else piece)]
+
+    def _get_hf_mm_data(self, mm_items: MultiModalDataItems) -> tuple[dict[str, object], dict[str, object]]:
+        self.steps.append("collect")
+        return super()._get_hf_mm_data(mm_items)
+
+    def _call_hf_processor(
+        self, text: str | None, mm_data: Mapping[str, object], mm_kwargs: Keywords
+    ) -> Mapping[str, object]:
+        self.steps.append("call")
+        self.given = mm_kwargs
+        assert text is None
+        assert list(mm_data) == ["images"]
+        images = mm_data["images"]
+        assert isinstance(images, list)
+        return {"pixels": [torch.from_numpy(np.array(i, np.float32)) for i in images], "noise": 1}
+
+    def _postprocess_data(self, data: dict[str, object], mm_kwargs: Keywords) -> dict[str, object]:
+        self.steps.append(f"postprocess data {sorted(data)}")
+        return {key: value for key, value in super()._postprocess_data(data, mm_kwargs).items() if key != "noise"}
+
+    def _get_mm_fields_config(
+        self,
+        hf_inputs: Mapping[str, object],
+        mm_kwargs: Keywords,  # noqa: ARG002
+    ) -> Mapping[str, MultiModalFieldConfig]:
+        return {key: MultiModalFieldConfig.batched("image") for key in hf_inputs}
+
+    def _get_prompt_updates(
+        self,
+        mm_items: MultiModalDataItems,
+        mm_kwargs: Keywords,  # noqa: ARG002
+        out_mm_kwargs: MultiModalKwargsItems,  # noqa: ARG002
+    ) -> Sequence[PromptUpdate]:
+        def content(item: int) -> PromptUpdateDetails:
+            rows = self.rows(mm_items, item)
+            return PromptUpdateDetails.select_token_id([*[ROW] * rows, END], ROW)
+
+        return [PromptReplacement("image", [TARGET], content)]
+
+    def _postprocess_prompt(self, token_ids: list[int]) -> list[int]:
+        self.steps.append("postprocess prompt")
+        return super()._postprocess_prompt(token_ids)
+
+    def rows(self, mm_items: MultiModalDataItems, item: int) -> int:
+        images = mm_items["image"]
+        if isinstance(images, EmbeddingItems):
+            return images.get_feature_size(item)
+        assert isinstance(images, ImageProcessorItems)
+        return images.get_image_size(item).height // 2
+
+
+def context(**changes: Any) -> InputProcessingContext:
+    settings = MultiModalSettings(**changes.pop("settings", {}))
+    return InputProcessingContext({}, settings=settings, **{"tokenizer": ByteTokenizer(400), "name": "m", **changes})
+
+
+def made(kind: type[Processor] = Processor, **changes: Any) -> Processor:
+    info = Info(context(**changes))
+    return kind(info, Dummy(info))
+
+
+def image(height: int = 4) -> Image.Image:
+    return Image.new("RGB", (3, height), (height, 0, 0))
+
+
+def test_apply_gives_prompt_ids_item_data_hashes_and_placeholder_ranges() -> None:
+    found = made()("a<image>b<image>", {"image": [image(4), image(6)]})
+    assert found.prompt_token_ids == (97, ROW, ROW, END, 98, ROW, ROW, ROW, END)
+    items = found.mm_kwargs["image"]
+    assert [item.get_data()["pixels"].shape for item in items if item] == [(4, 3, 3), (6, 3, 3)]  # type: ignore[union-attr]
+    places = found.mm_placeholders["image"]
+    assert [(place.offset, place.length, place.get_num_embeds()) for place in places] == [(1, 3, 2), (5, 4, 3)]
+    assert len({len(name) for name in found.mm_hashes["image"]}) == 1
+    assert len(set(found.mm_hashes["image"])) == 2
+    assert [feature.mm_position.offset for feature in found.features()] == [1, 5]
+
+
+def test_the_prompt_may_arrive_as_token_ids_and_a_text_is_encoded_as_the_tokenizer_does() -> None:
+    processor = made()
+    from_ids = processor([97, TARGET], {"image": [image()]})
+    assert from_ids.prompt_token_ids == processor("a<image>", {"image": [image()]}).prompt_token_ids
+
+
+def test_hooks_run_in_order() -> None:
+    processor = made(settings={"embeds": True})
+    processor("<image>", {"image": [image()]})
+    assert processor.steps == ["collect", "call", "postprocess data ['noise', 'pixels']", "postprocess prompt"]
+
+
+def test_the_feature_extractor_is_not_called_when_every_item_is_embeds_which_are_merged_afterwards() -> None:
+    processor = made(settings={"embeds": True})
+    rows = torch.ones(3, 5, dtype=torch.float64)
+    found = processor("<image>", {"image": [rows]})
+    assert processor.steps == ["collect", "postprocess data ['image_embeds']", "postprocess prompt"]
+    assert found.mm_placeholders["image"][0].get_num_embeds() == 3
+    (item,) = found.mm_kwargs["image"]
+    assert item is not None
+    assert torch.equal(item.get_data()["image_embeds"], rows)  # type: ignore[arg-type]
+
+
+def test_floating_outputs_are_cast_to_the_model_dtype() -> None:
+    found = made(dtype=torch.bfloat16)("<image>", {"image": [image()]})
+    (item,) = found.mm_kwargs["image"]
+    assert item is not None
+    assert item.get_data()["pixels"].dtype == torch.bfloat16  # type: ignore[union-attr]
+
+
+def test_keywords_of_the_request_come_after_those_of_the_settings_and_change_the_name_of_an_item() -> None:
+    processor = made(settings={"processor": {"size": 1, "images": {"crop": 2}}})
+    first = processor("<image>", {"image": [image()]})
+    assert processor.given["images"] == {"size": 1, "crop": 2}
+    other = processor("<image>", {"image": [image()]}, {"images": {"size": 3}})
+    assert processor.given["images"] == {"size": 3, "crop": 2}
+    sound = processor("<image>", {"image": [image()]}, {"audio": {"rate": 3}})
+    assert first.mm_hashes == sound.mm_hashes != other.mm_hashes
+
+
+def test_the_extractor_may_ask_for_a_dummy_text() -> None:
+    class WithText(Processor):
+        seen: str | None = None
+
+        def _get_dummy_text(self, mm_items: MultiModalDataItems) -> str | None:
+            return self.dummy_inputs.get_dummy_text(mm_items.get_all_counts())
+
+        def _call_hf_processor(
+            self, text: str | None, mm_data: Mapping[str, object], mm_kwargs: Keywords
+        ) -> Mapping[str, object]:
+            self.seen = text
+            return super()._call_hf_processor(None, mm_data, mm_kwargs)
+
+    processor = made(WithText)
+    processor("<image><image>", {"image": [image(), image()]})
+    assert processor.seen == "<image><image>"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "count", "message"),
+    [
+        ("<image>", 2, r"^image\[1\]"),
+        ("no target", 1, r"^image\[0\]"),
+        ("<image><image>", 1, "image"),
+    ],
+)
+def test_items_and_targets_that_do_not_fit_are_refused(prompt: str, count: int, message: str) -> None:
+    with pytest.raises(PromptUpdateError, match=message):
+        made()(prompt, {"image": [image()] * count})
+
+
+def test_processed_items_are_counted() -> None:
+    class Loses(Processor):
+        def _postprocess_data(self, data: dict[str, object], mm_kwargs: Keywords) -> dict[str, object]:  # noqa: ARG002
+            pixels = data["pixels"]
+            assert isinstance(pixels, list)
+            return {"pixels": pixels[1:]}
+
+    with pytest.raises(PromptUpdateError, match=r"^image: expected 2 processed items, found 1$"):
+        made(Loses)("<image><image>", {"image": [image(), image()]})
+
+
+def test_the_mask_of_a_placeholder_agrees_with_the_token_formula() -> None:
+    class Declares(Processor):
+        def _get_expected_rows(
+            self,
+            mm_items: MultiModalDataItems,
+            out_mm_kwargs: MultiModalKwargsItems,  # noqa: ARG002
+        ) -> Mapping[str, Sequence[int]]:
+            return {"image": [5] * mm_items.get_count("image")}
+
+    with pytest.raises(
+        PromptUpdateError, match=r"^image\[0\]: its placeholder has 2 embeds, and the token formula gives 5"
+    ):
+        made(Declares)("<image>", {"image": [image()]})
+
+
+@pytest.mark.parametrize(
+    ("settings", "count", "message"),
+    [
+        ({}, 4, "the model takes no more than 3"),
+        ({"limits": {"image": 1}}, 2, "raise limits.image to 2 for all of them"),
+    ],
+)
+def test_the_limit_is_the_less_of_the_settings_and_the_models_maximum(
+    settings: dict[str, Any], count: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        made(settings=settings)("<image>" * count, {"image": [image()] * count})
+
+
+def test_a_processor_needs_a_tokenizer_unless_it_says_otherwise() -> None:
+    class Free(Processor):
+        requires_tokenizer = False
+
+    with pytest.raises(InputError, match="Processor needs a tokenizer, and this model has none"):
+        made(tokenizer=None)
+    assert made(Free, tokenizer=None)([TARGET], {"image": [image()]}).prompt_token_ids == (ROW, ROW, END)
+    with pytest.raises(InputError, match="is text, and this model has no tokenizer; give token ids"):
+        made(Free, tokenizer=None)("<image>", {"image": [image()]})
+
+
+class TextOnly(torch.nn.Module):
+    """It takes no items."""
+
+
+class TakesImages(torch.nn.Module):
+    """It does, and has no processor."""
+
+    supports_multimodal = True
+
+
+def test_a_non_multimodal_model_or_a_class_without_factories_fails() -> None:
+    with pytest.raises(CapabilityError, match=r"^m takes text only; there is no processor of items for it$"):
+        build_processor(TextOnly, context())
+    with pytest.raises(CapabilityError, match=r"^TakesImages has no processor that prepares items beside text"):
+        build_processor(TakesImages, context())
+
+
+def test_context_info_dummy_inputs_and_processor_are_built_in_this_order() -> None:
+    register_processor(Processor, info=Info, dummy_inputs=Dummy)(found := type("Model", (TakesImages,), {}))
+    processor = build_processor(found, given := context())
+    assert isinstance(processor, Processor)
+    assert processor.info.ctx is given
+    assert processor.dummy_inputs.info is processor.info
+
+
+def test_dummy_items_are_one_object_repeated_and_white_or_silent() -> None:
+    dummy = made().dummy_inputs
+    first, second = dummy._get_dummy_images(width=3, height=2, num_images=2)
+    assert first is second
+    assert (first.size, first.getpixel((0, 0))) == ((3, 2), (255, 255, 255))
+    sound, other = dummy._get_dummy_audios(length=5, num_audios=2)
+    assert sound is other
+    assert (sound.shape, sound.any()) == ((5,), False)
+    video, again = dummy._get_dummy_videos(width=3, height=2, num_frames=4, num_videos=2)
+    assert video is again
+    assert (video.shape, video.min()) == ((4, 2, 3, 3), 255)
+
+
+def test_options_may_shrink_never_grow_beyond_the_models_maximum() -> None:
+    processor = made(settings={"limits": {"image": {"count": 2, "height": 4}}})
+    assert get_max_tokens_per_item(processor, 64, {"image": 1}) == {"image": 2}
+    grown = made(settings={"limits": {"image": {"count": 2, "height": 40}}})
+    with pytest.warns(DummySizeWarning, match="height 40 are asked for, and 8 is the most that counts; it is 8"):
+        assert get_max_tokens_per_item(grown, 64, {"image": 1}) == {"image": SIDE // 2}
+
+
+def test_maximum_tokens_come_from_the_info_or_from_processing_one_dummy_item() -> None:
+    class Knows(Info):
+        def get_mm_max_tokens_per_item(
+            self,
+            seq_len: int,  # noqa: ARG002
+            mm_counts: Mapping[str, int],
+        ) -> Mapping[str, int] | None:
+            return dict.fromkeys(mm_counts, 77)
+
+    processor, known = made(), Knows(context())
+    assert get_max_tokens_per_item(processor, 64, {"image": 1}) == {"image": SIDE // 2}
+    assert get_max_tokens_per_item(Processor(known, Dummy(known)), 64, {"image": 1}) == {"image": 77}
+    assert processor.steps
+
+
+def test_the_dummy_prompt_is_padded_with_0_to_the_sequence_length_bounded_by_batch_tokens() -> None:
+    found = get_dummy_inputs(made(), 20, {"image": 2})
+    rows = [*[ROW] * (SIDE // 2), END]
+    assert found.prompt_token_ids == (*rows, *rows, *[0] * (20 - 2 * len(rows)))
+    assert len(get_dummy_inputs(made(), 20, {"image": 2}, max_num_batched_tokens=15).prompt_token_ids) == 15
+    assert len(get_dummy_inputs(made(), 3, {"image": 2}).prompt_token_ids) == 2 * len(rows)
+
+
+LIMITS = BatchLimits(max_model_len=20, max_num_batched_tokens=16, max_num_seqs=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "compute", "cache", "per_prompt", "per_batch"),
+    [
+        ({}, 16, 16, 3, 4),  # an image takes 4: 20 // 4 is more than the model's 3; 16 // 4, and 2 x 3
+        ({"compute": 2, "cache": 3}, 4, 4, 3, 1),  # never less than one item
+        ({"compute": 100, "cache": 100}, 100, 100, 3, 6),
+        ({"compute": 100, "cache": 9}, 100, 9, 3, 2),
+        ({"max_model_len": 2}, 16, 16, 1, 2),
+    ],
+)
+def test_a_budget(changes: dict[str, Any], compute: int, cache: int, per_prompt: int, per_batch: int) -> None:
+    found = get_budget(made(), BatchLimits(**{**vars(LIMITS), **changes}))
+    assert (found.compute, found.cache, found.tokens) == (compute, cache, {"image": SIDE // 2})
+    assert (found.items_per_prompt, found.items_per_batch) == ({"image": per_prompt}, {"image": per_batch})
+
+
+def test_no_active_modality_gives_0_and_0_with_a_warning() -> None:
+    with pytest.warns(BudgetWarning, match="no modality can come"):
+        found = get_budget(made(settings={"limits": {"image": 0}}), LIMITS)
+    assert (found.compute, found.cache, found.get_modality_with_most_tokens()) == (0, 0, None)
+
+
+def test_an_item_that_exceeds_the_batch_fails_when_items_cannot_be_spread() -> None:
+    small = {**vars(LIMITS), "max_num_batched_tokens": 3}
+    with pytest.raises(OptionError, match="one item takes 4 tokens, and a step holds 3; raise max_num_batched_tokens"):
+        get_budget(made(), BatchLimits(**{**small, "chunked": False}))
+    assert get_budget(made(), BatchLimits(**small)).compute == SIDE // 2
+
+
+def test_profiling_uses_the_modality_with_most_tokens_ties_by_name() -> None:
+    class Several(Info):
+        def get_supported_mm_limits(self) -> Mapping[str, int | None]:
+            return {"video": None, "image": None, "audio": None}
+
+        def get_mm_max_tokens_per_item(
+            self,
+            seq_len: int,  # noqa: ARG002
+            mm_counts: Mapping[str, int],  # noqa: ARG002
+        ) -> Mapping[str, int] | None:
+            return {"video": 9, "image": 9, "audio": 3}
+
+    info = Several(context())
+    assert get_budget(Processor(info, Dummy(info)), LIMITS).get_modality_with_most_tokens() == "image"
+
+
+class Hears(EncDecMultiModalProcessor[Info], Processor):
+    """Its encoder reads a placeholder for each item, its decoder the prompt."""
+
+    def create_encoder_prompt(self, prompt: str | Sequence[int], mm_items: MultiModalDataItems) -> str | list[int]:  # noqa: ARG002
+        return [TARGET] * mm_items.get_count("image")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "start", "skip", "ids"),
+    [
+        ("ab", 9, False, (9, 97, 98)),
+        ([9, 97], 9, False, (9, 97)),
+        ("ab", 9, True, (97, 98)),
+        ("ab", None, False, (97, 98)),
+    ],
+)
+def test_an_encoder_decoder_has_a_prompt_for_each(
+    prompt: str | list[int], start: int | None, skip: bool, ids: tuple[int, ...]
+) -> None:
+    config = {} if start is None else {"decoder_start_token_id": start}
+    info = Info(InputProcessingContext(config, tokenizer=ByteTokenizer(400)))
+    kind = type("Skips", (Hears,), {"skip_decoder_start_token": skip})
+    found = kind(info, Dummy(info))(prompt, {"image": [image(), image()]})
+    assert found.prompt_token_ids == ids
+    assert found.encoder_prompt_token_ids == (ROW, ROW, END, ROW, ROW, END)
+    assert all(b.offset - a.offset == 3 for a, b in pairwise(found.mm_placeholders["image"]))
