@@ -20,11 +20,11 @@ from triptych.inputs.sentence import SentenceUse, load_sentence_use
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer
 from triptych.registry import spec_files
 from triptych.runner.memory import free_bytes
-from triptych.settings import Settings
+from triptych.settings import MultiModalSettings, Settings
 from triptych.spec.catalog import load_named, sample_config
 from triptych.spec.classifier import METHOD, TOKENS, Method
 from triptych.spec.overrides import overridden
-from triptych.tasks.choose import choose
+from triptych.assembly.choose import choose
 from triptych.tasks.hand_written import load_model
 from triptych.tasks.model import Model
 from triptych.weights import Checkpoint, check, fill, fill_random, match, tables
@@ -45,6 +45,7 @@ def load(
     classifier_from_token: Sequence[str | int] | None = None,
     method: Method | None = None,
     overrides: Sequence[str] | None = None,
+    multimodal: MultiModalSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
@@ -53,11 +54,12 @@ def load(
     writes one to `embed` or to `classify`. Where it has no layer for labels, rows of its head are one:
     `classifier_from_token` names the tokens, by text or by id, and `method` is `from_2_way_softmax` (false, true: the
     chance of the second among the two) or `no_post_processing` (a label each); a config may say both under the same
-    names. `overrides` (`path.to.key=value`) change the spec. Without `dtype` it is what the config says, else what most
-    of the file is stored in. `progress(done, total)` counts bytes read. Raises TriptychError with all that is wrong,
-    before any weight is read.
+    names. `overrides` (`path.to.key=value`) change the spec. `multimodal` says which items prompts may have, and with
+    that which towers are there at all; it may leave the language model out too. What is left out is not read. Without
+    `dtype` it is what the config says, else what most of the file is stored in. `progress(done, total)` counts bytes
+    read. Raises TriptychError with all that is wrong, before any weight is read.
     """
-    where, kind = _device(device), _dtype(dtype)
+    where, kind, media = _device(device), _dtype(dtype), multimodal or MultiModalSettings()
     checkpoint = Checkpoint(_fetched(folder))
     sentences = load_sentence_use(checkpoint.folder) or SentenceUse()
     convert = convert or ("embed" if sentences.overrides else None)
@@ -68,7 +70,7 @@ def load(
     chosen = choose(config, convert=convert, name=str(checkpoint.folder))
     if not issubclass(chosen.model, FromSpec):
         _check_unchanged(chosen.model, changes)
-        kind, settings = kind or _stated_dtype(checkpoint), Settings(config=config)
+        kind, settings = kind or _stated_dtype(checkpoint), Settings(config=config, multimodal=media)
         module = load_model(chosen.model, checkpoint, settings=settings, device=where, dtype=kind, progress=progress)
         return Model(
             module,
@@ -76,24 +78,26 @@ def load(
             name=chosen.model.__qualname__,
             folder=checkpoint.folder,
             tokenizer=tokenizer,
-            processor=_processor(module, config, tokenizer=tokenizer, folder=checkpoint.folder),
+            processor=_processor(module, config, media, tokenizer=tokenizer, folder=checkpoint.folder),
             sentences=sentences,
         )
     own, labelled = chosen.model, with_label_ids(config, tokenizer)
-    assembled = assemble(own.tree, labelled, overrides=changes, convert=chosen.convert, name=own.spec_name)
+    assembled = assemble(
+        own.tree, labelled, overrides=changes, convert=chosen.convert, name=own.spec_name, multimodal=media
+    )
     _check_takes_text(assembled)
     matching = match(assembled.module, tables(assembled.plan.scopes), {**checkpoint.tensors, **sentences.tensors})
     check(matching, checkpoint=str(checkpoint.folder))
     kind = kind or _stated_dtype(checkpoint)
     _check_room(assembled, device=where, dtype=kind)
-    fill(assembled.module, matching, device=where, dtype=kind, progress=progress)
+    fill(module := assembled.module, matching, device=where, dtype=kind, progress=progress)
     return Model(
-        assembled.module.eval(),
+        module.eval(),
         config,
         name=assembled.name,
         folder=checkpoint.folder,
         tokenizer=tokenizer,
-        processor=_processor(assembled.module, config, tokenizer=tokenizer, folder=checkpoint.folder, of=assembled),
+        processor=_processor(module, config, media, tokenizer=tokenizer, folder=checkpoint.folder, of=assembled),
         sentences=sentences,
     )
 
@@ -117,13 +121,14 @@ def random_init(
     _check_room(assembled, device=where, dtype=kind)
     fill_random(assembled.module, seed=seed, device=where, dtype=kind)
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
-    processor = _processor(assembled.module, config, tokenizer=tokenizer, of=assembled)
+    processor = _processor(assembled.module, config, MultiModalSettings(), tokenizer=tokenizer, of=assembled)
     return Model(assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, processor=processor)
 
 
 def _processor(
     module: nn.Module,
     config: Mapping[str, Any],
+    media: MultiModalSettings,
     *,
     tokenizer: Tokenizer | None,
     folder: Path | None = None,
@@ -137,6 +142,7 @@ def _processor(
         return None
     context = InputProcessingContext(
         config,
+        settings=media,
         tokenizer=tokenizer,
         folder=folder,
         tokens=of.tokens if of else {},
