@@ -123,6 +123,22 @@ def test_of_replacements_the_leftmost_goes_first_and_of_those_the_one_declared_f
     assert applied([1, 1, 2], *reversed(long_and_short), image=1, audio=1) == [80, 90]
 
 
+def test_the_item_declared_earliest_of_those_that_wait_says_whether_a_round_inserts() -> None:
+    kinds = (swap([1]), insert([2]), swap([1], allow_extra=True))
+    with pytest.raises(PromptUpdateError, match=r"^image\[2\]: its target \[1\] stands only before"):
+        apply_prompt_updates([1, 1, 2], {"image": [[update.resolve(item)] for item, update in enumerate(kinds)]})
+    kinds = (swap([1]), swap([1]), insert([2]))
+    bound = {"image": [[update.resolve(item)] for item, update in enumerate(kinds)]}
+    assert apply_prompt_updates([1, 1, 2], bound).token_ids == [90, 91, 2, 92]
+
+
+def test_a_spot_within_what_is_replaced_is_gone() -> None:
+    both = (swap([1, 2, 3]), swap(PREFIX([1, 2]), 80, "audio"))
+    with pytest.raises(PromptUpdateError, match=r"^audio\[0\]: its target prefix\[1, 2\] stands only before"):
+        applied([1, 2, 3], *both, image=1, audio=1)
+    assert applied([1, 2, 3], swap([3]), both[1], image=1, audio=1) == [1, 2, 80, 90]
+
+
 def test_content_is_not_searched_again() -> None:
     itself = PromptReplacement("image", [1], [1, 1])
     assert applied([1, 2, 1], itself, image=2) == [1, 1, 2, 1, 1]
