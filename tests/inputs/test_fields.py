@@ -140,6 +140,17 @@ def test_an_empty_value_of_which_items_want_nothing_gives_each_of_them_nothing()
         (3, 0)
     ] * 2
     assert cut(config.flat_from_sizes("image", sizes), []) == [[], []]
+    runs = config.flat("image", [(slice(0, 2), slice(0, 0))], dim=1)
+    assert [item.shape for item in cut(runs, torch.empty(3, 0))] == [(2, 0)]
+
+
+def test_items_that_have_no_rows_are_no_empty_value() -> None:
+    assert [item.shape for item in cut(config.batched("image"), torch.empty(2, 0, 4))] == [(0, 4)] * 2
+    assert [item.shape for item in cut(config.flat("image", [slice(0, 1)], dim=1), torch.empty(0, 1))] == [(0, 1)]
+
+
+def test_a_tensor_without_the_dim_of_its_items_is_empty_when_it_has_no_element() -> None:
+    assert config.flat("image", [slice(0, 1)], dim=1).build_elems("x", torch.empty(0)) is None
 
 
 def test_a_number_is_no_empty_value() -> None:
