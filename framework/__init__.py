@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from triptych.assembly import Assembled as Assembled
+    from triptych.assembly import as_embedding_model as as_embedding_model
+    from triptych.assembly import as_seq_cls_model as as_seq_cls_model
     from triptych.assembly import assemble as assemble
     from triptych.capabilities import *
     from triptych.errors import *

@@ -1,7 +1,7 @@
 """Every name that `triptych` itself offers, by the module that brings it when it is first asked for."""
 
 NAMES: dict[str, tuple[str, ...]] = {
-    "triptych.assembly": ("Assembled", "assemble"),
+    "triptych.assembly": ("Assembled", "as_embedding_model", "as_seq_cls_model", "assemble"),
     "triptych.capabilities": (
         *("AttnType", "CAPABILITIES", "Capability", "CapabilityReport", "CapabilityWarning"),
         *("ComponentMap", "DiarizedSegment"),

@@ -118,12 +118,17 @@ class AdapterSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All that the constructor of a model class is given. `config` is the checkpoint's, as its file has it."""
+    """All that the constructor of a model class is given. `config` is the checkpoint's, as its file has it.
+
+    `pooler` is what a spec would say of the pooler (`take`, `normalize`, ...), for a class that is converted to one
+    that pools; empty: what is usual.
+    """
 
     config: Mapping[str, Any]
     multimodal: MultiModalSettings = field(default_factory=MultiModalSettings)
     stage: Stage = WHOLE
     adapters: AdapterSettings = field(default_factory=AdapterSettings)
+    pooler: Mapping[str, object] = field(default_factory=dict)
 
     def why_no_tower(self, modalities: Iterable[str]) -> str:
         """What leaves out a tower of these modalities on this stage, in words; empty when it is built."""

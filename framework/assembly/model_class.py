@@ -13,7 +13,7 @@ from triptych.assembly.language_model import LanguageModel, TextModel
 from triptych.assembly.multimodal import MultimodalModel
 from triptych.assembly.tower import Tower
 from triptych.capabilities.table import CAPABILITIES
-from triptych.errors import CapabilityError, SpecError
+from triptych.errors import SpecError
 from triptych.settings import Settings
 from triptych.spec.conversion import converted
 from triptych.spec.document import Tree
@@ -64,17 +64,6 @@ def model_class(tree: Tree, *, name: str, architecture: str, convert: str | None
     if info.is_pooling_model:
         body["__annotations__"] = {"pooler": nn.Module}  # for its instances to hold
     return type(architecture, (FromSpec, body["base"]), body)
-
-
-def converted_class(model: type, *, conversion: str) -> type:
-    """The class that embeds or classifies with the model of another. Raises SpecError for a spec that cannot."""
-    if not issubclass(model, FromSpec):
-        raise CapabilityError(
-            f"{model.__qualname__} is written by hand, and nothing is known that makes it {conversion}"
-        )
-    if model.convert == conversion:
-        return model
-    return model_class(model.tree, name=model.spec_name, architecture=model.__name__, convert=conversion)
 
 
 def _base(tree: Tree) -> Base:

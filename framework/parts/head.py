@@ -23,11 +23,16 @@ class Head(nn.Module):
         self.weight = None if spec.tied else parameter(vocab, width)
         self.bias = parameter(vocab) if spec.bias else None
 
-    def forward(self, x_ND: Tensor) -> Tensor:
-        """Rows [N, D] -> logits [N, V]."""
+    @property
+    def matrix(self) -> Tensor:
+        """The weight [V, D], its own or the embedding's."""
         weight = self._embed[0].tokens.weight if self.tied else self.weight
         assert weight is not None
-        logits_NV = linear(x_ND, weight, self.bias)
+        return weight
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        """Rows [N, D] -> logits [N, V]."""
+        logits_NV = linear(x_ND, self.matrix, self.bias)
         if self.scale != 1.0:
             logits_NV = logits_NV * self.scale
         return self.softcap * torch.tanh(logits_NV / self.softcap) if self.softcap is not None else logits_NV

@@ -25,12 +25,12 @@ CHANCES: dict[str, Callable[[Tensor], Tensor]] = {
 class SequencePooler(nn.Module):
     """normalize(projector(activation(dense(taken rows)))), or chances(out(...)) of the labels.
 
-    What is not there is left out.
+    What is not there is left out. `score` stands for the layer of the labels where the model itself has one.
     """
 
     Spec = SequencePoolerSpec
 
-    def __init__(self, spec: SequencePoolerSpec, *, width: int) -> None:
+    def __init__(self, spec: SequencePoolerSpec, *, width: int, score: nn.Module | None = None) -> None:
         super().__init__()
         self.spec, self.labels = spec, spec.labels
         self.dense = Linear(width, width, bias=True) if spec.dense else None
@@ -39,7 +39,10 @@ class SequencePooler(nn.Module):
         for step in spec.projector:
             self.projector.append(step.build(width=width, out=width))
             width = step.out or width
-        self.out = Linear(width, spec.labels, bias=spec.bias) if spec.labels else None
+        self.out = Linear(width, spec.labels, bias=spec.bias) if spec.labels and score is None else None
+        self._score = (
+            score if score is not None else self.out,
+        )  # in a tuple: parameters of the model's are not its own
         self.out_width = spec.labels or width
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
@@ -49,8 +52,8 @@ class SequencePooler(nn.Module):
             y_BD = self._activation(self.dense(y_BD))
         for layer in self.projector:
             y_BD, _ = layer(y_BD, [])
-        if self.out is not None:
-            return CHANCES[self.spec.chances](self.out(y_BD).float())
+        if (score := self._score[0]) is not None:
+            return CHANCES[self.spec.chances](score(y_BD).float())
         return F.normalize(y_BD.float(), dim=-1) if self.spec.normalize else y_BD.float()
 
     def _taken(self, x_TD: Tensor, step: Step) -> Tensor:

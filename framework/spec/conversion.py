@@ -10,6 +10,7 @@ from typing import Any
 
 from triptych.errors import SpecError, short, suggest
 from triptych.registry.suffixes import find_suffix, siblings
+from triptych.spec.base import PartSpec
 from triptych.spec.classifier import METHOD, TOKENS, TokenLabels, read_token_labels
 from triptych.spec.document import Tree, parse_document
 from triptych.spec.merge import merge
@@ -59,6 +60,25 @@ def _from_head(scope: Scope, labels: TokenLabels) -> Tree:
     via = Tree({"use": "rows", "of": [*labels.of], "less": [*labels.less], "scale": said["scale"]})
     row = Tree({"from": source, "via": via})
     return Tree({"pooler": Tree({"bias": said["bias"]}), "weights": Tree({"pooler.out": row})})
+
+
+def plan_pooler(conversion: str, config: Mapping[str, Any], said: Mapping[str, object]) -> PartSpec:
+    """The pooler of a model that no spec describes: what `said` has in a spec's words, else what the conversion has.
+
+    Raises SpecError with every mistake.
+    """
+    tree = _general(conversion)
+    pooler = Tree({**tree["pooler"], **said})
+    return defaulted(Scope.of("the pooler", tree, config), "pooler", tree.having("pooler", pooler), "sequence")
+
+
+def width_of(config: Mapping[str, Any]) -> int:
+    """The width of the hidden rows of a config's text model. Raises SpecError where it does not say."""
+    text = config.get("text_config")
+    found = Scope.of("", Tree(), text if isinstance(text, Mapping) else config).config["hidden_size"]
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise SpecError(f"a width is wanted, not {short(found)}", path="config.hidden_size")
+    return found
 
 
 def family_words(architecture: str) -> dict[str, str]:

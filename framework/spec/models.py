@@ -23,7 +23,7 @@ from triptych.spec.mapping import tree_of
 from triptych.spec.merge import inherited, load_tree
 
 MADE_BY = "triptych.assembly.model_class:model_class"
-CONVERTED_BY = "triptych.assembly.model_class:converted_class"
+CONVERTED_BY = "triptych.assembly.conversion:converted_class"
 
 
 @dataclass(frozen=True, eq=False)
