@@ -191,3 +191,11 @@ def test_a_config_that_names_another_family_is_still_read_by_the_spec_that_was_a
         "shape": "passed",
         "weights": "failed",
     }
+
+
+def test_an_item_is_as_large_as_its_schema_says_even_where_patches_leave_a_rest(tmp_path: Path) -> None:
+    report = checked(
+        tmp_path, "schema: 1\nbase: llava\nmodel_types: [mine]\nsample: {vision_config: {image_size: 57}}\n"
+    )
+    assert states(report)["shape"] == "passed", said(report, "shape")
+    assert "16 tokens for one image" in said(report, "shape")
