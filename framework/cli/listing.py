@@ -19,16 +19,17 @@ SPEC_KINDS = {
     "towers": ("tower",),
     "fragments": ("fragment",),
 }
+CLASSES = "classes"  # by architecture, and what else register_model was given
 NAMED: dict[str, Kind] = {"processors": "processor", "dummy_inputs": "dummy_inputs", "schemas": "schema"}
 
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("list", help="name the specs and parts that are registered")
+    parser = commands.add_parser("list", help="name the specs, model classes and parts that are registered")
     parser.add_argument(
         "kind",
         nargs="?",
         metavar="KIND",
-        help="models, towers, fragments, processors, dummy_inputs, schemas, or a kind of part: norms, mixers, ...",
+        help="models, towers, fragments, classes, processors, dummy_inputs, schemas, or a kind of part: norms, ...",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.kind:
             print(f"{kind}:")
         for row in rows:
-            names = ", ".join(row.get("architectures") or row.get("model_types") or ())
+            names = ", ".join(row.get("architectures") or row.get("model_types") or row.get("origins") or ())
             print(f"{'' if args.kind else '  '}{row['name']:<20} {names}".rstrip())
     return 0
 
@@ -58,16 +59,17 @@ def run(args: argparse.Namespace) -> int:
 def _kinds() -> list[str]:
     from triptych.registry import KINDS
 
-    return [*SPEC_KINDS, *NAMED, *(_plural(kind) for kind in KINDS)]
+    return [*SPEC_KINDS, CLASSES, *NAMED, *(_plural(kind) for kind in KINDS)]
 
 
 def _troubles() -> list[str]:
     """What is registered and cannot be listed."""
     from triptych.registry import part_troubles, spec_troubles
+    from triptych.registry.models import model_troubles
     from triptych.registry.named import named_troubles
     from triptych.spec.catalog import unreadable
 
-    return [*part_troubles(), *named_troubles(), *spec_troubles(), *unreadable()]
+    return [*model_troubles(), *part_troubles(), *named_troubles(), *spec_troubles(), *unreadable()]
 
 
 def _plural(kind: str) -> str:
@@ -77,6 +79,10 @@ def _plural(kind: str) -> str:
 def _rows(kind: str) -> list[dict[str, Any]]:
     from triptych.registry import part_names
 
+    if kind == CLASSES:
+        from triptych.registry.models import claims, model_names
+
+        return [{"name": name, "origins": [offer.origin for offer in claims(name)]} for name in model_names()]
     if kind in NAMED:
         from triptych.registry.named import names_of
 

@@ -37,7 +37,7 @@ def test_list_names_every_kind_and_everything_in_it(capsys: Capture) -> None:
     assert (status, err) == (0, "")
     heads = [line[:-1] for line in out.splitlines() if not line.startswith(" ")]
     named = ["processors", "dummy_inputs", "schemas"]
-    assert heads == ["models", "towers", "fragments", *named, *(f"{kind}s" for kind in KINDS)]
+    assert heads == ["models", "towers", "fragments", "classes", *named, *(f"{kind}s" for kind in KINDS)]
     assert set(catalog()) <= {line.split()[0] for line in out.splitlines() if line.startswith(" ")}
 
 
@@ -85,7 +85,8 @@ def test_show_as_json_holds_the_tree_and_where_each_value_came_from(capsys: Capt
 def test_show_tells_what_a_model_can_do(capsys: Capture) -> None:
     status, out, err = ran(capsys, "show", "llava", "--capabilities")
     assert (status, err) == (0, "")
-    assert out.split() == ["supports_multimodal_embeddings", "verified", "supports_multimodal", "verified"]
+    shown = ("supports_multimodal_embeddings", "supports_multimodal", "supports_tower_connector_lora")
+    assert out.split() == [word for name in shown for word in (name, "verified")]
     assert ran(capsys, "show", "vit", "--capabilities")[1] == "vit declares no capability\n"
     status, _, err = ran(capsys, "show", "vit", "--capabilities", "sample=null")
     assert (status, err) == (1, "vit has no `sample` config to build a model of\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from pathlib import Path
@@ -275,3 +276,26 @@ def test_a_name_that_was_taken_by_replace_stays_taken_when_the_same_is_registere
     register_model("Arch", Tiny, on_duplicate="replace")
     register_model("Arch", Tiny)
     assert only("Arch").overrides is True, "what was said once is not taken back by saying less"
+
+
+def test_what_is_registered_is_listed_with_its_origin_and_what_is_wrong_beside_it(site: Site) -> None:
+    boom = "raise RuntimeError('nobody asked for me')"
+    for name in ("one", "two"):
+        site.install(name, f"[triptych.models]\nTwin = {name}.model:Tiny\n", {f"{name}/model.py": boom})
+    site.install("acme", "[triptych.models]\nAcmeForCausalLM = acme.model:Tiny\nOdd = acme\n", {"acme/model.py": boom})
+    listed = site.triptych("list", "classes")
+    assert listed.returncode == 0
+    assert listed.stdout.splitlines() == [
+        f"AcmeForCausalLM      acme 1.0 (acme.model:Tiny, {site.folder}/acme/model.py)",
+        f"Odd                  acme 1.0 (acme, {site.folder}/acme/__init__.py)",
+        f"Twin                 one 1.0 (one.model:Tiny, {site.folder}/one/model.py), "
+        f"two 1.0 (two.model:Tiny, {site.folder}/two/model.py)",
+    ]
+    assert [line.partition(";")[0] for line in listed.stderr.splitlines()] == [
+        f"architecture 'Twin' is offered by one 1.0 (one.model:Tiny, {site.folder}/one/model.py) and by "
+        f"two 1.0 (two.model:Tiny, {site.folder}/two/model.py)",
+        "Odd (from acme 1.0): 'module:Class' with exactly one colon is wanted, not 'acme'",
+    ]
+    rows = json.loads(site.triptych("list", "--json").stdout)["classes"]
+    assert [row["name"] for row in rows] == ["AcmeForCausalLM", "Odd", "Twin"]
+    assert [len(row["origins"]) for row in rows] == [1, 1, 2]
