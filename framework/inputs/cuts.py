@@ -82,10 +82,9 @@ class Runs:
 
     def _misfits(self, shape: Sequence[int]) -> Iterator[str]:
         rank = len(shape)
-        if lost := {
-            dim for dim in (self.dim, *(dim for run in self.runs for dim, _ in run)) if not -rank <= dim < rank
-        }:
-            yield f"items are runs along dim {min(lost)}, and it has {rank} (a list has one)"
+        dims = {self.dim, *(dim for run in self.runs for dim, _ in run)}
+        if lost := sorted(dims - {*range(-rank, rank)}):
+            yield f"items are runs along dim {lost[0]}, and there are {rank} dims (a list has 1)"
             return
         if self.whole is not None and self.whole != shape[self.dim]:
             yield f"sizes of items add up to {self.whole}, and dim {self.dim} has {shape[self.dim]}"
@@ -132,7 +131,7 @@ def _plain(cut: object, path: str) -> slice:
             bounds = [None if bound is None else index(bound) for bound in (cut.start, cut.stop, cut.step)]
         except TypeError as error:
             raise InputTypeError(f"is {short(cut)}; bounds are whole numbers", path=path) from error
-        if (bounds[2] or 1) < 1:
+        if bounds[2] is not None and bounds[2] < 1:
             raise InputError(f"is {short(cut)}; an item goes forwards", path=path)
         return slice(*bounds)
     raise InputTypeError(f"is {short(cut)}; a slice is wanted", path=path)

@@ -39,10 +39,10 @@ def as_tensors(value: object, path: str) -> NestedTensors:
 
 
 def _from_array(array: NDArray[np.generic], path: str) -> Tensor:
-    readable = array.flags.writeable and min(array.strides, default=0) >= 0  # all that torch can make a view of
+    viewable = array.flags.writeable and min(array.strides, default=0) >= 0
     try:
-        return torch.from_numpy(array if readable else array.copy())
-    except TypeError as error:
+        return torch.from_numpy(array if viewable else array.copy())
+    except (TypeError, ValueError) as error:  # the latter for bytes in foreign order
         raise InputTypeError(f"is an array of {array.dtype}, which is no dtype of tensors", path=path) from error
 
 

@@ -198,6 +198,7 @@ def test_an_array_that_must_not_be_written_is_copied() -> None:
         ("cat", r"^x: is str; a tensor, an array, a number or a list of those is wanted$"),
         ([torch.zeros(1), [{}]], r"^x\[1\]\[0\]: is dict; "),
         (np.array(["cat"]), r"^x: is an array of <U3, which is no dtype of tensors$"),
+        (np.arange(3, dtype=">i4"), r"^x: is an array of >i4, which is no dtype of tensors$"),
         ([1, None], r"^x\[1\]: is NoneType; "),
     ],
 )
@@ -242,19 +243,19 @@ def test_a_number_that_no_tensor_can_hold_is_refused() -> None:
         (
             config.flat("image", [slice(0, 1)], dim=1),
             [numbered(2, 2)],
-            "x: items are runs along dim 1, and it has 1 (a list has one)",
+            "x: items are runs along dim 1, and there are 1 dims (a list has 1)",
         ),
         (
             config.flat("image", [(slice(0, 1), slice(0, 1))]),
             numbered(2),
-            "x: items are runs along dim 1, and it has 1 (a list has one)",
+            "x: items are runs along dim 1, and there are 1 dims (a list has 1)",
         ),
         (
             config.flat("image", [slice(0, 1)], dim=-2),
             numbered(2),
-            "x: items are runs along dim -2, and it has 1 (a list has one)",
+            "x: items are runs along dim -2, and there are 1 dims (a list has 1)",
         ),
-        (config.flat("image", [slice(0, 1)]), 3, "x: items are runs along dim 0, and it has 0 (a list has one)"),
+        (config.flat("image", [slice(0, 1)]), 3, "x: items are runs along dim 0, and there are 0 dims (a list has 1)"),
     ],
 )
 def test_data_that_do_not_fit_their_cut_are_refused(field: config, value: object, message: str) -> None:
@@ -283,6 +284,7 @@ def test_sizes_are_whole_numbers_of_one_dim(sizes: Any, message: str) -> None:
     ("found", "message"),
     [
         (slice(3, 0, -1), r"^slices\[1\]: is slice\(3, 0, -1\); an item goes forwards$"),
+        (slice(0, 3, 0), r"^slices\[1\]: is slice\(0, 3, 0\); an item goes forwards$"),
         (slice(0.5, 2), r"^slices\[1\]: is slice\(0.5, 2, None\); bounds are whole numbers$"),
         (3, r"^slices\[1\]: is 3; a slice, or one for each dim, is wanted$"),
         ([slice(None), 3], r"^slices\[1\]\[1\]: is 3; a slice is wanted$"),
