@@ -34,7 +34,8 @@ class FromSpec(nn.Module):
 
     def __init__(self, *, settings: Settings, prefix: str = "") -> None:
         """Build for the settings' config, on meta. Raises SpecError with every mistake."""
-        built = assemble(self.tree, settings.config, convert=self.convert, name=self.spec_name)
+        media, config = settings.multimodal, settings.config
+        built = assemble(self.tree, config, convert=self.convert, name=self.spec_name, multimodal=media)
         if type(built.module) is not self.base:
             found = type(built.module).__name__
             raise SpecError(f"{self.spec_name} is a {self.base.__name__}; this config makes a {found} of it")
