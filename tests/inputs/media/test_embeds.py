@@ -53,6 +53,13 @@ def test_items_may_be_of_several_lengths_and_arrays() -> None:
     assert [items.get_feature_size(i) for i in range(2)] == [2, 7]
 
 
+def test_an_array_that_torch_cannot_view_is_cut_into_its_items() -> None:
+    data = np.random.default_rng(0).standard_normal((50, 2, WIDTH)).astype(np.float32)
+    data.flags.writeable = False
+    items = parse({"image": data}).get_items("image", ImageEmbeddingItems)
+    assert all(np.array_equal(items.given(i), rows) for i, rows in enumerate(data))
+
+
 def test_no_embeds_at_all_are_an_absent_modality() -> None:
     assert parse({"image": torch.zeros(0, 5, WIDTH)}) == {}
 

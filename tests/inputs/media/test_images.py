@@ -92,6 +92,7 @@ def test_all_images_that_cannot_be_read_are_told_at_once(tmp_path: Path) -> None
         "image[3]",
         "image[4]",
     ]
+    assert not isinstance(caught.value, TypeError)
 
 
 def test_wrong_types_alone_are_a_type_error() -> None:

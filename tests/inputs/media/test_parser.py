@@ -21,6 +21,7 @@ from triptych.inputs.media import (
     ProcessorItems,
 )
 from triptych.inputs.media.parser import Subparser
+from triptych.inputs.media.reading import read_each
 
 IMAGE = Image.new("RGB", (6, 4))
 ITEMS = {"image": IMAGE, "audio": [0.5, -0.5], "video": np.zeros((2, 4, 6, 3), np.uint8)}
@@ -103,6 +104,17 @@ def test_a_cached_item_may_stand_before_embeds() -> None:
 def test_ids_must_fit_the_items(uuids: Mapping[str, list[str | None]], message: str) -> None:
     with pytest.raises(InputError, match=message):
         PARSER.parse_mm_data({"image": [IMAGE, None], "video": []}, uuids=uuids)
+
+
+def test_ids_of_items_that_cannot_be_read_are_not_counted() -> None:
+    with pytest.raises(InputError) as caught:
+        PARSER.parse_mm_data({"image": 3}, uuids={"image": ["a"]})
+    assert str(caught.value) == "image[0]: is int; a file, a Pillow image or an array of bytes is needed"
+
+
+def test_entries_that_are_made_one_by_one_are_each_read() -> None:
+    made = ([number] for number in range(99))
+    assert read_each(made, lambda entry, _: str(entry), modality="x") == [f"[{number}]" for number in range(99)]
 
 
 def test_items_are_had_as_the_kind_that_they_are() -> None:
