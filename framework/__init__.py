@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from triptych.assembly import Assembled as Assembled
     from triptych.assembly import as_embedding_model as as_embedding_model
     from triptych.assembly import as_seq_cls_model as as_seq_cls_model
-    from triptych.assembly import assemble as assemble
+    from triptych.assembly import init_registered_model as init_registered_model
+    from triptych.assembly.assemble import assemble as assemble
     from triptych.capabilities import *
     from triptych.errors import *
     from triptych.inputs.batches import group_and_batch_mm_kwargs as group_and_batch_mm_kwargs
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from triptych.inputs.media import *
     from triptych.inputs.nested import NestedTensors as NestedTensors
     from triptych.inputs.placeholders import PlaceholderRange as PlaceholderRange
+    from triptych.inputs.processing import *
     from triptych.inputs.updates import *
     from triptych.registry import part as part
     from triptych.registry.model_info import ModelInfo as ModelInfo

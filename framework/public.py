@@ -1,7 +1,7 @@
 """Every name that `triptych` itself offers, by the module that brings it when it is first asked for."""
 
 NAMES: dict[str, tuple[str, ...]] = {
-    "triptych.assembly": ("Assembled", "as_embedding_model", "as_seq_cls_model", "assemble"),
+    "triptych.assembly": ("Assembled", "as_embedding_model", "as_seq_cls_model", "assemble", "init_registered_model"),
     "triptych.capabilities": (
         *("AttnType", "CAPABILITIES", "Capability", "CapabilityReport", "CapabilityWarning"),
         *("ComponentMap", "DiarizedSegment"),
@@ -50,6 +50,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "triptych.inputs.nested": ("NestedTensors",),
     "triptych.inputs.placeholders": ("PlaceholderRange",),
+    "triptych.inputs.processing": (
+        *("BaseDummyInputsBuilder", "BaseMultiModalProcessor", "BaseProcessingInfo", "BatchLimits"),
+        *("EncDecMultiModalProcessor", "InputProcessingContext", "MultiModalBudget", "MultiModalInputs"),
+        *("ProcessorInputs", "build_processor", "get_budget", "get_dummy_inputs", "get_max_tokens_per_item"),
+    ),
     "triptych.inputs.updates": (
         *("AppliedUpdates", "ItemUpdates", "PlaceholderFeaturesInfo", "PromptIndex", "PromptIndexTargets"),
         *("PromptInsertion", "PromptReplacement", "PromptUpdate", "PromptUpdateDetails", "ResolvedPromptUpdate"),

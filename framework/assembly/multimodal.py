@@ -20,9 +20,12 @@ from triptych.errors import CapabilityError, InputError, MissingMemberError, Spe
 from triptych.parts.cache_needs import Rows
 from triptych.parts.grid import Grid
 from triptych.parts.step import Step
+from triptych.schemas import check_embeds
 from triptych.spec.base import PartSpec
 from triptych.spec.plan import ModelPlan
 from triptych.weights.stages import StageMissingLayer, leave_out
+
+EMBEDS = "_embeds"  # what the keyword of rows that are encoded already ends in
 
 
 class MultimodalModel(nn.Module):
@@ -116,19 +119,27 @@ class MultimodalModel(nn.Module):
     def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
         """Rows [n_i, D] of each item, modality by modality, through its tower and projector.
 
-        Raises InputError for a modality without a tower, or whose tower is left out, and, before the tower runs, for
-        items that do not fit the schema that the spec states for them.
+        Embeds, under `image_embeds` and the like, are such rows already. Raises InputError for a modality without a
+        tower, or whose tower is left out, for items that do not fit the schema that the spec states for them, before
+        the tower runs, and for embeds of another width or of no floats.
         """
         found: list[Tensor] = []
-        for modality, given in items.items():
-            if modality not in self.towers:
-                raise InputError(f"this model has no tower for {modality!r}{suggest(modality, self.towers)}")
-            if (path := f"towers.{modality}") in self.left_out:
-                raise InputError(refusal(path, self.left_out), path=modality)
-            if (schema := self._items.get(modality)) is not None:
-                schema.check(given, modality=modality)
-            found += self._projected(modality, *self.towers[modality](given))
+        for key, given in items.items():
+            if key.removesuffix(EMBEDS) not in self.towers:
+                raise InputError(f"this model has no tower for {key!r}{suggest(key, self.towers)}")
+            found += self._encoded(key, given) if key in self.towers else self._checked(key, given)
         return found
+
+    def _checked(self, key: str, embeds: Sequence[Tensor]) -> list[Tensor]:
+        check_embeds(embeds, width=self.width, path=key)
+        return list(embeds)
+
+    def _encoded(self, modality: str, items: Sequence[Tensor]) -> list[Tensor]:
+        if (path := f"towers.{modality}") in self.left_out:
+            raise InputError(refusal(path, self.left_out), path=modality)
+        if (schema := self._items.get(modality)) is not None:
+            schema.check(items, modality=modality)
+        return self._projected(modality, *self.towers[modality](items))
 
     def _projected(self, modality: str, rows: list[Tensor], grids: list[Grid]) -> list[Tensor]:
         if modality not in self.projectors:

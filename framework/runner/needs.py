@@ -11,6 +11,7 @@ from triptych.errors import CapabilityError, Problem, SpecError
 from triptych.parts.cache_needs import Rows
 from triptych.spec.config import Config, Names
 from triptych.spec.expressions import Missing
+from triptych.weights import StageMissingLayer
 
 
 def complete(module: nn.Module, config: Mapping[str, Any]) -> None:
@@ -26,8 +27,9 @@ def complete(module: nn.Module, config: Mapping[str, Any]) -> None:
         problems.append(
             _lack(module, "vocab_size", "neither it nor the config has one; set it where the model is built")
         )
+    inner = getattr(module, "get_language_model", lambda: module)()
     if hasattr(module, "compute_logits") and not hasattr(module, "cache_needs"):
-        problems += _cache_problems(module)
+        problems += [] if isinstance(inner, StageMissingLayer) else _cache_problems(module)
     if problems:
         raise CapabilityError(problems)
     for name, value in found.items():

@@ -21,7 +21,8 @@ from triptych.spec.tokens import TokenRule
 class InputProcessingContext:
     """The checkpoint's `config`, tokenizer and folder; `tokens` are what a spec says of placeholders by modality.
 
-    `name` tells the items of one model from those of another. Floating tensors are made `dtype`.
+    `name` tells the items of one model from those of another. Floating tensors are made `dtype`; `width` is that of the
+    language model's rows, which embeds have to be of.
     """
 
     config: Mapping[str, Any]
@@ -31,6 +32,7 @@ class InputProcessingContext:
     tokens: Mapping[str, TokenRule] = field(default_factory=dict)
     name: str = ""
     dtype: torch.dtype | None = None
+    width: int | None = None
 
     def get_tokenizer(self) -> Tokenizer:
         """The tokenizer. Raises InputError where there is none."""

@@ -28,7 +28,7 @@ class BaseProcessingInfo(ABC):
 
     def get_data_parser(self) -> MultiModalDataParser:
         """What reads the items that users give."""
-        return MultiModalDataParser(embeds=self.ctx.settings.embeds)
+        return MultiModalDataParser(embeds=self.ctx.settings.embeds, expected_hidden_size=self.ctx.width)
 
     def get_hf_config(self) -> Mapping[str, Any]:
         """The checkpoint's config, as its file has it."""

@@ -46,6 +46,7 @@ class MultiModalInputs:
         found = [
             MultiModalFeatureSpec(data=item, modality=modality, identifier=name, mm_position=place, mm_hash=name)
             for modality, places in self.mm_placeholders.items()
+            if places
             for item, name, place in zip(self.mm_kwargs[modality], self.mm_hashes[modality], places, strict=True)
         ]
         return sorted(found, key=lambda feature: feature.mm_position.offset)
