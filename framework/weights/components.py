@@ -11,6 +11,11 @@ from triptych.capabilities.marking import LANGUAGE_MODEL, MarksComponents
 from triptych.errors import CapabilityError, Problem
 from triptych.weights.stages import StageMissingLayer, present
 
+NO_MARK = (
+    "has parameters and is marked neither as a tower nor as the language model; "
+    "assign it in a context, or name it in get_mm_mapping"
+)
+
 
 def check_components(model: nn.Module) -> None:
     """Raise CapabilityError with everything in `component_report`; for whoever builds a model, once it is built."""
@@ -40,7 +45,7 @@ def _findings(model: nn.Module) -> Iterator[tuple[str, str]]:
     known = [*language, *towers, *(component_map(model).kinds if own else ())]
     for child, module in model.named_children():
         if next(module.parameters(), None) is not None and not any(_related(child, path) for path in known):
-            yield child, "has parameters and is marked neither as a tower nor as the language model"
+            yield child, NO_MARK
 
 
 def _misplaced(model: nn.Module, path: str, *, is_tower: bool) -> str:

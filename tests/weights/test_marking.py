@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.capabilities.models import TextModel
-from triptych.capabilities import SupportsMultiModal
+from triptych.capabilities import ComponentMap, SupportsMultiModal
 from triptych.errors import CapabilityError, StageError
 from triptych.settings import MultiModalSettings, Settings, Stage
 from triptych.weights import AutoWeightsLoader, StageMissingLayer, check_components, component_report
@@ -376,7 +376,8 @@ def test_marks_that_nothing_uses_and_children_without_a_mark_are_reported_togeth
     assert list(map(str, component_report(made(careless)))) == [
         "Marked: a context marks a vision_tower, and nothing is assigned in it that could be one",
         "sound: Marked: is marked, and the model no longer has it",
-        "towers: Marked: has parameters and is marked neither as a tower nor as the language model",
+        "towers: Marked: has parameters and is marked neither as a tower nor as the language model; assign it in a "
+        "context, or name it in get_mm_mapping",
     ]
     with pytest.raises(CapabilityError, match=r"(?s)vision_tower.*sound.*towers: Marked"):
         check_components(made(careless))
@@ -393,6 +394,21 @@ def test_a_tower_inside_the_language_model_that_is_left_out_is_reported(media: A
     found = [problem.path for problem in component_report(made(build, **media))]
     towers = ["body.0.blocks.0", "body.0.blocks.1", "body.0.blocks.2", "body.0.sound.0"]
     assert found == (towers if media else [])
+
+
+def test_a_child_that_the_class_names_in_its_own_map_needs_no_mark() -> None:
+    def build(model: Any, settings: Settings) -> None:
+        with model._mark_tower_model(settings, "image"):
+            model.tower = Encoder()
+        model.align, model.text = nn.Linear(1, 1), TextModel(settings)
+
+    class Named(Marked):
+        def get_mm_mapping(self) -> ComponentMap:
+            return ComponentMap(language_model="text", projectors=("align",), towers=("tower",))
+
+    settings = Settings(config={})
+    assert [problem.path for problem in component_report(Marked(settings, build))] == ["align", "text"]
+    assert component_report(Named(settings, build)) == []
 
 
 def test_a_text_model_has_no_components_to_report() -> None:
