@@ -67,7 +67,7 @@ def _kind(tree: Tree, path: Path, words: Mapping[str, tuple[str, ...]]) -> str:
         return "fragment"
     merged = load_tree(path) if "base" in tree else tree
     text = merged.get("language_model")
-    writes = isinstance(text, Mapping) and (text.get("head") or text.get("spec"))
+    writes = isinstance(text, Mapping) and (text.get("head") is not None or text.get("spec"))
     if "tower" in merged or "towers" in merged:
         return "tower" if "tower" in merged else "multimodal"
     return "language_model" if writes else "embedding_model"

@@ -90,6 +90,16 @@ def test_a_folder_of_specs_added_late_is_in_the_catalog_at_once(tmp_path: Path) 
     assert find_family({"architectures": ["LateForCausalLM"]}) == "late"
 
 
+def test_a_head_that_says_nothing_of_itself_is_a_head_all_the_same(tmp_path: Path) -> None:
+    plain = "schema: 1\nbase: llama\narchitectures: [%s]\nlanguage_model: {head: {tied: null}}\n"
+    (tmp_path / "plain.yaml").write_text(plain % "PlainForCausalLM")
+    (tmp_path / "headless.yaml").write_text(plain.replace("{tied: null}", "null") % "HeadlessModel")
+    (tmp_path / "empty.yaml").write_text("schema: 1\narchitectures: [EmptyForCausalLM]\nlanguage_model: {head: {}}\n")
+    register_spec_folder(tmp_path)
+    kinds = {name: catalog()[name].kind for name in ("plain", "headless", "empty")}
+    assert kinds == {"plain": "language_model", "headless": "embedding_model", "empty": "language_model"}
+
+
 def test_a_name_that_two_folders_offer_is_nobodys(tmp_path: Path) -> None:
     (tmp_path / "llama.yaml").write_text("schema: 1\n")
     register_spec_folder(tmp_path)
