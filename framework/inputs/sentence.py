@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -22,8 +22,7 @@ from triptych.weights.checkpoint import Stored
 POOLING = {"cls": "first", "cls_token": "first", "lasttoken": "last", "mean": "mean", "mean_tokens": "mean"}
 POOLING |= {"max": "max", "max_tokens": "max"}
 STEPS = ("Transformer", "Pooling", "Dense", "Normalize")  # in this order: some of the third, the last perhaps
-# Our paths -> the names that the tensors of the linear layers are given beside those of the model.
-PROJECTOR = {"pooler.projector.{i}": "projector.{i}.linear"}
+PROJECTOR = "pooler.projector.{i}"  # our path of a linear layer, and what its tensors are called beside the model's
 
 
 class _Listed(BaseModel):
@@ -51,7 +50,7 @@ class _Listed(BaseModel):
 class SentenceUse:
     """What a folder says: of the pooler, in a spec's words; the longest text in tokens; what stands before a text.
 
-    `tensors` are those of the pooler that stand in files of their own, under names that `overrides` give them.
+    `tensors` are those of the pooler that stand in files of their own, by our paths.
     """
 
     pooler: Mapping[str, object] | None = None
@@ -67,7 +66,7 @@ class SentenceUse:
         if self.pooler is None:
             return ()
         said = [f"pooler.{key}={json.dumps(value)}" for key, value in self.pooler.items()]
-        rows = [f"weights={json.dumps(PROJECTOR)}"] if self.tensors else []
+        rows = [f"weights={json.dumps({PROJECTOR: PROJECTOR})}"] if self.tensors else []
         return ("pooler=null", *said, *rows)
 
     def written(self, text: str, prompt: str | None = None) -> str:
@@ -96,8 +95,7 @@ def load_sentence_use(folder: Path) -> SentenceUse | None:
     pooler = {**pooling, "projector": [layer.step for layer in dense]} if dense else pooling
     if steps[-1].kind == "Normalize":
         pooler["normalize"] = True
-    tensors = {f"projector.{i}.{name}": t for i, layer in enumerate(dense) for name, t in layer.tensors.items()}
-    return replace(_of_texts(folder), pooler=pooler or None, tensors=tensors)
+    return replace(_of_texts(folder), pooler=pooler or None, tensors=dict(_named(dense)))
 
 
 def _check_steps(file: Path, steps: Sequence[_Listed]) -> None:
@@ -128,6 +126,12 @@ def _read(folder: Path, steps: Sequence[_Listed]) -> tuple[dict[str, object], li
     if wrong:
         raise CheckpointError(wrong)
     return pooling, dense
+
+
+def _named(dense: Sequence[Dense]) -> Iterator[tuple[str, Stored]]:
+    for i, layer in enumerate(dense):
+        for name, tensor in layer.tensors.items():
+            yield f"{PROJECTOR.format(i=i)}.{name.removeprefix('linear.')}", tensor
 
 
 def _of_texts(folder: Path) -> SentenceUse:

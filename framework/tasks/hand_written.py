@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 
@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from triptych.capabilities import why_not_run
+from triptych.capabilities.construct import construct
 from triptych.errors import CapabilityError, OptionError, Problem
 from triptych.registry.inspection import inspect_loaded
 from triptych.runner.memory import free_bytes
 from triptych.runner.needs import complete
 from triptych.settings import Settings
-from triptych.weights import Checkpoint, check_components
+from triptych.weights import Checkpoint, Stored, check_components
 from triptych.weights.fill import Progress
 from triptych.weights.hand_written import load_tensors, materialise
 
@@ -27,10 +28,12 @@ def load_model(
     settings: Settings,
     device: torch.device,
     dtype: torch.dtype,
+    beside: Mapping[str, Stored] | None = None,
     progress: Progress | None = None,
 ) -> nn.Module:
     """The module of a class, in `dtype` on `device`, with the checkpoint's weights and all that the runner asks of it.
 
+    `beside` are tensors that stand in other files than the checkpoint's.
     Beside it memory holds two tensors of the checkpoint, the one that is placed and the next. Raises CapabilityError,
     before anything is read, for a class that is no model or that the runner refuses, with every reason; OptionError
     when memory is short; and what its constructor and its `load_weights` raise.
@@ -38,13 +41,13 @@ def load_model(
     check_runs(model)
     _check_room(model, checkpoint, device=device, dtype=dtype)
     with _default_dtype(dtype), device:
-        module = model(settings=settings)
+        module = construct(model, settings)
     if not isinstance(module, nn.Module):
         raise CapabilityError(f"{model.__qualname__} is no torch.nn.Module; the runner takes no other")
     check_components(module)
     complete(module, settings.config)
     materialise(module, device=device)
-    load_tensors(module, checkpoint.tensors, progress=progress)
+    load_tensors(module, {**checkpoint.tensors, **(beside or {})}, progress=progress)
     return module.eval().requires_grad_(False)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from triptych.assembly import Assembled, Tower, assemble
 from triptych.assembly.model_class import FromSpec
+from triptych.assembly.pooled import Pooled
 from triptych.capabilities import supports_multimodal
 from triptych.errors import CheckpointError, OptionError, SpecError, suggest
 from triptych.inputs.label_tokens import with_label_ids
@@ -67,11 +68,21 @@ def load(
     config, tokenizer = dict(checkpoint.config), load_tokenizer(checkpoint.folder)
     config |= {TOKENS: classifier_from_token} if classifier_from_token is not None else {}
     config |= {METHOD: method} if method is not None else {}
+    convert = convert or ("classify" if config.get(TOKENS) is not None else None)
+    labelled = with_label_ids(config, tokenizer)
     chosen = choose(config, convert=convert, name=str(checkpoint.folder))
     if not issubclass(chosen.model, FromSpec):
-        _check_unchanged(chosen.model, changes)
-        kind, settings = kind or _stated_dtype(checkpoint), Settings(config=config, multimodal=media)
-        module = load_model(chosen.model, checkpoint, settings=settings, device=where, dtype=kind, progress=progress)
+        takes_pooler = issubclass(chosen.model, Pooled)  # a pooler of an author's own may pool otherwise
+        _check_unchanged(chosen.model, (overrides or ()) if takes_pooler else changes)
+        module = load_model(
+            chosen.model,
+            checkpoint,
+            settings=Settings(config=labelled, multimodal=media, pooler=sentences.pooler or {}),
+            device=where,
+            dtype=kind or _stated_dtype(checkpoint),
+            beside=sentences.tensors,
+            progress=progress,
+        )
         return Model(
             module,
             config,
@@ -81,7 +92,7 @@ def load(
             processor=_processor(module, config, media, tokenizer=tokenizer, folder=checkpoint.folder),
             sentences=sentences,
         )
-    own, labelled = chosen.model, with_label_ids(config, tokenizer)
+    own = chosen.model
     assembled = assemble(
         own.tree, labelled, overrides=changes, convert=chosen.convert, name=own.spec_name, multimodal=media
     )

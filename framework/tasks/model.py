@@ -11,12 +11,14 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
+from triptych.capabilities import get_score_type
 from triptych.errors import CapabilityError, InputError, OptionError
 from triptych.inputs.images import ImageInput
 from triptych.inputs.processing import BaseMultiModalProcessor
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
+from triptych.parts.pooler_spec import SequencePoolerSpec
 from triptych.parts.step import Step
 from triptych.runner.answer import FinishReason
 from triptych.runner.batch import read_prompts
@@ -128,8 +130,7 @@ class Model:
         `prompt` names what stands before a text where the checkpoint keeps such prompts. A text longer than the length
         that it keeps is cut there. Raises CapabilityError for a model that is not for embeddings.
         """
-        pooler = getattr(self.module, "pooler", None)
-        if pooler is None or pooler.spec.labels is not None:
+        if getattr(self.module, "pooler", None) is None or _classifies(self.module):
             raise CapabilityError(
                 f"{self.name} as it was loaded gives no embeddings; load(..., convert='embed') may do"
             )
@@ -142,8 +143,7 @@ class Model:
         `pairs` are the other texts of pairs, one for each. `labels` has their names in this order. A regression gives
         its numbers. Raises CapabilityError for a model that is no classifier.
         """
-        pooler = getattr(self.module, "pooler", None)
-        if pooler is None or pooler.spec.labels is None:
+        if getattr(self.module, "pooler", None) is None or not _classifies(self.module):
             raise CapabilityError(
                 f"{self.name} as it was loaded is no classifier; load(..., convert='classify') may do"
             )
@@ -187,6 +187,14 @@ class Model:
 
     def _options(self, *, max_batch: int) -> RunOptions:
         return RunOptions(device=self.device, dtype=self.dtype, max_batch=max_batch)
+
+
+def _classifies(module: Any) -> bool:
+    """Whether the pooler gives labels; of one that an author wrote, the score type of the model says."""
+    spec = getattr(module.pooler, "spec", None)
+    if isinstance(spec, SequencePoolerSpec):
+        return spec.labels is not None
+    return get_score_type(module) == "cross-encoder"
 
 
 class _Collected:

@@ -113,12 +113,12 @@ def test_layers_in_a_row_are_numbered_steps_with_tensors_of_their_own(tmp_path: 
     assert found is not None
     assert [step["out"] for step in found.pooler["projector"]] == [3, 2]  # type: ignore[index]
     assert {name: stored.shape for name, stored in found.tensors.items()} == {
-        "projector.0.linear.weight": (3, 4),
-        "projector.0.linear.bias": (3,),
-        "projector.1.linear.weight": (2, 3),
-        "projector.1.linear.bias": (2,),
+        "pooler.projector.0.weight": (3, 4),
+        "pooler.projector.0.bias": (3,),
+        "pooler.projector.1.weight": (2, 3),
+        "pooler.projector.1.bias": (2,),
     }
-    assert found.overrides[-1] == 'weights={"pooler.projector.{i}": "projector.{i}.linear"}'
+    assert found.overrides[-1] == 'weights={"pooler.projector.{i}": "pooler.projector.{i}"}'
 
 
 def test_all_broken_layers_are_named_at_once(tmp_path: Path) -> None:

@@ -394,10 +394,10 @@ def test_the_first_architecture_that_is_served_is_taken_and_none_is_told(oracle:
     assert triptych.load(tmp_path).name == "llama", "by its model_type"
 
 
-def test_a_class_that_writes_is_not_converted_silently(folder: Path) -> None:
+def test_a_class_that_writes_is_converted_when_asked(folder: Path) -> None:
     register_model("HandForCausalLM", HandLlama)
-    with pytest.raises(RegistrationError, match=r"HandForCausalLM.*HandLlama is written by hand"):
-        triptych.load(folder, convert="embed")
+    assert triptych.load(folder).name == "HandLlama"
+    assert triptych.load(folder, convert="embed").name == "HandLlamaForEmbedding"
 
 
 def test_the_class_made_of_a_spec_loads_its_own_weights_in_any_layout(oracle: Oracle) -> None:
