@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from triptych.errors import Problem, PromptUpdateError
+from triptych.errors import Problem, PromptUpdateError, short
 from triptych.inputs.updates.codec import TextCodec
 from triptych.inputs.updates.placed import PlaceholderFeaturesInfo, place
 from triptych.inputs.updates.planning import Plan
@@ -33,13 +33,14 @@ def write_by_piece(prompt: TextPrompt, plan: Plan, tokenizer: TextCodec) -> Writ
 def write_as_text(prompt: TextPrompt, plan: Plan, tokenizer: TextCodec) -> Written:
     """The whole text is encoded with the text of contents in it, whose tokens are then searched from left to right.
 
-    Raises PromptUpdateError for contents that are not found, and where more than one place might be meant.
+    The plan applies one update or more, as it is for items that the tokens had no place for. Raises PromptUpdateError
+    for contents that are not found, and where more than one place might be meant.
     """
     pieces = list(_pieces(prompt.text, plan, tokenizer))
     problems = [Problem(_AMBIGUOUS, _path(u)) for before, content, u in pieces if _is_earlier(before, content)]
     if problems:
         raise PromptUpdateError(problems)
-    rest = prompt.text[plan.applied[-1].end if plan.applied else 0 :]
+    rest = prompt.text[plan.applied[-1].end :]
     token_ids = tokenizer.encode_bare("".join([*(before + content for before, content, _ in pieces), rest]))
     return token_ids, list(_search(token_ids, [update for _, _, update in pieces]))
 
@@ -64,19 +65,22 @@ def _is_earlier(before: str, content: str) -> bool:
 def _search(token_ids: Sequence[int], updates: Sequence[ResolvedPromptUpdate]) -> Iterator[PlaceholderFeaturesInfo]:
     start, problems = 0, list[Problem]()
     for update in updates:
-        full = update.content.full
-        if (at := _find(token_ids, full, start)) is None:
-            problems.append(Problem(f"its content {full} is encoded to other tokens; encode by piece", _path(update)))
-            continue
-        yield place(update, at)
-        start = at + len(full)
+        full = list(update.content.full)
+        if (at := _find(token_ids, full, start)) is not None:
+            yield place(update, at)
+            start = at + len(full)
+        elif full:
+            found = f"its content {short(full)} is encoded to other tokens"
+            problems.append(Problem(f"{found}; encode the prompt by piece", _path(update)))
     if problems:
         raise PromptUpdateError(problems)
 
 
 def _find(token_ids: Sequence[int], wanted: Sequence[int], start: int) -> int | None:
-    width = len(wanted)
-    return next((at for at in range(start, len(token_ids) - width + 1) if token_ids[at : at + width] == wanted), None)
+    """Where the tokens stand first, from `start` on; None when nowhere, or when there are none."""
+    first, width = wanted[:1], len(wanted)
+    starts = (at for at in range(start, len(token_ids) - width + 1) if token_ids[at : at + 1] == first)
+    return next((at for at in starts if token_ids[at : at + width] == wanted), None) if wanted else None
 
 
 def _path(update: ResolvedPromptUpdate) -> str:

@@ -53,7 +53,7 @@ class TokenPrompt(Searched):
 
     def __init__(self, token_ids: Sequence[int], targets: Iterable[Target]) -> None:
         self.token_ids = token_ids
-        self._starts = _occurrences(token_ids, [target for target in targets if isinstance(target, tuple) and target])
+        self._starts = _occurrences(token_ids, [each for each in targets if isinstance(each, tuple)])
 
     def __len__(self) -> int:
         return len(self.token_ids)
@@ -89,14 +89,17 @@ class TextPrompt(Searched):
 
 @dataclass
 class _Node:
-    """A step of a tree of targets by their tokens, and the target that ends with it."""
+    """A step of a tree of targets by their tokens, and the target that ends with it: at the root an empty one."""
 
     after: dict[int, _Node] = field(default_factory=dict)
     target: tuple[int, ...] | None = None
 
 
 def _occurrences(token_ids: Sequence[int], targets: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
-    """Where each target begins. However many there are, a token is looked at once a beginning that it may belong to."""
+    """Where each target begins. However many there are, a token is looked at once a beginning that it may belong to.
+
+    An empty one is nowhere: the walk asks no root.
+    """
     root, starts = _tree(targets), dict[tuple[int, ...], list[int]]()
     for start, first in enumerate(token_ids):
         node, end = root.after.get(first), start + 1

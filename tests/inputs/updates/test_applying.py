@@ -72,8 +72,10 @@ def test_empty_content_leaves_no_placeholder() -> None:
 
 
 def test_an_empty_target_matches_nothing() -> None:
-    with pytest.raises(PromptUpdateError, match=r"^image\[0\]: nothing matches its target \[\]\n"):
-        apply_prompt_updates([1], bind_updates([PromptReplacement("image", [], [9])], {"image": 1}))
+    empty = bind_updates([PromptReplacement("image", [], [9])], {"image": 1})
+    for tokenizer in (None, ByteTokenizer(256)):
+        with pytest.raises(PromptUpdateError, match=r"^image\[0\]: nothing matches its target \[\]\n"):
+            apply_prompt_updates([1], empty, tokenizer=tokenizer)
     either = [PromptReplacement("image", [], [9]), PromptInsertion("image", PromptIndexTargets.end(), [8])]
     assert apply_prompt_updates([1], bind_updates(either, {"image": 1})).token_ids == [1, 8]
 
@@ -129,6 +131,14 @@ def test_a_target_of_one_item_that_stands_twice_is_left_over() -> None:
         PromptUpdateError, match=r"^image: its target \[7, 0\] is left 1 more time in the prompt than the 2"
     ):
         apply_prompt_updates([7, 0, 7, 1, 7, 0], bind_updates([own], {"image": 2}))
+
+
+def test_a_target_is_left_over_only_where_it_stands_whole() -> None:
+    both = [PromptReplacement("audio", [1, 1], [80]), PromptInsertion("image", [3, 1], [90])]
+    bound = bind_updates(both, {"audio": 1, "image": 1})
+    assert apply_prompt_updates([1, 1, 3, 1, 1], bound).token_ids == [80, 3, 1, 90, 1]
+    with pytest.raises(PromptUpdateError, match=r"^audio: its target \[1, 1\] is left 1 more time in"):
+        apply_prompt_updates([1, 1, 3, 1, 1, 1], bound)
 
 
 def test_every_target_that_is_left_over_is_told_at_once() -> None:

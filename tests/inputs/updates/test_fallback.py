@@ -89,7 +89,7 @@ def test_content_that_its_text_does_not_give_again_is_told_and_kept_by_piece() -
     update = PromptReplacement("image", "ox th", letters)
     assert PLAIN.encode_bare("the") != letters
     with pytest.raises(
-        PromptUpdateError, match=r"^image\[0\]: its content \[.*\] is encoded to other tokens; encode by"
+        PromptUpdateError, match=r"^image\[0\]: its content \[.*\] is encoded to other tokens; encode the prompt by p"
     ):
         applied("a fox the dog", update, image=1)
     found = applied("a fox the dog", update, by_piece=True, image=1)
