@@ -59,7 +59,7 @@ class Mapper(ABC):
         """
         for name, tensor in weights:
             for target in self.targets(name):
-                yield target.name, tensor if target.shard is None else _part(tensor, target.shard)
+                yield target.name, part_of(tensor, target.shard)
 
     def apply_list(self, names: Iterable[str]) -> list[str]:
         """The new names, without those that are dropped."""
@@ -155,8 +155,10 @@ class WeightsMapper(Mapper):
         )
 
 
-def _part(tensor: Tensor, shard: ShardId) -> Tensor:
-    """The same storage as a tensor of its own, so that the caller's carries no mark."""
+def part_of(tensor: Tensor, shard: ShardId | None) -> Tensor:
+    """The same storage as a tensor of its own, so that the caller's carries no mark; None: the tensor itself."""
+    if shard is None:
+        return tensor
     part = tensor.detach()
     setattr(part, SHARD_ID, shard)
     return part

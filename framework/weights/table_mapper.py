@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from triptych.spec.base import PartSpec
 from triptych.weights.dry_run import Plan
-from triptych.weights.mapper import Mapper, Target
+from triptych.weights.mapper import Mapper, Target, part_of
 from triptych.weights.matching import Matching, transformed
 from triptych.weights.table import Table, filled, key_of
 
@@ -20,35 +20,37 @@ _CAPTURE = re.compile(r"\{\w+\}")
 
 def plan_of(matching: Matching) -> Plan:
     """What a matching says, as a plan."""
-    mapped = {
-        shard.name: (Target(path, number if len(shards) > 1 else None),)
-        for path, shards in matching.shards.items()
-        for number, shard in enumerate(shards)
-        if shard.stored is not None
-    }
+    mapped: dict[str, tuple[Target, ...]] = {}
+    for path, shards in matching.shards.items():
+        for number, shard in enumerate(shards):
+            if shard.stored is not None:
+                target = Target(path, number if len(shards) > 1 else None)
+                mapped[shard.name] = (*mapped.get(shard.name, ()), target)
     return Plan(mapped, (*matching.dropped, *matching.unneeded), matching.findings)
 
 
 @dataclass(frozen=True)
 class TableMapper(Mapper):
-    """The table for one model, name by name: `places`, the transforms `via` that a name's tensor goes through, and what
-    is dropped. Another name stays as it is, and so do those that the model itself has.
+    """The table for one model, name by name: where a tensor goes and through which transforms, and what is dropped.
+
+    Another name stays as it is, and so do those that the model itself has. A tensor that parameters share goes to each.
     """
 
-    places: Mapping[str, Target]
-    via: Mapping[str, tuple[PartSpec, ...]]
+    places: Mapping[str, tuple[tuple[Target, tuple[PartSpec, ...]], ...]]
     dropped: tuple[re.Pattern[str], ...]
 
     @override
     def targets(self, name: str) -> tuple[Target, ...]:
-        if target := self.places.get(name):
-            return (target,)
+        if places := self.places.get(name):
+            return tuple(target for target, _ in places)
         return () if any(pattern.match(name) for pattern in self.dropped) else (Target(name),)
 
     @override
     def apply(self, weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
         """The tensors after their transforms, under their new names, each with its `.shard_id`."""
-        return super().apply((name, transformed(tensor, self.via.get(name, ()))) for name, tensor in weights)
+        for name, tensor in weights:
+            for target, via in self.places.get(name) or [(target, ()) for target in self.targets(name)]:
+                yield target.name, part_of(transformed(tensor, via), target.shard)
 
 
 def mapper_of(table: Table, model: nn.Module) -> TableMapper:
@@ -56,7 +58,7 @@ def mapper_of(table: Table, model: nn.Module) -> TableMapper:
 
     A source that may be absent is like any other: what it stands for is then missing.
     """
-    places, via = {}, {}
+    places: dict[str, tuple[tuple[Target, tuple[PartSpec, ...]], ...]] = {}
     for path, _ in model.named_parameters():
         if (found := table.find(path)) is None:
             continue
@@ -64,10 +66,10 @@ def mapper_of(table: Table, model: nn.Module) -> TableMapper:
         captures = row.captures(tuple(path.split(".")))
         for number, source in enumerate(row.sources):
             name = f"{filled(source.name, captures)}{below}"
-            places[name] = Target(path, number if len(row.sources) > 1 else None)
-            via[name] = source.via
+            target = Target(path, number if len(row.sources) > 1 else None)
+            places[name] = (*places.get(name, ()), (target, source.via))
     dropped = (_at_or_below(template) for template in (*table.drop, *_unneeded(table, model)))
-    return TableMapper(places, via, tuple(dropped))
+    return TableMapper(places, tuple(dropped))
 
 
 def _unneeded(table: Table, model: nn.Module) -> Iterator[str]:

@@ -103,3 +103,20 @@ def test_the_models_own_names_stay() -> None:
     mapper = mapper_of(tables(model.plan.scopes)[0], model.module)
     names = list(model.module.state_dict())
     assert mapper.apply_list(names) == names
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_head_whose_rows_are_labels_is_shared_with_the_embedding_it_is_tied_to(tied: bool, tmp_path: Path) -> None:
+    labels = {"classifier_from_token": [3, 5], "method": "from_2_way_softmax"}
+    tensors = {name: torch.randn(t.shape) for name, t in llama_tensors().items() if not (tied and "lm_head" in name)}
+    config = {**assembled().plan.scopes[""].config.raw, "tie_word_embeddings": tied, **labels}
+    models = [assemble("llama", config, convert="classify", overrides=['inert=["*"]']) for _ in range(2)]
+    matching = matched(models[0], tensors, tmp_path)
+    mapper = mapper_of(matching.table, models[1].module)
+    assert plan_of(matching).mapped == plan(tensors.keys(), models[1].module, mapper).mapped
+    fill(models[0].module, matching, device=torch.device("cpu"), dtype=None)
+    AutoWeightsLoader(by_name := models[1].module.to_empty(device="cpu")).load_weights(tensors.items(), mapper=mapper)
+    matrix = tensors["model.embed_tokens.weight" if tied else "lm_head.weight"]
+    for module in (models[0].module, by_name):
+        assert torch.equal(module.state_dict()["pooler.out.weight"], (matrix[5] - matrix[3])[None])
+        assert torch.equal(module.state_dict()["embed.tokens.weight"], tensors["model.embed_tokens.weight"])
