@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from triptych.assembly.choose import choose
+from triptych.capabilities.construct import construct
 from triptych.errors import CapabilityError
 from triptych.settings import MultiModalSettings, Settings
 
@@ -34,5 +35,9 @@ def init_registered_model(
     if chosen.convert is not None:
         raise CapabilityError(f"{prefix or 'an inner model'} is to {chosen.convert}; name the model that it is made of")
     own = replace(settings, config=inner, multimodal=MultiModalSettings())
-    found: nn.Module = chosen.model(settings=own, prefix=prefix)
+    found = construct(chosen.model, own, prefix=prefix)
+    if not isinstance(found, nn.Module):
+        raise CapabilityError(
+            f"{chosen.model.__qualname__} is no torch.nn.Module; it cannot stand inside another model"
+        )
     return found

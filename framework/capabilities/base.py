@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 from typing_extensions import TypeIs
 
+from triptych.capabilities.construct import takes_settings
 from triptych.capabilities.members import Member, class_of, declared, has_member, names_parameter, takes_keyword
 from triptych.errors import CapabilityError, Problem
 
@@ -88,7 +89,7 @@ def is_text_generation_model(model: object) -> bool:
 def missing_pieces(model: object) -> list[str]:
     """What keeps a class or instance from being a model, piece by piece, in words; empty when it is one."""
     lacks = []
-    if isinstance(model, type) and not takes_keyword(model.__init__, "settings"):  # type: ignore[misc]
+    if isinstance(model, type) and not takes_settings(model):
         lacks.append("its constructor does not take settings")
     if not _can_call(model, "embed_input_ids"):
         lacks.append("it has no embed_input_ids")

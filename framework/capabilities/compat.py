@@ -41,6 +41,10 @@ def accept_older_names(cls: type) -> None:
             _accepted.add(base)
             for old, (new, adapted) in _OLDER.items():
                 _accept(base, old, new, adapted)
+            for old, new in _OLDER_FLAGS.items():
+                _accept(base, old, new, lambda value: value)
+            if vars(base).get("supports_quantization"):
+                _warn(base, "supports_quantization", "the mixin SupportsQuant")
             if getattr(base, "supports_v0_only", False):
                 _warn(base, "supports_v0_only", "a forward that takes `step`")
 
@@ -109,3 +113,5 @@ _OLDER: dict[str, tuple[str, Callable[[Any], Any]]] = {
     # `get_num_mm_connector_tokens` goes with it
     "get_num_mm_encoder_tokens": ("get_mm_lora_token_counts", _token_counts),
 }
+
+_OLDER_FLAGS = {"supports_pipeline_parallel": "supports_pp"}

@@ -79,16 +79,16 @@ def is_declared(model: object, member: Member) -> bool:
 
 def names_parameter(function: object, name: str) -> bool:
     """Whether a callable takes the keyword `name` by that name; a catch-all does not count."""
-    return any(p.name == name and p.kind in _NAMED for p in _parameters(function))
+    return any(p.name == name and p.kind in _NAMED for p in parameters_of(function))
 
 
 def takes_keyword(function: object, name: str) -> bool:
     """Whether a callable can be given the keyword `name`, by that name or in a catch-all."""
-    return names_parameter(function, name) or any(p.kind is p.VAR_KEYWORD for p in _parameters(function))
+    return names_parameter(function, name) or any(p.kind is p.VAR_KEYWORD for p in parameters_of(function))
 
 
-def _parameters(function: object) -> list[inspect.Parameter]:
-    """None of them for what cannot be called, and where Python cannot tell."""
+def parameters_of(function: object) -> list[inspect.Parameter]:
+    """The parameters of a callable: none of them for what cannot be called, and where Python cannot tell."""
     if not callable(function):
         return []
     try:

@@ -44,8 +44,8 @@ class Empty:
 class OfOtherArguments(TextModel):
     """Its constructor takes no settings, its forward no positions."""
 
-    def __init__(self, config: object) -> None:
-        super().__init__(config)
+    def __init__(self, sizes: object) -> None:
+        super().__init__(sizes)
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         return self.embed_input_ids(input_ids)
@@ -77,12 +77,12 @@ def test_what_only_inherits_the_interface_is_no_model() -> None:
 
 
 def test_an_instance_is_constructed_already_so_that_its_constructor_is_not_asked() -> None:
-    class OfConfig(TextModel):
-        def __init__(self, config: object) -> None:
-            super().__init__(config)
+    class OfSize(TextModel):
+        def __init__(self, size: int) -> None:
+            super().__init__(size)
 
-    assert not is_triptych_model(OfConfig)
-    assert is_triptych_model(OfConfig({}))
+    assert not is_triptych_model(OfSize)
+    assert is_triptych_model(OfSize(3))
 
 
 def test_missing_pieces_are_logged_for_torch_modules_only(caplog: pytest.LogCaptureFixture) -> None:

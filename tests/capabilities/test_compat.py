@@ -142,3 +142,20 @@ def test_an_older_name_in_a_subclass_goes_before_todays_in_its_base() -> None:
 
     rows = torch.ones(1, 3)
     assert Old().embed_multimodal(image=rows) == [rows]
+
+
+def test_supports_pipeline_parallel_is_supports_pp() -> None:
+    class Old(TextModel):
+        supports_pipeline_parallel = True
+
+    with older(r"Old: supports_pipeline_parallel is of an older release; today it is supports_pp"):
+        accept_older_names(Old)
+    assert capability_report(Old)["supports_pp"] == "contradicted", "the flag alone"
+
+
+def test_supports_quantization_is_the_mixin() -> None:
+    class Old(TextModel):
+        supports_quantization = True
+
+    with older(r"Old: supports_quantization is of an older release; today it is the mixin SupportsQuant"):
+        accept_older_names(Old)

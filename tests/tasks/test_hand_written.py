@@ -224,7 +224,7 @@ HALF = """
 class Half:
     supports_pp = True
 
-    def __init__(self, config):
+    def __init__(self, size):
         pass
 
     def forward(self, x):
