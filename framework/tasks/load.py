@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from triptych.assembly import Assembled, Tower, assemble
+from triptych.assembly.choose import choose
 from triptych.assembly.model_class import FromSpec
 from triptych.assembly.pooled import Pooled
 from triptych.capabilities import supports_multimodal
@@ -25,7 +26,6 @@ from triptych.settings import MultiModalSettings, Settings
 from triptych.spec.catalog import load_named, sample_config
 from triptych.spec.classifier import METHOD, TOKENS, Method
 from triptych.spec.overrides import overridden
-from triptych.assembly.choose import choose
 from triptych.tasks.hand_written import load_model
 from triptych.tasks.model import Model
 from triptych.weights import Checkpoint, check, fill, fill_random, match, tables
@@ -159,6 +159,7 @@ def _processor(
         tokens=of.tokens if of else {},
         name=of.name if of and folder is None else str(folder),
         dtype=next(module.parameters()).dtype,
+        width=getattr(module.get_language_model(), "width", None),
     )
     return build_processor(module, context, plan=of.plan if of else None)
 

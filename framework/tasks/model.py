@@ -29,6 +29,7 @@ from triptych.runner.sampling import SamplingOptions
 from triptych.spec.conversion import labels_of
 from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired, read_each
 from triptych.tasks.texts import read_texts
+from triptych.weights import StageMissingLayer
 
 # T tokens, V vocabulary, B prompts, D width
 
@@ -178,8 +179,14 @@ class Model:
         return [Request(prompt, options) for prompt in read_each(paired(prompts, images), read)]
 
     def _check_writes(self) -> None:
+        if isinstance(self._language_model(), StageMissingLayer):
+            lost = "was loaded without its language model, so it writes no text: encoder_only is set"
+            raise CapabilityError(f"{self.name} {lost}")
         if not hasattr(self.module, "compute_logits"):
             raise CapabilityError(f"{self.name} has no head: it writes no text; embed() gives a row for each text")
+
+    def _language_model(self) -> object:
+        return self.module.get_language_model() if self.processor is not None else self.module
 
     def _run(self, requests: Sequence[Request], *, max_batch: int, live: bool) -> Iterator[Event]:
         run = self._options(max_batch=max_batch)
