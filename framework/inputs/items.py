@@ -61,7 +61,7 @@ class MultiModalKwargsItems(Mapping[str, Sequence[MultiModalKwargsItem | None]])
         What is None or empty is left out, and so is what `fields` do not name (reported once). Raises InputError for
         all values that cannot be cut as declared, and for fields of a modality that differ in their number of items.
         """
-        _report_ignored(frozenset(map(str, data.keys() - fields.keys())))
+        report_ignored(frozenset(map(str, data.keys() - fields.keys())))
         columns = _columns(data, fields)
         return cls({modality: _items(found) for modality, found in columns.items()})
 
@@ -111,7 +111,7 @@ class MultiModalFeatureSpec:
 
 
 @cache
-def _report_ignored(keys: frozenset[str]) -> None:
+def report_ignored(keys: frozenset[str]) -> None:
     """Once for a processor, not for each of its prompts."""
     if keys:
         logger.warning("the processor gives %s, for which no field is declared; ignored", ", ".join(sorted(keys)))

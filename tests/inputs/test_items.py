@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -18,12 +18,17 @@ from torch import Tensor
 from triptych.errors import InputError, InputTypeError, ItemError
 from triptych.inputs.batches import group_and_batch_mm_kwargs
 from triptych.inputs.fields import MultiModalFieldConfig
-from triptych.inputs.items import MultiModalFeatureSpec, MultiModalKwargsItem, MultiModalKwargsItems
+from triptych.inputs.items import MultiModalFeatureSpec, MultiModalKwargsItem, MultiModalKwargsItems, report_ignored
 from triptych.inputs.kinds import MultiModalFieldElem
 from triptych.inputs.nested import NestedTensors, same_tensors
 
 config = MultiModalFieldConfig
 DTYPES = [torch.float32, torch.float16, torch.int64, torch.bool]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_reported_yet() -> None:
+    report_ignored.cache_clear()
 
 
 def numbered(*shape: int) -> Tensor:
@@ -170,18 +175,23 @@ def test_items_of_unequal_shape_go_into_one_call() -> None:
 
 
 def test_a_batch_is_made_when_it_is_asked_for() -> None:
-    def endless() -> Any:
-        while True:
-            yield OPPOSITES[0]
-            yield OPPOSITES[1]
+    asked: list[int] = []
 
-    assert next(group_and_batch_mm_kwargs(endless()))[:2] == ("image", 1)
+    def endless() -> Iterator[tuple[str, MultiModalKwargsItem]]:
+        while True:
+            asked.append(len(asked))
+            yield OPPOSITES[len(asked) // 3 % 2]
+
+    modality, count, _ = next(group_and_batch_mm_kwargs(endless()))
+    assert (modality, count) == ("image", 2)
+    assert len(asked) == 3
 
 
 def test_tensors_go_to_the_device_but_for_those_that_stay_in_host_memory() -> None:
     fields = {
         "near": config.batched("image", keep_on_cpu=True),
         "run": config.flat("image", [slice(0, 1), slice(1, 2)], keep_on_cpu=True),
+        "sizes": config.flat_from_sizes("image", torch.tensor([1, 1]), keep_on_cpu=True),
         "all": config.shared("image", 2, keep_on_cpu=True),
         "far": config.batched("image"),
         "ragged": config.batched("image"),
@@ -190,7 +200,7 @@ def test_tensors_go_to_the_device_but_for_those_that_stay_in_host_memory() -> No
     items = [("image", found) for found in items_of(data, fields)]
     ((_, _, found),) = group_and_batch_mm_kwargs(items, device="meta", pin_memory=True)
     devices = {key: value.device.type for key, value in found.items() if isinstance(value, Tensor)}
-    assert devices == {"near": "cpu", "run": "cpu", "all": "cpu", "far": "meta"}
+    assert devices == {"near": "cpu", "run": "cpu", "sizes": "cpu", "all": "cpu", "far": "meta"}
     one, (other,) = found["ragged"]
     assert isinstance(other, Tensor)
     assert (one.device.type, other.device.type) == ("meta", "meta")
