@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -155,6 +155,7 @@ OPPOSITES = [  # no two go into one call
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(OPPOSITES) - 1), max_size=12))
 def test_neighbours_that_go_together_are_joined_and_order_is_kept(places: list[int]) -> None:
     items = [pickle.loads(pickle.dumps(OPPOSITES[place])) for place in places]
@@ -346,6 +347,7 @@ def samples(draw: st.DrawFn) -> tuple[int, list[Sample]]:
     return count, [draw(kind(count)) for kind in draw(st.lists(kinds, min_size=1, max_size=4))]
 
 
+@settings(deadline=None)
 @given(samples(), st.data())
 def test_an_item_is_the_same_alone_in_any_batch_and_from_a_cache(
     drawn: tuple[int, list[Sample]], data: st.DataObject
