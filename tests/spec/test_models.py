@@ -55,7 +55,8 @@ def test_the_class_of_a_spec_has_the_record_that_the_spec_has(architecture: str)
     assert made.__name__ == architecture
     assert ModelInfo.of(made, architecture=architecture) == info
     assert capability_report(made).contradictions == ()
-    assert resolver().resolve([architecture], AUTO).model is made, "the same class each time"
+    for settings in (AUTO, ResolutionSettings(model="another"), ResolutionSettings(backend="triptych")):
+        assert resolver().resolve([architecture], settings).model is made, "one class for one spec"
 
 
 @pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "LlavaForConditionalGeneration", "BertModel"])
