@@ -62,4 +62,5 @@ def _subclass(model: type, way: type[Pooled], suffix: str) -> type:
         )
     stem = model.__name__.removesuffix(find_suffix(model.__name__, runner="generate"))
     body: dict[str, Any] = {"__module__": model.__module__, "__doc__": f"{model.__name__}, {way.does}."}
+    body["converted"] = model
     return new_class(stem + suffix, (way, model), exec_body=lambda namespace: namespace.update(body))

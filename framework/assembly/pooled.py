@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from triptych.assembly.head_rows import row_weights
 from triptych.capabilities import ScoreType, get_default_seq_pooling_type
+from triptych.capabilities.construct import arguments
 from triptych.errors import CapabilityError, WeightMapError
 from triptych.parts.parameters import Linear
 from triptych.settings import Settings
@@ -40,13 +41,14 @@ class Pooled(nn.Module):
     is_pooling_model: ClassVar[Literal[True]] = True
     does: ClassVar[str]
     conversion: ClassVar[str]
+    converted: ClassVar[type]
     compute_logits = _Absent()
 
     pooler: nn.Module
     """Hidden rows [T, D] and the step that cuts them -> a row for each sequence."""
 
     def __init__(self, settings: Settings, prefix: str = "") -> None:
-        super().__init__(settings=settings, prefix=prefix)
+        super().__init__(**arguments(self.converted, settings, prefix=prefix))
         self._heads = tuple(self._find_heads())
         own = getattr(self, "pooler", None)
         found = own if own is not None else getattr(self._language_model(), "pooler", None)

@@ -25,8 +25,13 @@ def construct(model: type, settings: Settings, *, prefix: str = "") -> object:
     A constructor of older releases is given what it names of the settings, and a DeprecationWarning says so. Raises
     CapabilityError with every argument that it wants and that settings do not have.
     """
+    return model(**arguments(model, settings, prefix=prefix))
+
+
+def arguments(model: type, settings: Settings, *, prefix: str = "") -> dict[str, object]:
+    """What `construct` gives to the constructor of a class, by name; warns and raises as it does."""
     if not _is_older(model):
-        return model(settings=settings, prefix=prefix) if prefix else model(settings=settings)
+        return {"settings": settings, "prefix": prefix} if prefix else {"settings": settings}
     known = _known(settings, prefix)
     wanted = {p.name: p for p in parameters_of(model.__init__) if p.kind in _NAMED and p.name != "self"}  # type: ignore[misc]
     lost = [name for name, p in wanted.items() if name not in known and p.default is p.empty]
@@ -34,8 +39,8 @@ def construct(model: type, settings: Settings, *, prefix: str = "") -> object:
         message = f"its constructor wants this, which settings do not have; they have {', '.join(known)}"
         raise CapabilityError(Problem(message, f"{model.__qualname__}.{name}") for name in lost)
     told = f"{model.__qualname__}: a constructor of {', '.join(wanted)} is of an older release; today it takes settings"
-    warnings.warn(told, DeprecationWarning, stacklevel=2)
-    return model(**{name: known[name] for name in wanted if name in known})
+    warnings.warn(told, DeprecationWarning, stacklevel=3)
+    return {name: known[name] for name in wanted if name in known}
 
 
 def _is_older(model: type) -> bool:

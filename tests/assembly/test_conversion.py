@@ -247,6 +247,17 @@ def test_settings_say_another_pooler(bare: Oracle) -> None:
         cls(settings=Settings(config=bare.config, pooler={"tke": "mean"}))
 
 
+class Older(TinyForCausalLM):
+    def __init__(self, config: dict[str, Any], prefix: str = "") -> None:
+        super().__init__(Settings(config=config), prefix)
+
+
+def test_a_constructor_of_older_releases_is_converted_too(bare: Oracle) -> None:
+    with pytest.warns(DeprecationWarning, match="Older: a constructor of config, prefix is of an older release"):
+        module = built(triptych.as_embedding_model(Older), bare.config, saved(bare))
+    assert rms_ratio(pooled(module, bare), last(bare)) <= TOLERANCE
+
+
 class WithPooler(TinyForCausalLM):
     def __init__(self, settings: Settings, prefix: str = "") -> None:
         super().__init__(settings, prefix)
