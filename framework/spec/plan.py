@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from triptych.errors import Place, Problem, RegistrationError, SpecError, short
+from triptych.errors import Problem, RegistrationError, SpecError, short
 from triptych.registry.named import Schema
 from triptych.schemas.items import ItemSchema
 from triptych.spec.base import PartSpec
@@ -18,11 +18,14 @@ from triptych.spec.conversion import converted
 from triptych.spec.document import Tree, walk
 from triptych.spec.merge import merge
 from triptych.spec.overrides import overridden, replaced
+from triptych.spec.projectors import Steps, plan_projectors
 from triptych.spec.schemas import named_problems, plan_items, plan_schemas
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.stack import StackPlan, defaulted, plan_stack
 from triptych.spec.structure import check_structure
 from triptych.spec.tokens import TokenRule, token_rules
+
+OF_TOWERS = ["projectors", "programs", "pooler", "tokens"]  # what cannot be told without the towers
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,25 @@ class ModelPlan:
     name: str
     language_model: StackPlan | None
     towers: Mapping[str, StackPlan]
-    projectors: Mapping[str, tuple[tuple[str, str, PartSpec], ...]]
+    projectors: Mapping[str, Steps]
     pooler: PartSpec | None
     tokens: Mapping[str, TokenRule]
     scopes: Mapping[str, Scope]
+    schemas: Mapping[str, Schema]
+    items: Mapping[str, ItemSchema]
+    processor: str | None
+    dummy_inputs: str | None
+
+
+@dataclass
+class _Sections:
+    """What a spec says beside its towers and its language model, as far as it is sound."""
+
+    projectors: Mapping[str, Steps] = field(default_factory=dict)
+    pooler: PartSpec | None = None
+    tokens: Mapping[str, TokenRule] = field(default_factory=dict)
     schemas: Mapping[str, Schema] = field(default_factory=dict)
     items: Mapping[str, ItemSchema] = field(default_factory=dict)
-    processor: str | None = None
-    dummy_inputs: str | None = None
 
 
 @dataclass
@@ -75,47 +89,63 @@ def plan(
     for expression in replaced(written, tree):  # the config is overruled there on purpose
         scope.mention(expression)
     planner.scopes[""] = scope
-    towers = {
-        key: found
-        for key, sub in (tree.get("towers") or {}).items()
-        if sub and (found := _sub_model(scope, planner, ("towers", key), sub, "tower"))
-    }
-    if tree.get("tower") and not towers and not tree.get("language_model"):
-        towers = {"": found} if (found := _attempt(planner, scope.at("tower"), tree["tower"], "tower")) else {}
-    language_model = None
-    if tree.get("language_model"):
-        language_model = _sub_model(scope, planner, ("language_model",), tree["language_model"], "language_model")
-    scope = planner.scopes[""] = scope.knowing(**_configs(planner, scope, towers))
-    projectors, tokens, pooler, schemas, items = {}, {}, None, dict[str, Schema](), dict[str, ItemSchema]()
-    declared = [name for name, sub in (tree.get("towers") or {}).items() if sub]
-    if len(towers) >= len(declared):  # what speaks of a tower that failed would only add noise
-        with planner.problems.catching():
-            projectors = {
-                key: _projector(scope.at("projectors", key), steps, place)
-                for key, steps, place in _entries(tree, "projectors")
-            }
-        with planner.problems.catching():
-            pooler = defaulted(scope, "pooler", tree, "sequence") if tree.get("pooler") is not None else None
-        with planner.problems.catching():
-            tokens = token_rules(scope, planner.scopes)
-    else:
-        for _, value, _ in walk([tree.get(section) for section in ("projectors", "programs", "pooler", "tokens")]):
-            scope.mention(value)
-    if len(towers) >= len(declared) and bool(language_model) == bool(tree.get("language_model")):
-        with planner.problems.catching():
-            schemas = plan_schemas(scope)
-            items = plan_items(scope, schemas, planner.scopes)
-    else:
-        for _, value, _ in walk(tree.get("schemas")):
-            scope.mention(value)
+    towers, language_model = _towers(scope, planner), _language_model(scope, planner)
+    planner.scopes[""] = scope.knowing(**_configs(planner, scope, towers))
+    declared = [key for key, sub in (tree.get("towers") or {}).items() if sub]
+    text = bool(language_model) == bool(tree.get("language_model"))
+    sections = _sections(planner, towers=len(towers) >= len(declared), text=text)
     planner.problems.problems += named_problems(tree)
     _check_configs(planner)
     planner.problems.check()
     return ModelPlan(
-        *(name, language_model, towers, projectors, pooler, tokens, planner.scopes, schemas, items),
+        name=name,
+        language_model=language_model,
+        towers=towers,
+        scopes=planner.scopes,
         processor=tree.get("processor"),
         dummy_inputs=tree.get("dummy_inputs"),
+        **vars(sections),
     )
+
+
+def _towers(scope: Scope, planner: _Planner) -> dict[str, StackPlan]:
+    """Those that are sound, by name; a spec that is one tower has it under ''."""
+    tree = scope.tree
+    found = {
+        key: tower
+        for key, sub in (tree.get("towers") or {}).items()
+        if sub and (tower := _sub_model(scope, planner, ("towers", key), sub, "tower"))
+    }
+    if found or not tree.get("tower") or tree.get("language_model"):
+        return found
+    alone = _attempt(planner, scope.at("tower"), tree["tower"], "tower")
+    return {"": alone} if alone else {}
+
+
+def _language_model(scope: Scope, planner: _Planner) -> StackPlan | None:
+    sub = scope.tree.get("language_model")
+    return _sub_model(scope, planner, ("language_model",), sub, "language_model") if sub else None
+
+
+def _sections(planner: _Planner, *, towers: bool, text: bool) -> _Sections:
+    """What speaks of the towers and of the language model; where one of these failed it would only add noise."""
+    scope, found, catching = planner.scopes[""], _Sections(), planner.problems.catching
+    tree = scope.tree
+    if towers:
+        with catching():
+            found.projectors = plan_projectors(scope)
+        with catching():
+            found.pooler = defaulted(scope, "pooler", tree, "sequence") if tree.get("pooler") is not None else None
+        with catching():
+            found.tokens = token_rules(scope, planner.scopes)
+    if towers and text:
+        with catching():
+            found.schemas = plan_schemas(scope)
+            found.items = plan_items(scope, found.schemas, planner.scopes)
+    passed_over = [*([] if towers else OF_TOWERS), *([] if towers and text else ["schemas"])]
+    for _, value, _ in walk([tree.get(section) for section in passed_over]):
+        scope.mention(value)
+    return found
 
 
 def _attempt(planner: _Planner, scope: Scope, tree: Tree, kind: str) -> StackPlan | None:
@@ -173,35 +203,6 @@ def _nested(path: tuple[str, ...], value: object) -> dict[str, Any]:
     """`value` as the names of `path` lead to it."""
     first, *rest = path
     return {first: _nested(tuple(rest), value) if rest else value}
-
-
-def _entries(tree: Tree, section: str) -> Iterable[tuple[str, object, Place | None]]:
-    found = tree.get(section) or Tree()
-    return [(key, value, found.values_at.get(key)) for key, value in found.items() if value is not None]
-
-
-def _projector(scope: Scope, steps: object, place: Place | None) -> tuple[tuple[str, str, PartSpec], ...]:
-    """(name, kind, Spec) of each step; a norm is a step too."""
-    if isinstance(steps, str):
-        steps = scope.named("programs", scope.value(steps, place), place)
-    assert isinstance(steps, Tree)
-    found, problems = [], Collector()
-    for name, step in steps.items():
-        with problems.catching():
-            if step is not None:
-                at = steps.values_at.get(name)
-                kind = _step_kind(scope.at(name), step, at)
-                found.append((name, kind, scope.at(name).part(kind, step, at)[1]))
-    problems.check()
-    return tuple(found)
-
-
-def _step_kind(scope: Scope, step: object, place: Place | None) -> str:
-    from triptych.registry import part_names
-
-    tree = scope.derived("parts", step if isinstance(step, Tree) else Tree({"like": scope.value(step, place)}))[1]
-    use = scope.value(tree.get("use"), tree.values_at.get("use"))
-    return "norm" if use in part_names("norm") else "projector"
 
 
 def _configs(planner: _Planner, scope: Scope, towers: Iterable[str]) -> dict[str, Any]:
