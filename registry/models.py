@@ -14,14 +14,15 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from os.path import realpath
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args
 
 from triptych.errors import Problem, RegistrationError, RegistrationTypeError, short, suggest
 from triptych.registry.allow_list import allowed_entries
-from triptych.registry.inspection import inspect_class, inspect_loaded
 from triptych.registry.lazy import load_class, target_fault
-from triptych.registry.model_info import ModelInfo
 from triptych.registry.sources import origin_of
+
+if TYPE_CHECKING:
+    from triptych.registry.model_info import ModelInfo
 
 GROUP = "triptych.models"
 OnDuplicate = Literal["error", "warn", "replace"]
@@ -85,6 +86,8 @@ class LazyModel:
     def inspect(self) -> ModelInfo:
         if fault := target_fault(self.target):
             raise RegistrationError(f"{self.architecture} (from {self.distribution}): {fault}")
+        from triptych.registry.inspection import inspect_class  # pydantic, which no list of names needs
+
         return inspect_class(self.target, architecture=self.architecture)
 
     def load(self) -> type:
@@ -208,6 +211,8 @@ def _is_file_name(target: str | Path) -> bool:
 
 def _model(architecture: str, target: Target, *, overrides: bool) -> Model:
     if isinstance(target, type):
+        from triptych.registry.inspection import inspect_loaded
+
         return ClassModel(architecture, target, inspect_loaded(target, architecture=architecture), overrides)
     if isinstance(target, str | Path) and _is_file_name(target):
         return SpecModel(architecture, Path(realpath(target)), overrides)

@@ -27,6 +27,9 @@ SUFFIXES: dict[str, tuple[Runner, Conversion]] = {
     "Model": ("pooling", "embed"),
 }
 
+# The end of the name of a class that no spec names -> what makes it of the family that a sibling's name leads to.
+CONVERSIONS = {"ForSequenceClassification": "classify", "Model": "embed"}
+
 
 def find_suffix(architecture: str, *, runner: Runner | None = None, conversion: Conversion | None = None) -> str:
     """The suffix of a name, of those that say this runner and this conversion (None: any); '' when there is none."""
@@ -41,3 +44,9 @@ def siblings(architecture: str, *, runner: Runner | None = None, conversion: Con
     if suffix := find_suffix(architecture, runner=runner, conversion=conversion):
         stem = architecture.removesuffix(suffix)
         yield from (stem + other for other in SUFFIXES if other != suffix)
+
+
+def family_words(architecture: str) -> dict[str, str]:
+    """Names of the classes that could serve in place of one that no spec names -> the conversion that it takes."""
+    conversion = CONVERSIONS.get(find_suffix(architecture))
+    return dict.fromkeys(siblings(architecture), conversion) if conversion else {}

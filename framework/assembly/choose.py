@@ -9,9 +9,8 @@ from typing import Any, Literal
 from triptych.assembly.model_class import FromSpec, model_class
 from triptych.errors import SpecError
 from triptych.registry.resolution import ResolutionSettings, Resolved
-from triptych.registry.suffixes import Conversion, find_suffix
+from triptych.registry.suffixes import CONVERSIONS, Conversion, find_suffix
 from triptych.spec.catalog import find_family, load_named
-from triptych.spec.conversion import CONVERSIONS
 from triptych.spec.models import resolver
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from triptych.errors import RegistrationError, SpecError, short, suggest
 from triptych.registry import spec_files
+from triptych.registry.suffixes import family_words
 from triptych.spec.classifier import TOKENS
-from triptych.spec.conversion import family_words
 from triptych.spec.document import Tree, read_document
 from triptych.spec.merge import find_spec, load_tree
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from triptych.errors import SpecError, short, suggest
-from triptych.registry.suffixes import find_suffix, siblings
+from triptych.registry.suffixes import CONVERSIONS
 from triptych.spec.base import PartSpec
 from triptych.spec.classifier import METHOD, TOKENS, TokenLabels, read_token_labels
 from triptych.spec.document import Tree, parse_document
@@ -18,8 +18,6 @@ from triptych.spec.scope import Scope
 from triptych.spec.stack import defaulted
 from triptych.spec.structure import check_structure
 
-# The end of a class's name -> the conversion that makes it of the family that writes.
-CONVERSIONS = {"ForSequenceClassification": "classify", "Model": "embed"}
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -79,12 +77,6 @@ def width_of(config: Mapping[str, Any]) -> int:
     if isinstance(found, bool) or not isinstance(found, int) or found < 1:
         raise SpecError(f"a width is wanted, not {short(found)}", path="config.hidden_size")
     return found
-
-
-def family_words(architecture: str) -> dict[str, str]:
-    """Names of the classes that could serve in place of one that no spec names -> the conversion that it takes."""
-    conversion = CONVERSIONS.get(find_suffix(architecture))
-    return dict.fromkeys(siblings(architecture), conversion) if conversion else {}
 
 
 def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:

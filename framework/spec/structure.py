@@ -19,7 +19,6 @@ from pydantic import (
     model_validator,
 )
 
-from triptych.capabilities.table import CAPABILITIES
 from triptych.errors import Place, Problem, SpecError, suggest
 from triptych.spec.base import BaseSpec
 from triptych.spec.document import Tree, without_paths
@@ -69,6 +68,8 @@ def _listed(value: Any) -> Any:
 
 
 def _capability(name: str) -> str:
+    from triptych.capabilities.table import CAPABILITIES  # few specs name any, and it takes a while
+
     if name not in CAPABILITIES:
         raise ValueError(f"unknown capability {name!r}{suggest(name, CAPABILITIES)}")
     return name
