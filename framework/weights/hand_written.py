@@ -11,6 +11,8 @@ from triptych.errors import CapabilityError, Problem, WeightMapError
 from triptych.weights.checkpoint import Stored
 from triptych.weights.fill import Progress
 from triptych.weights.loader import AutoWeightsLoader
+from triptych.weights.mapper import Mapper, Target
+from triptych.weights.stages import is_pp_missing_parameter
 
 
 def materialise(module: nn.Module, *, device: torch.device) -> None:
@@ -35,7 +37,8 @@ def materialise(module: nn.Module, *, device: torch.device) -> None:
 def load_tensors(module: nn.Module, stored: Mapping[str, Stored], *, progress: Progress | None = None) -> None:
     """Load every tensor through the module's own `load_weights`, or by name where it has none.
 
-    Tensors are read one at a time, each when it is asked for; those that `is_unused_checkpoint_weight` names are not.
+    Tensors are read one at a time, each when it is asked for; those that `is_unused_checkpoint_weight` names are not,
+    nor are those of components that are left out.
     Raises WeightMapError for parameters that nothing was loaded to, and what the loader raises.
     """
     own: Callable[[Iterator[tuple[str, Tensor]]], set[str] | None] | None = getattr(module, "load_weights", None)
@@ -54,14 +57,24 @@ def _with_memory(parameter: nn.Parameter, device: torch.device) -> nn.Parameter:
 
 
 def _read(module: nn.Module, stored: Mapping[str, Stored], progress: Progress | None) -> Iterator[tuple[str, Tensor]]:
-    unused: Callable[[str], bool] = getattr(module, "is_unused_checkpoint_weight", lambda _: False)
-    total, done = sum(tensor.nbytes for tensor in stored.values()), 0
-    for name, tensor in stored.items():
-        if not unused(name):
-            yield name, tensor.read()
+    wanted = {name: tensor for name, tensor in stored.items() if _is_wanted(name, module)}
+    total, done = sum(tensor.nbytes for tensor in wanted.values()), 0
+    for name, tensor in wanted.items():
+        yield name, tensor.read()
         done += tensor.nbytes
         if progress:
             progress(done, total)
+
+
+def _is_wanted(name: str, module: nn.Module) -> bool:
+    """Whether the model has use for a tensor: not when it says so, and not below a component that is left out.
+
+    Where that is can be told before it is read if the class names its mapper, `hf_to_triptych_mapper`, or needs none.
+    """
+    unused: Callable[[str], bool] = getattr(module, "is_unused_checkpoint_weight", lambda _: False)
+    mapper: Mapper | None = getattr(module, "hf_to_triptych_mapper", None)
+    places = (Target(name),) if mapper is None else mapper.targets(name)
+    return not unused(name) and not all(is_pp_missing_parameter(place.name, module) for place in places)
 
 
 def _missing(module: nn.Module, loaded: set[str]) -> list[str]:

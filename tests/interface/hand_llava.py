@@ -102,7 +102,7 @@ class Processor(BaseMultiModalProcessor[Info]):
 class HandLlava(nn.Module, SupportsMultiModal):
     """A tower whose class token is dropped, two linear layers, and a language model."""
 
-    mapper = WeightsMapper(
+    hf_to_triptych_mapper = WeightsMapper(
         prefix={
             "model.vision_tower.": "vision_tower.",
             "model.multi_modal_projector.": "multi_modal_projector.",
@@ -162,4 +162,4 @@ class HandLlava(nn.Module, SupportsMultiModal):
         return found
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        return AutoWeightsLoader(self).load_weights(weights, mapper=self.mapper)
+        return AutoWeightsLoader(self).load_weights(weights, mapper=self.hf_to_triptych_mapper)

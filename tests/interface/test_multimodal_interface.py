@@ -30,6 +30,7 @@ from triptych import (
     is_triptych_model,
     supports_multimodal,
 )
+from triptych.weights import Stored
 
 ROWS = 16  # of an image
 CASE: Case = llava_case(
@@ -233,10 +234,21 @@ def test_embeds_are_refused_unless_the_settings_let_them_in(model: Any, pair: Pa
         model.logits(model.processor.encode(asked.text), images=encoded(model, asked))
 
 
-def test_with_a_limit_of_0_the_tower_has_no_memory_and_text_is_answered_as_before(folder: Path, model: Any) -> None:
+def test_with_a_limit_of_0_the_tower_is_unbuilt_and_unread_and_text_is_answered_as_before(
+    folder: Path, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    read_into = Stored.read_into
+
+    def counted(self: Stored, target: torch.Tensor, **where: Any) -> None:
+        read.append(target.nbytes)
+        read_into(self, target, **where)
+
+    monkeypatch.setattr(Stored, "read_into", counted)
     lean = triptych.load(folder, dtype="float32", multimodal=MultiModalSettings(limits={"image": 0}))
     counts = [sum(p.nbytes for p in found.module.parameters()) for found in (lean, model)]
     assert counts[0] == sum(p.nbytes for p in model.module.get_language_model().parameters()) < counts[1]
+    assert sum(read) == counts[0]
     assert torch.equal(lean.logits([1, 7, 9]), model.logits([1, 7, 9]))
 
 
