@@ -210,8 +210,9 @@ def test_a_class_whose_layers_have_nothing_in_front_takes_both_too(add: str, bar
     assert rms_ratio(pooled(module, bare), last(bare)) <= TOLERANCE
 
 
-def test_the_head_is_left_out_and_its_weights_are_passed_over(writer: Oracle) -> None:
-    module = built(triptych.as_embedding_model(TinyForCausalLM), writer.config, saved(writer))
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_head_is_left_out_and_its_weights_are_passed_over(cls: type, writer: Oracle) -> None:
+    module = built(triptych.as_embedding_model(cls), writer.config, saved(writer))
     assert isinstance(module.lm_head, StageMissingLayer)
     assert not any(name.startswith("lm_head") for name, _ in module.named_parameters())
     with pytest.raises(StageError, match="the head is left out of this model"):
