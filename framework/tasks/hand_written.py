@@ -16,30 +16,27 @@ from triptych.registry.inspection import inspect_loaded
 from triptych.runner.memory import free_bytes
 from triptych.runner.needs import complete
 from triptych.settings import Settings
-from triptych.weights import Checkpoint, Stored, check_components
+from triptych.weights import Stored, check_components
 from triptych.weights.fill import Progress
 from triptych.weights.hand_written import load_tensors, materialise
 
 
 def load_model(
     model: type,
-    checkpoint: Checkpoint,
+    tensors: Mapping[str, Stored],
     *,
     settings: Settings,
     device: torch.device,
     dtype: torch.dtype,
-    beside: Mapping[str, Stored] | None = None,
     progress: Progress | None = None,
 ) -> nn.Module:
-    """The module of a class, in `dtype` on `device`, with the checkpoint's weights and all that the runner asks of it.
+    """The module of a class, in `dtype` on `device`, with the stored tensors and all that the runner asks of it.
 
-    `beside` are tensors that stand in other files than the checkpoint's.
-    Beside it memory holds two tensors of the checkpoint, the one that is placed and the next. Raises CapabilityError,
-    before anything is read, for a class that is no model or that the runner refuses, with every reason; OptionError
-    when memory is short; and what its constructor and its `load_weights` raise.
+    Beside it memory holds two tensors of the file, the one that is placed and the next. Raises OptionError
+    when memory is short, CapabilityError for what is no module or lacks what the runner asks, and what its constructor
+    and its `load_weights` raise.
     """
-    check_runs(model)
-    _check_room(model, checkpoint, device=device, dtype=dtype)
+    _check_room(model, tensors, device=device, dtype=dtype)
     with _default_dtype(dtype), device:
         module = construct(model, settings)
     if not isinstance(module, nn.Module):
@@ -47,7 +44,7 @@ def load_model(
     check_components(module)
     complete(module, settings.config)
     materialise(module, device=device)
-    load_tensors(module, {**checkpoint.tensors, **(beside or {})}, progress=progress)
+    load_tensors(module, tensors, progress=progress)
     return module.eval().requires_grad_(False)
 
 
@@ -64,9 +61,9 @@ def check_runs(model: type) -> None:
         raise CapabilityError(problems)
 
 
-def _check_room(model: type, checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dtype) -> None:
-    """Raise OptionError when the checkpoint's tensors in that dtype need more memory than is free."""
-    needed = sum(prod(stored.shape) for stored in checkpoint.tensors.values()) * dtype.itemsize
+def _check_room(model: type, tensors: Mapping[str, Stored], *, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise OptionError when the tensors in that dtype need more memory than is free."""
+    needed = sum(prod(stored.shape) for stored in tensors.values()) * dtype.itemsize
     free = free_bytes(device)
     if free is not None and needed > free:
         sizes = f"{needed / 2**30:,.1f} GiB of tensors in {dtype}, and {free / 2**30:,.1f} GiB are free on {device}"
