@@ -23,7 +23,7 @@ from triptych.settings import MultiModalSettings, Settings
 from triptych.spec.catalog import load_named, sample_config
 from triptych.spec.classifier import Method
 from triptych.spec.overrides import overridden
-from triptych.tasks.hand_written import load_model
+from triptych.tasks.hand_written import check_runs, load_model
 from triptych.tasks.model import Model
 from triptych.tasks.options import Device, Dtype, as_device, as_dtype, stated_dtype
 from triptych.tasks.source import Conversion, Folder, Source, read_source
@@ -133,13 +133,18 @@ def _from_spec(model: type[FromSpec], source: Source, use: _Use, *, convert: str
 
 def _by_hand(model: type, source: Source, use: _Use) -> nn.Module:
     """The model of a class written by hand; a pooler of an author's own may pool otherwise than the folder says."""
-    _check_unchanged(
-        model, use.overrides if issubclass(model, Pooled) else [*source.sentences.overrides, *use.overrides]
-    )
-    pooler = source.sentences.pooler or {}
-    settings = Settings(config=source.with_label_ids(), multimodal=use.multimodal, pooler=pooler)
+    check_runs(model)
+    of_folder = () if issubclass(model, Pooled) else source.sentences.overrides
+    _check_unchanged(model, [*of_folder, *use.overrides])
     return load_model(
-        model, source.tensors, settings=settings, device=use.device, dtype=use.dtype, progress=use.progress
+        model,
+        source.tensors,
+        settings=Settings(
+            config=source.with_label_ids(), multimodal=use.multimodal, pooler=source.sentences.pooler or {}
+        ),
+        device=use.device,
+        dtype=use.dtype,
+        progress=use.progress,
     )
 
 
