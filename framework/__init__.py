@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from triptych.assembly import as_seq_cls_model as as_seq_cls_model
     from triptych.assembly import init_registered_model as init_registered_model
     from triptych.assembly.assemble import assemble as assemble
+    from triptych.assembly.merge import merge_embeddings as merge_embeddings
     from triptych.capabilities import *
     from triptych.errors import *
     from triptych.inputs.batches import group_and_batch_mm_kwargs as group_and_batch_mm_kwargs

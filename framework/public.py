@@ -2,9 +2,10 @@
 
 NAMES: dict[str, tuple[str, ...]] = {
     "triptych.assembly": ("Assembled", "as_embedding_model", "as_seq_cls_model", "assemble", "init_registered_model"),
+    "triptych.assembly.merge": ("merge_embeddings",),
     "triptych.capabilities": (
         *("AttnType", "CAPABILITIES", "Capability", "CapabilityReport", "CapabilityWarning"),
-        *("ComponentMap", "DiarizedSegment"),
+        *("ComponentMap", "DiarizedSegment", "ExplicitEncoderDecoderPrompt", "Pooler"),
         *("EagleModelMixin", "GENERATION_TASKS", "GenerationTask", "HasInnerState", "HasNoOps", "IntermediateTensors"),
         *("IsAttentionFree", "IsHybrid", "LANGUAGES", "LocalArgmaxMixin", "MixtureOfExperts", "MultiModalEmbeddings"),
         *("POOLING_TASKS", "PoolingModel", "PoolingTask", "QuantSettings", "RETIRED_TASKS", "SCORE_TYPE_OF_TASK"),
@@ -75,10 +76,10 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.spec.models": ("resolver",),
     "triptych.tasks": ("Completion", "Model", "load", "random_init"),
     "triptych.weights": (
-        *("AdapterMatch", "AutoWeightsLoader", "PPMissingLayer", "StageMissingLayer", "WeightsMapper"),
+        *("AdapterMatch", "AutoWeightsLoader", "PPMissingLayer", "Plan", "StageMissingLayer", "WeightsMapper"),
         *("adapter_components", "check_components", "component_report", "extract_layer_index"),
         *("flatten_bn", "get_layer_index", "is_pp_missing_parameter", "make_empty_intermediate_tensors_factory"),
-        *("make_layers", "match_adapters", "maybe_prefix"),
+        *("make_layers", "match_adapters", "maybe_prefix", "plan"),
     ),
 }
 WHERE = {name: module for module, names in NAMES.items() for name in names}

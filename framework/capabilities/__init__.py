@@ -43,6 +43,7 @@ from triptych.capabilities.pipeline import IntermediateTensors as IntermediateTe
 from triptych.capabilities.pipeline import SupportsPP as SupportsPP
 from triptych.capabilities.pipeline import supports_pp as supports_pp
 from triptych.capabilities.pooling import AttnType as AttnType
+from triptych.capabilities.pooling import Pooler as Pooler
 from triptych.capabilities.pooling import PoolingModel as PoolingModel
 from triptych.capabilities.pooling import SequencePoolingType as SequencePoolingType
 from triptych.capabilities.pooling import SupportsCrossEncoding as SupportsCrossEncoding
@@ -67,6 +68,7 @@ from triptych.capabilities.report import CapabilityReport as CapabilityReport
 from triptych.capabilities.report import capability_report as capability_report
 from triptych.capabilities.report import check_capabilities as check_capabilities
 from triptych.capabilities.speech import DiarizedSegment as DiarizedSegment
+from triptych.capabilities.speech import ExplicitEncoderDecoderPrompt as ExplicitEncoderDecoderPrompt
 from triptych.capabilities.speech import SpeechTask as SpeechTask
 from triptych.capabilities.speech import SpeechToTextConfig as SpeechToTextConfig
 from triptych.capabilities.speech import SpeechToTextParams as SpeechToTextParams

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, overload, runtime_checkable
 
 from typing_extensions import TypeIs
 
@@ -12,6 +12,9 @@ from triptych.capabilities.members import class_of, declared, written_on
 from triptych.capabilities.predicates import Flagged
 from triptych.capabilities.tasks import ScoreType
 from triptych.errors import CapabilityError, Problem, suggest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SequencePoolingType = Literal["CLS", "LAST", "MEAN"]
 TokenPoolingType = Literal["ALL", "STEP"]
@@ -29,6 +32,15 @@ Class = TypeVar("Class", bound=type)
 
 
 @runtime_checkable
+class Pooler(Protocol):
+    """What a pooling model ends with; `triptych.parts.pooler` has one, and a class may write its own."""
+
+    def __call__(self, hidden_states: Tensor, step: Any) -> Tensor:
+        """Hidden rows [N, H] of packed sequences, cut by `step` -> a row for each sequence, float32."""
+        ...
+
+
+@runtime_checkable
 class PoolingModel(TriptychModel, Protocol):
     """A model with a pooler."""
 
@@ -38,8 +50,8 @@ class PoolingModel(TriptychModel, Protocol):
     attn_type: ClassVar[AttnType] = "decoder"
     score_type: ClassVar[ScoreType] = "bi-encoder"
 
-    pooler: Any
-    """Hidden rows of sequences -> one result each. On tensor rank 0 only."""
+    pooler: Pooler
+    """On tensor rank 0 only."""
 
 
 @runtime_checkable

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,14 @@ class SpeechToTextParams:
     task_type: SpeechTask = "transcribe"
     request_prompt: str = ""
     to_language: str | None = None
+
+
+class ExplicitEncoderDecoderPrompt(TypedDict):
+    """What the encoder reads and what the decoder begins with: text, token ids, or a mapping with items beside them."""
+
+    encoder_prompt: str | Sequence[int] | Mapping[str, object]
+    decoder_prompt: str | Sequence[int] | Mapping[str, object] | None
+    mm_processor_kwargs: NotRequired[Mapping[str, object]]
 
 
 @dataclass(frozen=True)

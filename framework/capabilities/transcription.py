@@ -13,6 +13,7 @@ from triptych.capabilities.members import declared
 from triptych.capabilities.predicates import CapabilityWarning, Flagged, Option
 from triptych.capabilities.speech import (
     DiarizedSegment,
+    ExplicitEncoderDecoderPrompt,
     SpeechTask,
     SpeechToTextConfig,
     SpeechToTextParams,
@@ -53,7 +54,9 @@ class SupportsTranscription(Protocol):
 
     @classmethod
     @declared
-    def get_generation_prompt(cls, stt_params: SpeechToTextParams) -> Any:
+    def get_generation_prompt(
+        cls, stt_params: SpeechToTextParams
+    ) -> str | Sequence[int] | ExplicitEncoderDecoderPrompt:
         """The prompt that makes the model write down (or translate) the audio of `stt_params`."""
         ...
 
