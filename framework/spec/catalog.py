@@ -125,9 +125,14 @@ def _texts(value: object) -> list[str]:
     return [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str) and word]
 
 
-def sample_config(tree: Tree) -> dict[str, Any]:
-    """The spec's `sample` as a checkpoint's config, naming the family that it is of."""
+def sample_config(tree: Tree, *, needed_by: str = "") -> dict[str, Any]:
+    """The spec's `sample` as a checkpoint's config, naming the family that it is of.
+
+    Raises SpecError for what is no mapping, and when the spec called `needed_by` has none.
+    """
     sample = tree.get("sample") or {}
+    if needed_by and not sample:
+        raise SpecError(f"{needed_by} has no `sample` config to build a model of")
     if not isinstance(sample, Mapping):
         raise SpecError(f"a mapping is wanted, not {short(sample)}", path="sample", place=tree.values_at.get("sample"))
     classes, types = _words(tree, "architectures"), _words(tree, "model_types")

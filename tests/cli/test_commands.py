@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from triptych.cli import main
-from triptych.registry import KINDS
+from triptych.registry import KINDS, models
 from triptych.spec.catalog import catalog, load_named
 from triptych.spec.document import parse_document
 
@@ -100,6 +100,26 @@ def test_show_tells_capabilities_as_json(capsys: Capture, overrides: tuple[str, 
         state,
         "absent",
     )
+
+
+class Half:
+    """It says that it takes items, and has next to nothing of what that needs."""
+
+    supports_multimodal = True
+
+    def embed_multimodal(self, **kwargs: object) -> None: ...
+
+
+def test_show_tells_what_a_model_class_can_do(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_registered", {})
+    models.register_model("HalfModel", f"{__name__}:Half")
+    status, out, err = ran(capsys, "show", "HalfModel", "--capabilities")
+    assert (status, err) == (1, "")
+    assert out.startswith(f"{'supports_multimodal':<36} contradicted\nHalf has supports_multimodal = True, and lacks ")
+    found = json.loads(ran(capsys, "show", "HalfModel", "--capabilities", "--json")[1])
+    assert (found["capabilities"]["supports_multimodal"], len(found["contradictions"])) == ("contradicted", 1)
+    status, _, err = ran(capsys, "show", "HalfModel", "--capabilities", "parts.norm.eps=1")
+    assert (status, err) == (1, "HalfModel is a model class, and has no spec for parts.norm.eps=1 to change\n")
 
 
 SCHEMAS = """\
