@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from triptych.capabilities import supports_multimodal
-from triptych.errors import CapabilityError
+from triptych.errors import CapabilityError, PluginError, TriptychError
 from triptych.inputs.processing.context import InputProcessingContext
 from triptych.inputs.processing.processor import BaseMultiModalProcessor
 from triptych.inputs.processing.spec_driven import SpecDummyInputsBuilder, SpecProcessingInfo, SpecProcessor
@@ -22,14 +22,21 @@ def build_processor(
     """What prepares items for a model: context, then info, then dummy inputs, then the processor.
 
     `plan` is that of a model that a spec describes. Raises CapabilityError for a model that takes text only and for a
-    class without a processor, InputError when the processor needs a tokenizer that is not there.
+    class without a processor, InputError when the processor needs a tokenizer that is not there, PluginError when a
+    class of a package fails.
     """
     if not supports_multimodal(model):
         listed = ", ".join(map(str, context.config.get("architectures") or [context.name]))
         raise CapabilityError(f"{listed} takes text only; there is no processor of items for it")
     kind = model if isinstance(model, type) else type(model)
     factories = get_factories(kind) if plan is None else _of_spec(plan)
-    built = factories.build(context)
+    try:
+        built = factories.build(context)
+    except TriptychError:
+        raise
+    except Exception as error:  # of a package's own classes
+        cause = f"{type(error).__name__}: {error}"
+        raise PluginError(f"the processor of {kind.__qualname__} cannot be built: {cause}") from error
     if not isinstance(built, BaseMultiModalProcessor):
         raise CapabilityError(
             f"the processor of {kind.__qualname__} is {type(built).__name__}, no BaseMultiModalProcessor"
