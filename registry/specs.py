@@ -56,6 +56,11 @@ def get_spec_file(name: str) -> Path:
     return offers[name][0][0]
 
 
+def spec_origins(name: str) -> list[str]:
+    """Who offers a spec: name and version of distributions, and folders that this process registered."""
+    return [folder.origin for _, folder in _offers()[0].get(name, ())]
+
+
 def spec_troubles() -> list[str]:
     """What is wrong with what is offered: names that two folders claim, entries that lead to no folder."""
     offers, lost = _offers()

@@ -19,6 +19,7 @@ SPEC_KINDS = {
     "towers": ("tower",),
     "fragments": ("fragment",),
 }
+CONF = "conf"  # folders of config groups
 CLASSES = "classes"  # by architecture, and what else register_model was given
 NAMED: dict[str, Kind] = {"processors": "processor", "dummy_inputs": "dummy_inputs", "schemas": "schema"}
 
@@ -29,7 +30,7 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "kind",
         nargs="?",
         metavar="KIND",
-        help="models, towers, fragments, classes, processors, dummy_inputs, schemas, or a kind of part: norms, ...",
+        help="models, towers, fragments, classes, processors, dummy_inputs, schemas, conf, or parts: norms, ...",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
@@ -51,15 +52,21 @@ def run(args: argparse.Namespace) -> int:
         if not args.kind:
             print(f"{kind}:")
         for row in rows:
-            names = ", ".join(row.get("architectures") or row.get("model_types") or row.get("origins") or ())
-            print(f"{'' if args.kind else '  '}{row['name']:<20} {names}".rstrip())
+            print(f"{'' if args.kind else '  '}{row['name']:<20} {_text(row)}".rstrip())
     return 0
+
+
+def _text(row: dict[str, Any]) -> str:
+    """What a row answers to, and who offers it where that is not triptych itself."""
+    names = ", ".join(row.get("architectures") or row.get("model_types") or row.get("origins") or ())
+    others = [origin for origin in row["distributions"] if origin.partition(" ")[0] != "triptych"]
+    return names if row.get("origins") or not others else f"{names} ({', '.join(others)})".lstrip()
 
 
 def _kinds() -> list[str]:
     from triptych.registry import KINDS
 
-    return [*SPEC_KINDS, CLASSES, *NAMED, *(_plural(kind) for kind in KINDS)]
+    return [*SPEC_KINDS, CLASSES, *NAMED, CONF, *(_plural(kind) for kind in KINDS)]
 
 
 def _troubles() -> list[str]:
@@ -77,18 +84,36 @@ def _plural(kind: str) -> str:
 
 
 def _rows(kind: str) -> list[dict[str, Any]]:
-    from triptych.registry import part_names
-
+    if kind in SPEC_KINDS:
+        return _spec_rows(SPEC_KINDS[kind])
     if kind == CLASSES:
-        from triptych.registry.models import claims, model_names
+        from triptych.registry.models import GROUP, claims, model_names
 
-        return [{"name": name, "origins": [offer.origin for offer in claims(name)]} for name in model_names()]
+        return [
+            {**row, "origins": [offer.origin for offer in claims(row["name"])]} for row in _named(model_names(), GROUP)
+        ]
     if kind in NAMED:
-        from triptych.registry.named import names_of
+        from triptych.registry.named import SORTS, names_of
 
-        return [{"name": name} for name in names_of(NAMED[kind])]
-    if kind not in SPEC_KINDS:
-        return [{"name": name} for name in part_names(kind.removesuffix("s"))]
+        return _named(names_of(NAMED[kind]), SORTS[NAMED[kind]].group)
+    if kind == CONF:
+        from triptych.registry import offers
+
+        return _named(offers.conf_names(), offers.CONF)
+    from triptych.registry import parts
+
+    part = kind.removesuffix("s")
+    return _named(parts.part_names(part), parts.GROUP, prefix=f"{part}.")
+
+
+def _named(names: list[str], group: str, *, prefix: str = "") -> list[dict[str, Any]]:
+    from triptych.registry.offers import distributions
+
+    return [{"name": name, "distributions": distributions(group, f"{prefix}{name}")} for name in names]
+
+
+def _spec_rows(kinds: tuple[str, ...]) -> list[dict[str, Any]]:
+    from triptych.registry.offers import spec_distributions
     from triptych.spec.catalog import catalog
 
     return [
@@ -98,7 +123,8 @@ def _rows(kind: str) -> list[dict[str, Any]]:
             "architectures": spec.architectures,
             "model_types": spec.model_types,
             "path": str(spec.path),
+            "distributions": spec_distributions(spec.name),
         }
         for spec in catalog().values()
-        if spec.kind in SPEC_KINDS[kind]
+        if spec.kind in kinds
     ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from triptych.errors import RegistrationError, SpecError, short, suggest
 from triptych.registry import spec_files
+from triptych.registry.specs import spec_origins
 from triptych.registry.suffixes import family_words
 from triptych.spec.classifier import TOKENS
 from triptych.spec.document import Tree, read_document
@@ -44,7 +45,7 @@ def _read_all(files: tuple[tuple[str, Path], ...]) -> tuple[dict[str, Listed], l
         try:
             found[name] = _listed(name, path)
         except SpecError as error:  # a broken spec troubles only who asks for it
-            wrong.append(f"spec {name!r} cannot be read: {error}")
+            wrong.append(f"spec {name!r} ({', '.join(spec_origins(name))}) cannot be read: {error}")
     return found, wrong
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -176,6 +177,22 @@ def test_listing_imports_no_plugin_and_no_torch(site: Site) -> None:
     assert found.endswith("loaded: []\n")
 
 
+def test_listing_says_which_distribution_offers_each_name(site: Site) -> None:
+    entries = f"{ACME_ENTRIES}[triptych.conf]\nacme = acme.conf\n[triptych.processors]\ntwin = acme.nowhere:Twin\n"
+    site.install("acme", entries, ACME)
+    site.install("beta", "[triptych.processors]\ntwin = beta.nowhere:Twin\n", {})
+    found = json.loads(site.triptych("list", "--json").stdout)
+    own = {row["name"]: row["distributions"] for kind in ("models", "mixers", "norms") for row in found[kind]}
+    assert {own.pop(name)[0] for name in ("acme", "averaging")} == {"acme 1.0"}
+    assert {origin.partition(" ")[0] for origins in own.values() for origin in origins} == {"triptych"}
+    assert found["conf"] == [{"name": "acme", "distributions": ["acme 1.0"]}]
+    assert found["processors"] == [{"name": "twin", "distributions": ["acme 1.0", "beta 1.0"]}]
+    lines = site.triptych("list").stdout.splitlines()
+    assert f"  {'acme':<20} AcmeForCausalLM (acme 1.0)" in lines
+    assert f"  {'averaging':<20} (acme 1.0)" in lines
+    assert f"  {'rms_norm':<20}".rstrip() in lines
+
+
 def test_validating_loads_the_types_of_parts_and_no_torch(site: Site) -> None:
     site.install("acme", ACME_ENTRIES, ACME)
     found = site.python("""
@@ -256,7 +273,7 @@ def test_broken_folders_and_specs_trouble_nobody_else(site: Site) -> None:
         "nrm.bad (broken 1.0 (broken:Spec)) is of no kind of part; did you mean 'norm'?",
         "gone (broken.gone, from broken 1.0): there is no such folder of specs",
         "lost (nowhere.models, from broken 1.0): there is no such folder of specs",
-        f"spec 'torn' cannot be read: {site.folder}/broken/models/torn.yaml:2:1: did not find expected",
+        f"spec 'torn' (broken 1.0) cannot be read: {site.folder}/broken/models/torn.yaml:2:1: did not find expected",
         "models/odd.yaml:2:16: architectures: a list of names is wanted, not {'a': 'b'}",
         "models/orphan.yaml:2:7: base: unknown spec 'nobody'",
     ):
@@ -275,7 +292,7 @@ def test_broken_folders_and_specs_trouble_nobody_else(site: Site) -> None:
     first, torn, nobody, rival = found.splitlines()
     assert first == "well llama"
     assert torn.startswith("no spec answers for Torn; known: ")
-    assert "(spec 'torn' cannot be read: " in torn
+    assert "(spec 'torn' (broken 1.0) cannot be read: " in torn
     assert nobody.endswith("(lost (nowhere.models, from broken 1.0): there is no such folder of specs)")
     assert rival == "GemmaForCausalLM: claimed by gemma and by rival"
 

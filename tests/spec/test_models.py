@@ -175,7 +175,7 @@ def test_a_spec_that_cannot_be_read_is_told_to_who_asks_for_its_architecture(sit
         resolver().inspect("TornForCausalLM", ResolutionSettings())
         """)
     assert found.startswith("unknown architecture 'TornForCausalLM'\nsupported, the nearest first: ")
-    assert f"\nspec 'torn' cannot be read: {site.folder}/broken/models/torn.yaml:2:1: " in found
+    assert f"\nspec 'torn' (broken 1.0) cannot be read: {site.folder}/broken/models/torn.yaml:2:1: " in found
 
 
 def test_inspecting_a_spec_imports_neither_torch_nor_code_of_its_package(site: Site) -> None:
