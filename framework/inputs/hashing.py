@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from triptych.errors import InputError
+from triptych.inputs.media.videos import Video
 
 
 def hash_item(
@@ -43,6 +44,9 @@ def _frames(value: object) -> Iterator[bytes]:
             yield from _frame("bytes", value)
         case Image.Image():
             yield from _frames([value.mode, np.asarray(value)])
+        case Video():
+            yield from _frame("video", b"")
+            yield from _frames([value.frames, value.metadata])
         case Tensor():
             flat = value.detach().cpu().contiguous().view(-1).view(torch.uint8)  # bfloat16 has no array of its own
             yield from _frames([str(value.dtype), list(value.shape), flat.numpy()])

@@ -11,6 +11,7 @@ from PIL import Image
 
 from triptych.errors import InputError
 from triptych.inputs.hashing import hash_item
+from triptych.inputs.media import Video
 
 WHITE = Image.new("RGB", (3, 2), "white")
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
@@ -39,6 +40,13 @@ def test_a_digest_is_never_cut() -> None:
 )
 def test_content_of_another_shape_dtype_or_kind_has_another_name(other: object) -> None:
     assert name(WHITE) != name(other)
+
+
+def test_a_video_is_named_by_its_frames_and_by_what_is_known_of_them() -> None:
+    frames, others = np.zeros((2, 3, 4, 3), np.uint8), np.ones((2, 3, 4, 3), np.uint8)
+    videos = [Video(frames), Video(others), Video(frames, {"fps": 2.0}), Video(frames, {"fps": 4.0})]
+    assert len({name(video) for video in videos} | {name(frames)}) == 5
+    assert name(Video(frames, {"fps": 2.0})) == name(Video(frames.copy(), {"fps": 2.0}))
 
 
 @pytest.mark.parametrize("change", [{"model": "n"}, {"modality": "video"}, {"keywords": {"crop": True}}, {"salt": "s"}])
