@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from triptych.errors import CapabilityError
+from triptych.errors import CapabilityError, Problem
 from triptych.inputs.batches import group_and_batch_mm_kwargs
 from triptych.inputs.items import MultiModalFeatureSpec
 
@@ -22,13 +22,32 @@ class Encoder(Protocol):
 
 
 def encode_items(model: Encoder, features: Sequence[MultiModalFeatureSpec], *, device: torch.device) -> list[Tensor]:
-    """Rows [n_i, D] of each item, in their order. Raises CapabilityError when the model gives anything else."""
+    """Rows [n_i, D] of each item, in their order, as many as its placeholder takes.
+
+    Raises CapabilityError when the model gives anything else: rows too many of one item would be those of the next.
+    """
     given = [(feature.modality, feature.data) for feature in features if feature.data is not None]
     assert len(given) == len(features), "an item that is cached elsewhere has its data by now"
     found: list[Tensor] = []
     for modality, count, keywords in group_and_batch_mm_kwargs(given, device=device):
         found += _rows(model, model.embed_multimodal(**keywords), modality=modality, count=count)
+    _check_lengths(model, found, features)
     return found
+
+
+def _check_lengths(model: Encoder, found: Sequence[Tensor], features: Sequence[MultiModalFeatureSpec]) -> None:
+    wanted = [feature.mm_position.get_num_embeds() for feature in features]
+    problems = [
+        Problem(
+            f"embed_multimodal of {type(model).__qualname__} gives {len(rows)} rows for item {number} of the call, "
+            f"whose placeholder takes {count}; what it gives and the prompt updates must agree",
+            features[number].modality,
+        )
+        for number, (rows, count) in enumerate(zip(found, wanted, strict=True))
+        if len(rows) != count
+    ]
+    if problems:
+        raise CapabilityError(problems)
 
 
 def _rows(model: Encoder, found: object, *, modality: str, count: int) -> list[Tensor]:

@@ -16,7 +16,7 @@ from transformers import LlavaForConditionalGeneration
 import triptych
 from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, pack, picture
 from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, rms_ratio, tiny_config
-from triptych.errors import InputError
+from triptych.errors import CapabilityError, InputError
 from triptych.inputs.processing.image_processor import load_image_processor
 from triptych.parts.cache import Cache
 from triptych.parts.step import Step
@@ -153,7 +153,7 @@ def test_a_row_too_many_of_each_image_is_refused(tmp_path: Path) -> None:
     pair = Pair.of(CASES["clip + llama"], tmp_path)
     model = triptych.load(tmp_path, dtype=torch.float32, overrides=["towers.image.with.tower.output.skip=0"])
     asked = pair.ask(images=2)
-    with pytest.raises(InputError, match=r"34 rows of items \(17 \+ 17\) for 32 placeholders"):
+    with pytest.raises(CapabilityError, match="gives 17 rows for item 0 of the call, whose placeholder takes 16"):
         model.logits(asked.ids, images=asked.images)
 
 
