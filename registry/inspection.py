@@ -22,6 +22,7 @@ from triptych.errors import CapabilityError, PluginError, Problem
 from triptych.registry.model_info import ModelInfo
 from triptych.registry.processing import check_processor
 from triptych.registry.record_cache import load_record, save_record
+from triptych.registry.sources import find_distribution
 
 TIMEOUT_S = 300.0  # importing torch from a cold network disk takes a minute
 MAX_STDERR = 20_000  # characters of it that an error shows, the last ones
@@ -76,7 +77,9 @@ def _environment() -> dict[str, str]:
 
 def _message(target: str, architecture: str, error: Exception, *, said: str) -> str:
     shown = f"\nits process wrote:\n{indent(said, '  ')}" if said else ""
-    return f"{architecture} ({target}) cannot be inspected: {_cause(error, said)}{shown}"
+    offered_by = find_distribution(target.partition(":")[0])
+    where = f"{target}, from {offered_by}" if offered_by else target
+    return f"{architecture} ({where}) cannot be inspected: {_cause(error, said)}{shown}"
 
 
 def _cause(error: Exception, said: str) -> str:

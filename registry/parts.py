@@ -15,6 +15,7 @@ from typing import TypeVar
 from triptych.errors import PluginError, RegistrationError, UnknownNameError, short, suggest
 from triptych.registry.allow_list import allowed_entries
 from triptych.registry.entries import Entry
+from triptych.registry.sources import origin_of
 
 GROUP = "triptych.parts"
 KINDS = (
@@ -122,6 +123,8 @@ def get_builder(target: str | type) -> type:
         raise PluginError(f"{target} cannot be imported: {type(error).__name__}: {error}") from error
     if not isinstance(found, type):
         raise PluginError(f"{target} is no class: {short(found)}")
+    if getattr(getattr(found, "forward", None), "__qualname__", "").startswith("_forward_unimplemented"):  # torch's own
+        raise PluginError(f"{origin_of(target)} has no method `forward`; a part is called with rows")
     return found
 
 

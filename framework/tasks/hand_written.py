@@ -13,6 +13,7 @@ from triptych.capabilities import why_not_run
 from triptych.capabilities.construct import construct
 from triptych.errors import CapabilityError, OptionError, Problem
 from triptych.registry.inspection import inspect_loaded
+from triptych.registry.sources import find_distribution
 from triptych.runner.memory import free_bytes
 from triptych.runner.needs import complete
 from triptych.settings import Settings
@@ -57,6 +58,8 @@ def check_runs(model: type) -> None:
         problems += error.problems
     if why := why_not_run(model):
         problems.append(Problem(why))
+    if problems and (distribution := find_distribution(model.__module__)):
+        problems.append(Problem(f"{model.__qualname__} comes from {distribution}"))
     if problems:
         raise CapabilityError(problems)
 

@@ -179,7 +179,9 @@ def test_the_standard_error_of_the_process_is_in_the_error_and_the_cause_is_chai
     with pytest.raises(PluginError) as caught:
         inspect_class("acme.model:Tiny", architecture="AcmeForCausalLM")
     message = str(caught.value)
-    assert message.startswith("AcmeForCausalLM (acme.model:Tiny) cannot be inspected: triptych.errors.PluginError: ")
+    assert message.startswith(
+        "AcmeForCausalLM (acme.model:Tiny, from acme 1.0) cannot be inspected: triptych.errors.PluginError: "
+    )
     assert "No module named 'nothing_like_it'\nits process wrote:\n  driver too old\n" in message
     assert isinstance(caught.value.__cause__, CalledProcessError)
 

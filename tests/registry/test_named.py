@@ -176,7 +176,11 @@ def test_an_entry_point_offers_a_name_and_is_imported_when_asked_for(site: Site,
         print(named.get_{kind}("acme"), "torch" in sys.modules)
         """)
     listed, loaded, got = found.splitlines()[-3:]
-    assert (listed, loaded, got) == ("acme", "loaded: []", "<class 'acme.things.Thing'> False")
+    assert (" ".join(listed.split()), loaded, got) == (
+        "acme (acme 1.0)",
+        "loaded: []",
+        "<class 'acme.things.Thing'> False",
+    )
     assert f"{GROUPS[kind].rpartition('.')[2]}:\n  acme\n" in found
 
 

@@ -13,6 +13,7 @@ from triptych.inputs.processing.processor import BaseMultiModalProcessor
 from triptych.inputs.processing.spec_driven import SpecDummyInputsBuilder, SpecProcessingInfo, SpecProcessor
 from triptych.registry.named import get_dummy_inputs, get_processor
 from triptych.registry.processing import ProcessorFactories, get_factories
+from triptych.registry.sources import find_distribution
 from triptych.spec.plan import ModelPlan
 
 
@@ -36,7 +37,9 @@ def build_processor(
         raise
     except Exception as error:  # of a package's own classes
         cause = f"{type(error).__name__}: {error}"
-        raise PluginError(f"the processor of {kind.__qualname__} cannot be built: {cause}") from error
+        offered_by = find_distribution(getattr(factories.processor, "__module__", ""))
+        whose = f" (from {offered_by})" if offered_by not in ("", find_distribution(__name__)) else ""
+        raise PluginError(f"the processor of {kind.__qualname__}{whose} cannot be built: {cause}") from error
     if not isinstance(built, BaseMultiModalProcessor):
         raise CapabilityError(
             f"the processor of {kind.__qualname__} is {type(built).__name__}, no BaseMultiModalProcessor"
