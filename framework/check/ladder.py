@@ -2,102 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from triptych.assembly import assemble
+from triptych.assembly import Assembled, assemble
+from triptych.capabilities.report import capability_report
 from triptych.check.shape import check_shapes
-from triptych.errors import Problem, TriptychError
+from triptych.errors import CapabilityError, Problem, SpecError, TriptychError
 from triptych.spec.catalog import sample_config
+from triptych.spec.claims import claim_problems
 from triptych.spec.document import Tree
 from triptych.spec.merge import find_spec, load_tree
+from triptych.spec.rungs import BELOW, RUNGS, Report, Rung
 from triptych.spec.validate import validate
 from triptych.weights import Checkpoint, Matching, match, tables, unused_rows
 
-RUNGS = ("spec", "shape", "weights")
+FRAGMENT = "a fragment: it is checked with what is built on it"
 
 
-@dataclass
-class Rung:
-    """One rung: what was found wrong, what is worth saying, and why it was left out if it was."""
-
-    name: str
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    skipped: str = ""
-
-    @property
-    def state(self) -> str:
-        return "failed" if self.problems else "skipped" if self.skipped else "passed"
-
-
-@dataclass(frozen=True)
-class Report:
-    """Every rung of one spec."""
-
-    name: str
-    rungs: tuple[Rung, ...]
-
-    @property
-    def passed(self) -> bool:
-        return not any(rung.problems for rung in self.rungs)
-
-
-def check_spec(spec: str, *, checkpoint: Path | None = None) -> Report:
-    """Climb as far as the spec goes; a failed rung leaves out those above it.
+def check_spec(spec: str, *, checkpoint: Path | None = None, rungs: Iterable[str] = RUNGS) -> Report:
+    """Climb `rungs`, from the lowest, as far as the spec goes; a failed rung leaves out those above it.
 
     `spec` is a registered name or the path of a YAML file. Without a checkpoint the spec's own `sample` config is used.
     """
-    rungs = tuple(Rung(name) for name in RUNGS)
-    climb = _climb(spec, rungs, checkpoint)
-    for rung in rungs:
+    climbed = tuple(map(Rung, rungs))
+    try:
+        climb = _Climb(Path(spec) if spec.endswith((".yaml", ".yml")) else find_spec(spec), checkpoint)
+    except TriptychError as error:
+        climbed[0].problems += error.problems
+        return Report(spec, _left_out(climbed))
+    for rung in climbed:
         try:
-            rung.skipped = next(climb, "a rung below it failed")
+            rung.skipped = STEPS[rung.name](climb, rung)
         except TriptychError as error:
             rung.problems += error.problems
-            climb.close()
-    return Report(spec, rungs)
+        if rung.problems:
+            break
+    return Report(spec, _left_out(climbed), str(climb.path))
 
 
-def _climb(name: str, rungs: tuple[Rung, ...], folder: Path | None) -> Generator[str, None, None]:
-    """One step a rung: '' when it was climbed, else why it was left out."""
-    spec, shape, weights = rungs
-    path = Path(name) if name.endswith((".yaml", ".yml")) else find_spec(name)
-    spec.problems += validate(path)
-    if spec.problems:
-        yield ""
-        return
-    yield ""
-    tree = load_tree(path)
-    checkpoint = Checkpoint(folder) if folder else None
-    config = checkpoint.config if checkpoint else _sample(tree)
-    if config is None:
-        reason = "a fragment: it is checked with what is built on it"
-        yield reason
-        yield reason
-        return
-    assembled = assemble(tree, config, name=path.stem)
-    shape.notes += check_shapes(assembled)
-    choices = tables(assembled.plan.scopes)
-    if unused := unused_rows(assembled.module, choices[0]):
-        shape.notes.append(f"rows of weights that this config does not use: {', '.join(unused)}")
-    yield ""
-    if checkpoint is None:
-        yield "no checkpoint; --checkpoint DIR names one"
-        return
-    found = match(assembled.module, choices, checkpoint.tensors)
-    weights.problems += [Problem(f"{f.fault}: {f.message}", f.path) for f in found.findings]
-    weights.notes += _notes(found)
-    yield ""
+def _left_out(rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
+    """The rungs, those above a failed one with that for a reason."""
+    failed = next((rung.number for rung in rungs if rung.problems), len(RUNGS))
+    for rung in rungs:
+        if rung.number > failed:
+            rung.skipped = BELOW
+    return rungs
 
 
-def _sample(tree: Tree) -> Mapping[str, Any] | None:
-    """The config that stands in the spec itself, naming the family it is of."""
-    if not tree.get("sample") or not (tree.get("language_model") or tree.get("tower")):
-        return None
-    return sample_config(tree)
+class _Climb:
+    """What is known of one spec, more with each rung. A step returns '' when it was climbed, else why it was not."""
+
+    def __init__(self, path: Path, folder: Path | None) -> None:
+        self.path, self.folder = path, folder
+        self.checkpoint: Checkpoint | None = None
+        self.built: Assembled | TriptychError | None = None
+
+    def spec(self, rung: Rung) -> str:
+        rung.problems += validate(self.path)
+        return ""
+
+    def capabilities(self, rung: Rung) -> str:
+        """By the file alone, then by the model that is built of it."""
+        tree = load_tree(self.path)
+        if problems := [*claim_problems(tree)]:
+            raise SpecError(problems)
+        try:
+            self.built = self._build(tree)
+        except CapabilityError:
+            raise
+        except TriptychError as error:
+            self.built = error
+            return "no model can be built to prove it; the rung `shape` says why"
+        if self.built is not None:
+            report = capability_report(self.built.module)
+            rung.problems += report.contradictions
+            rung.notes += report.unflagged
+        return ""
+
+    def shape(self, rung: Rung) -> str:
+        if isinstance(self.built, TriptychError):
+            raise self.built
+        if self.built is None:
+            return FRAGMENT
+        rung.notes += check_shapes(self.built)
+        if unused := unused_rows(self.built.module, tables(self.built.plan.scopes)[0]):
+            rung.notes.append(f"rows of weights that this config does not use: {', '.join(unused)}")
+        return ""
+
+    def weights(self, rung: Rung) -> str:
+        if not isinstance(self.built, Assembled):
+            return FRAGMENT
+        if self.checkpoint is None:
+            return "no checkpoint; --checkpoint DIR names one"
+        found = match(self.built.module, tables(self.built.plan.scopes), self.checkpoint.tensors)
+        rung.problems += [Problem(f"{f.fault}: {f.message}", f.path) for f in found.findings]
+        rung.notes += _notes(found)
+        return ""
+
+    def _build(self, tree: Tree) -> Assembled | None:
+        """For the checkpoint's config, else for the sample in the spec itself; None for a spec without one."""
+        if self.folder:
+            self.checkpoint = Checkpoint(self.folder)
+            return assemble(tree, self.checkpoint.config, name=self.path.stem)
+        if not tree.get("sample") or not (tree.get("language_model") or tree.get("tower")):
+            return None
+        return assemble(tree, sample_config(tree), name=self.path.stem)
+
+
+STEPS: dict[str, Callable[[_Climb, Rung], str]] = {
+    "spec": _Climb.spec,
+    "capabilities": _Climb.capabilities,
+    "shape": _Climb.shape,
+    "weights": _Climb.weights,
+}
 
 
 def _notes(found: Matching) -> Iterator[str]:

@@ -3,61 +3,41 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from triptych.cli.output import print_json
+from triptych.cli.reports import add_options, lines
 
 TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-    from typing import Any
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-    from triptych.check import Report
+    from triptych.spec.rungs import Report
 
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("check", help="build specs without memory; compare them with a checkpoint's headers")
     parser.add_argument("specs", nargs="+", metavar="NAME|PATH", help="a registered spec, or the path of a YAML file")
     parser.add_argument("--checkpoint", metavar="DIR", help="a folder with config.json and safetensors files")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_options(parser, rungs=("spec", "capabilities", "shape", "weights"))
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from triptych.check import check_spec
-
+    reports: list[Report] = []
     checkpoint = Path(args.checkpoint) if args.checkpoint else None
-    reports = []
-    for spec in args.specs:
-        report = check_spec(spec, checkpoint=checkpoint)
-        reports.append(report)
-        if not args.json:
-            _print(report)
-    if args.json:
-        print_json([_as_json(report) for report in reports])
+    for line in lines(args.format, _climb(args.specs, args.rung, checkpoint, reports)):
+        print(line, flush=True)
     return int(not all(report.passed for report in reports))
 
 
-def _print(report: Report) -> None:
-    for rung in report.rungs:
-        said = rung.skipped or "; ".join(rung.notes)
-        print(f"{report.name}: {rung.name}: {rung.state}{f' ({said})' if said else ''}")
-        for problem in rung.problems:
-            print(f"  {problem}")
-    sys.stdout.flush()
+def _climb(specs: Sequence[str], rungs: Sequence[str], checkpoint: Path | None, into: list[Report]) -> Iterator[Report]:
+    """Each report as soon as it is there, kept in `into` for the status."""
+    from triptych.check import check_spec
 
-
-def _as_json(report: Report) -> dict[str, Any]:
-    rungs = [
-        {
-            "rung": rung.name,
-            "state": rung.state,
-            "problems": [str(problem) for problem in rung.problems],
-            "notes": rung.notes,
-            "skipped": rung.skipped,
-        }
-        for rung in report.rungs
-    ]
-    return {"spec": report.name, "passed": report.passed, "rungs": rungs}
+    for spec in specs:
+        into.append(check_spec(spec, checkpoint=checkpoint, rungs=rungs))
+        yield into[-1]

@@ -5,38 +5,34 @@ from __future__ import annotations
 import argparse
 import sys
 
-from triptych.cli.output import print_json
+from triptych.cli.reports import add_options, lines
 
 TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from pathlib import Path
 
-    from triptych.errors import Problem
-
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("validate", help="check spec files; imports no torch")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a YAML file, or a folder of them")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="how to say what was found")
+    add_options(parser, rungs=("spec", "capabilities"))
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from triptych.spec.validate import validate
+    from triptych.cli.reports.text import problem_lines
+    from triptych.spec.rungs import validate_file
 
-    found = {str(path): validate(path) for given in args.paths for path in _files(given)}
-    if args.format == "json":
-        print_json([{"file": file, "problems": [_as_json(p) for p in problems]} for file, problems in found.items()])
-    else:
-        for problems in found.values():
-            for problem in problems:
-                print(problem)
-        wrong = sum(bool(problems) for problems in found.values())
+    found = {path: validate_file(path, rungs=args.rung) for given in args.paths for path in _files(given)}
+    for line in problem_lines(found.values()) if args.format == "text" else lines(args.format, found.values()):
+        print(line)
+    wrong = sum(not report.passed for report in found.values())
+    if args.format in ("text", "github"):
         print(
             f"{len(found)} specs, {wrong} with mistakes" if wrong else f"{len(found)} specs, all valid", file=sys.stderr
         )
-    return int(any(found.values()))
+    return int(wrong > 0)
 
 
 def _files(given: str) -> list[Path]:
@@ -50,9 +46,3 @@ def _files(given: str) -> list[Path]:
             raise OptionError(f"{given}: no YAML file in this folder")
         return files
     return [path]
-
-
-def _as_json(problem: Problem) -> dict[str, object]:
-    place = problem.place
-    where = {"file": place.file, "line": place.line, "column": place.col} if place else {}
-    return {**where, "path": problem.path, "message": problem.message}

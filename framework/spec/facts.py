@@ -58,8 +58,8 @@ def spec_report(spec: str | Tree) -> CapabilityReport:
 
 def capabilities_of(tree: Tree) -> list[str]:
     """What the structure shows and what `capabilities` says, by the names of predicates."""
-    said, shown = declared(tree), {*_shown(tree)}
-    return [name for name in CAPABILITIES if said.get(name, name in shown)]
+    said, seen = declared(tree), {*shown(tree)}
+    return [name for name in CAPABILITIES if said.get(name, name in seen)]
 
 
 def declared(tree: Tree) -> dict[str, bool]:
@@ -94,7 +94,8 @@ def score_type(capabilities: list[str]) -> ScoreType:
     return found[0] if found else "bi-encoder"
 
 
-def _shown(tree: Tree) -> Iterator[str]:
+def shown(tree: Tree) -> Iterator[str]:
+    """The capabilities that the structure of a spec shows, whatever it says of them."""
     text = tree.get("language_model")
     if text:
         yield "supports_multimodal_embeddings"

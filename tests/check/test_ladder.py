@@ -47,7 +47,7 @@ def said(report: Report, rung: str) -> str:
 def test_every_registered_spec_climbs_as_far_as_it_goes_without_a_checkpoint(name: str) -> None:
     report = check_spec(name)
     assert report.passed, report
-    assert states(report) == {"spec": "passed", "shape": "passed", "weights": "skipped"}
+    assert states(report) == {"spec": "passed", "capabilities": "passed", "shape": "passed", "weights": "skipped"}
     assert said(report, "weights") == "no checkpoint; --checkpoint DIR names one"
 
 
@@ -57,11 +57,12 @@ def test_every_registered_row_of_weights_is_used_by_its_sample() -> None:
 
 def test_a_failed_rung_leaves_out_those_above_it(tmp_path: Path) -> None:
     report = checked(tmp_path, WHOLE.replace("bias", "bais"))
-    assert states(report) == {"spec": "failed", "shape": "skipped", "weights": "skipped"}
+    assert states(report) == {"spec": "failed", "capabilities": "skipped", "shape": "skipped", "weights": "skipped"}
     assert said(report, "spec").endswith("parts.mlp.bais: unknown key 'bais'; did you mean 'bias'?")
     assert said(report, "weights") == "a rung below it failed"
     report = checked(tmp_path, WHOLE.replace("{width: 4}", "{width: 0}"))
-    assert states(report) == {"spec": "passed", "shape": "failed", "weights": "skipped"}
+    assert states(report) == {"spec": "passed", "capabilities": "skipped", "shape": "failed", "weights": "skipped"}
+    assert said(report, "capabilities") == "no model can be built to prove it; the rung `shape` says why"
     assert "language_model.width: input should be greater than 0; found 0" in said(report, "shape")
 
 
@@ -71,7 +72,33 @@ def test_a_failed_rung_leaves_out_those_above_it(tmp_path: Path) -> None:
 def test_what_has_no_sample_is_left_out_with_the_reason(tmp_path: Path, text: str) -> None:
     report = checked(tmp_path, text)
     assert report.passed
-    assert states(report) == {"spec": "passed", "shape": "skipped", "weights": "skipped"}
+    assert states(report) == {"spec": "passed", "capabilities": "passed", "shape": "skipped", "weights": "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("capabilities: {supports_mrope: true}", "it, and the built model lacks what that needs: get_mrope_input_"),
+        ("capabilities: {supports_multimodal_embeddings: false}", "the spec denies it, and its structure shows it"),
+    ],
+)
+def test_a_capability_that_the_model_contradicts_fails_its_rung_at_its_place(
+    tmp_path: Path, more: str, message: str
+) -> None:
+    report = checked(tmp_path, WHOLE + more)
+    assert states(report) == {"spec": "passed", "capabilities": "failed", "shape": "skipped", "weights": "skipped"}
+    assert message in said(report, "capabilities")
+    assert said(report, "capabilities").startswith(f"{tmp_path}/my.yaml:12:")
+
+
+def test_no_rung_is_climbed_above_the_last_that_is_asked_for(tmp_path: Path) -> None:
+    wrong = tmp_path / "my.yaml"
+    wrong.write_text(WHOLE.replace("{width: 4}", "{width: 0}"), encoding="utf-8")
+    assert states(check_spec(str(wrong), rungs=("spec", "capabilities"))) == {
+        "spec": "passed",
+        "capabilities": "skipped",
+    }
+    assert states(check_spec("llama", rungs=["spec"])) == {"spec": "passed"}
 
 
 def test_rows_that_no_parameter_of_the_sample_uses_are_told(tmp_path: Path) -> None:
@@ -90,7 +117,7 @@ def test_rows_that_no_parameter_of_the_sample_uses_are_told(tmp_path: Path) -> N
 )
 def test_a_spec_that_is_not_there_fails_the_first_rung(name: str, message: str) -> None:
     report = check_spec(name)
-    assert states(report) == dict(zip(RUNGS, ["failed", "skipped", "skipped"], strict=True))
+    assert states(report) == dict(zip(RUNGS, ["failed", "skipped", "skipped", "skipped"], strict=True))
     assert message in said(report, "spec")
 
 
@@ -115,7 +142,7 @@ defaults: {norm_eps: 1.0e-5, hidden_act: gelu, patch_size: 14}
 )
 def test_a_tower_that_gives_other_rows_than_it_declares_is_found(tmp_path: Path, text: str, message: str) -> None:
     report = checked(tmp_path, TOWER + text)
-    assert states(report) == {"spec": "passed", "shape": "failed", "weights": "skipped"}
+    assert states(report) == {"spec": "passed", "capabilities": "passed", "shape": "failed", "weights": "skipped"}
     assert message in said(report, "shape")
 
 
@@ -164,7 +191,7 @@ def test_a_checkpoint_is_compared_by_its_headers(tmp_path: Path, checkpoint: Pat
 def test_what_does_not_fit_a_checkpoint_is_found(tmp_path: Path, checkpoint: Path) -> None:
     save_file({"wte.weight": torch.ones(8, 6), "h.0.upp.weight": torch.ones(4, 6)}, checkpoint / "model.safetensors")
     report = checked(tmp_path, WHOLE, checkpoint)
-    assert states(report) == {"spec": "passed", "shape": "passed", "weights": "failed"}
+    assert states(report) == {"spec": "passed", "capabilities": "passed", "shape": "passed", "weights": "failed"}
     up, down, extra = said(report, "weights").splitlines()
     assert up.startswith("layers.0.mix.mlp.up.weight: missing: nothing on disk under 'h.0.up.weight'; did you mean")
     assert down.startswith("layers.0.mix.mlp.down.weight: missing: nothing on disk under 'h.0.down.weight'")
@@ -188,6 +215,7 @@ def test_a_config_that_names_another_family_is_still_read_by_the_spec_that_was_a
     save_file({"x": torch.ones(1)}, tmp_path / "model.safetensors")
     assert states(check_spec("llama", checkpoint=tmp_path)) == {
         "spec": "passed",
+        "capabilities": "passed",
         "shape": "passed",
         "weights": "failed",
     }

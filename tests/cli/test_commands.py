@@ -165,9 +165,13 @@ def test_validate_as_json_tells_file_line_column_path_and_message(capsys: Captur
     (tmp_path / "wrong.yaml").write_text(WRONG)
     status, out, err = ran(capsys, "validate", "--format", "json", str(tmp_path / "wrong.yaml"))
     assert (status, err) == (1, "")
-    ((spec),) = json.loads(out)
-    assert spec["file"] == str(tmp_path / "wrong.yaml")
-    assert spec["problems"][0] == {
+    (spec,) = json.loads(out)
+    assert (spec["spec"], spec["file"], spec["passed"]) == (str(tmp_path / "wrong.yaml"),) * 2 + (False,)
+    assert [(rung["rung"], rung["state"]) for rung in spec["rungs"]] == [
+        ("spec", "failed"),
+        ("capabilities", "skipped"),
+    ]
+    assert spec["rungs"][0]["problems"][0] == {
         "file": str(tmp_path / "wrong.yaml"),
         "line": 3,
         "column": 15,
@@ -180,7 +184,9 @@ def test_check_says_each_rung(capsys: Capture, tmp_path: Path) -> None:
     status, out, err = ran(capsys, "check", "llama", "vit")
     assert (status, err) == (0, "")
     assert [line.partition(" (")[0] for line in out.splitlines()] == [
-        f"{name}: {rung}" for name in ("llama", "vit") for rung in ("spec: passed", "shape: passed", "weights: skipped")
+        f"{name}: {rung}"
+        for name in ("llama", "vit")
+        for rung in ("spec: passed", "capabilities: passed", "shape: passed", "weights: skipped")
     ]
     (tmp_path / "wrong.yaml").write_text(WRONG)
     status, out, _ = ran(capsys, "check", "llama", str(tmp_path / "wrong.yaml"))
@@ -193,8 +199,10 @@ def test_check_as_json_holds_rungs_problems_and_notes(capsys: Capture) -> None:
     assert status == 1
     llama, lama = json.loads(out)
     assert (llama["passed"], lama["passed"]) == (True, False)
-    assert [rung["state"] for rung in llama["rungs"]] == ["passed", "passed", "skipped"]
-    assert lama["rungs"][0]["problems"] == ["unknown spec 'lama'; did you mean 'llama'?"]
+    assert [rung["state"] for rung in llama["rungs"]] == ["passed", "passed", "passed", "skipped"]
+    unknown = {"path": "", "message": "unknown spec 'lama'; did you mean 'llama'?"}
+    assert lama["rungs"][0]["problems"] == [{"file": None, "line": None, "column": None} | unknown]
+    assert lama["file"] is None
 
 
 @pytest.mark.parametrize(
