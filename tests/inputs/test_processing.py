@@ -31,7 +31,13 @@ from triptych.inputs.processing.budget import BudgetWarning
 from triptych.inputs.processing.dummy import DummySizeWarning
 from triptych.inputs.processing.processor import Keywords
 from triptych.inputs.tokenizer import ByteTokenizer
-from triptych.inputs.updates import PromptReplacement, PromptUpdate, PromptUpdateDetails
+from triptych.inputs.updates import (
+    PromptIndexTargets,
+    PromptInsertion,
+    PromptReplacement,
+    PromptUpdate,
+    PromptUpdateDetails,
+)
 from triptych.registry.processing import register_processor
 from triptych.settings import MultiModalSettings
 
@@ -219,6 +225,42 @@ def test_the_extractor_may_ask_for_a_dummy_text() -> None:
 def test_items_and_targets_that_do_not_fit_are_refused(prompt: str, count: int, message: str) -> None:
     with pytest.raises(PromptUpdateError, match=message):
         made()(prompt, {"image": [image()] * count})
+
+
+def test_a_target_without_any_item_is_refused_as_one_that_is_left_over_is() -> None:
+    message = r"^image: the prompt has its target \[300\] .* 2 times, and no item is given; give an item for each"
+    with pytest.raises(PromptUpdateError, match=message):
+        made()("a<image>b<image>", {})
+    assert made()("ab", {}).prompt_token_ids == (97, 98)
+
+
+def test_targets_without_any_item_are_looked_for_only_where_they_would_be_used_up() -> None:
+    def kind(*updates: PromptUpdate) -> type[Processor]:
+        class Some(Processor):
+            def _get_prompt_updates(
+                self,
+                mm_items: MultiModalDataItems,
+                mm_kwargs: Keywords,
+                out_mm_kwargs: MultiModalKwargsItems,
+            ) -> Sequence[PromptUpdate]:
+                return [*updates, *super()._get_prompt_updates(mm_items, mm_kwargs, out_mm_kwargs)]
+
+        return Some
+
+    video = [TARGET, END]
+    allowed = [
+        PromptReplacement("video", video, [ROW], allow_extra=True),
+        PromptInsertion("video", video, [ROW]),
+        PromptReplacement("video", PromptIndexTargets.end(), [ROW]),
+        PromptReplacement("video", [], [ROW]),
+        PromptReplacement("video", lambda _: video, [ROW]),
+        PromptReplacement("video", [ROW, END], [ROW]),  # stands in what an image brings
+        PromptReplacement("video", [TARGET], [ROW]),  # that of images too
+    ]
+    for update in allowed:
+        made(kind(update))([97, TARGET, END], {"image": [image()]})
+    with pytest.raises(PromptUpdateError, match=r"^video: the prompt has its target \[97, 98\] .* 1 time, and"):
+        made(kind(PromptReplacement("video", [97, 98], [ROW])))([TARGET, 97, 98], {"image": [image()]})
 
 
 def test_processed_items_are_counted() -> None:

@@ -24,6 +24,7 @@ from triptych.inputs.updates import (
     bind_updates,
     check_counts,
 )
+from triptych.inputs.updates.unasked import check_unasked
 
 Keywords = Mapping[Scope, Mapping[str, object]]
 """Keywords for the checkpoint's processor, by the kind of input that they are for."""
@@ -60,10 +61,12 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         check_limits(items, self.info.ctx.settings, self.info.get_supported_mm_limits())
         keywords = merge_processor_kwargs(self.info.ctx.settings.processor, inputs.mm_kwargs)
         processed = self._process(items, keywords)
-        updates = self._bind_updates(items, keywords, processed)
+        declared = self._get_prompt_updates(items, keywords, processed)
+        updates = bind_updates(declared, counts, tokenizer=self.info.ctx.tokenizer)
         check_counts(counts, processed=processed, updates=updates)
         ids = self.encode(inputs.prompt) if isinstance(inputs.prompt, str) else list(inputs.prompt)
         applied = self._update_prompt(self._postprocess_prompt(ids), updates)
+        check_unasked(declared, counts, applied, tokenizer=self.info.ctx.tokenizer)
         check_counts(counts, placeholders=applied.placeholders, expected=self._get_expected_rows(items, processed))
         places = {modality: [info.to_range() for info in found] for modality, found in applied.placeholders.items()}
         return MultiModalInputs(tuple(applied.token_ids), processed, self._hash(inputs, keywords), places)
@@ -128,12 +131,6 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         data = self._postprocess_data({**found, **past}, keywords)
         data = {key: cast_floating(value, self.info.ctx.dtype) for key, value in data.items()}
         return MultiModalKwargsItems.from_hf_inputs(data, self._get_mm_fields_config(data, keywords))
-
-    def _bind_updates(
-        self, items: MultiModalDataItems, keywords: Keywords, processed: MultiModalKwargsItems
-    ) -> ItemUpdates:
-        updates = self._get_prompt_updates(items, keywords, processed)
-        return bind_updates(updates, items.get_all_counts(), tokenizer=self.info.ctx.tokenizer)
 
     def _hash(self, inputs: ProcessorInputs, keywords: Keywords) -> dict[str, list[str]]:
         return {

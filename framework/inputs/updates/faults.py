@@ -32,7 +32,7 @@ def check_unplaced(
 def _unplaced(item: Item, prompt: Searched, tokenizer: TextCodec | None) -> str:
     if not item.updates:
         return "it has no update, so nothing says where it belongs"
-    targets = " or ".join(_target(update.target, tokenizer) for update in item.updates)
+    targets = " or ".join(told_target(update.target, tokenizer) for update in item.updates)
     if any(prompt.find(update.target, 0) for update in item.updates):
         return f"its target {targets} stands only before places where updates are applied already; declare it earlier"
     return f"nothing matches its target {targets}"
@@ -44,12 +44,19 @@ def check_left_over(updates: ItemUpdates, prompt: Searched, plan: Plan, *, token
     for update in _exact(updates):
         if count := sum(1 for _ in _occurrences(prompt, update.target, kept)):
             items = len(updates[update.modality])
-            found = f"its target {_target(update.target, tokenizer)} is left {count} more time{'s' * (count > 1)}"
+            found = f"its target {told_target(update.target, tokenizer)} is left {count} more time{'s' * (count > 1)}"
             message = f"{found} in the prompt than the {items} given item{'s' * (items > 1)} take{'s' * (items == 1)}"
             would = "give an item for each, take the rest out of the prompt, or let the update say allow_extra"
             problems.append(Problem(f"{message}; {would}", update.modality))
     if problems:
         raise PromptUpdateError(problems)
+
+
+def told_target(target: Target, tokenizer: TextCodec | None) -> str:
+    """A target for messages: its token ids, and its text where there is a tokenizer."""
+    if isinstance(target, tuple):
+        return f"{short(list(target))}{_text(target, tokenizer)}"
+    return f"{target}{_text(target.tokens, tokenizer)}"
 
 
 def _exact(updates: ItemUpdates) -> Iterable[ResolvedPromptUpdate]:
@@ -74,12 +81,6 @@ def _occurrences(prompt: Searched, target: Target, kept: Sequence[tuple[int, int
         start = found.end if inside else found.at + 1
         if inside:
             yield found.at
-
-
-def _target(target: Target, tokenizer: TextCodec | None) -> str:
-    if isinstance(target, tuple):
-        return f"{short(list(target))}{_text(target, tokenizer)}"
-    return f"{target}{_text(target.tokens, tokenizer)}"
 
 
 def _text(token_ids: Sequence[int], tokenizer: TextCodec | None) -> str:

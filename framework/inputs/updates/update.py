@@ -72,7 +72,7 @@ class PromptUpdate(ABC):
             modality=self.modality,
             item_idx=item_idx,
             mode=self.mode,
-            target=_target(target, tokenizer, f"{at}.target"),
+            target=target_of(target, tokenizer, f"{at}.target"),
             content=_details(content, f"{at}.content"),
             allow_extra=self.allow_extra,
         )
@@ -128,7 +128,8 @@ def bind_updates(
     }
 
 
-def _target(target: PromptTarget, tokenizer: TextCodec | None, path: str) -> Target:
+def target_of(target: PromptTarget, tokenizer: TextCodec | None, path: str) -> Target:
+    """The tokens or the spot that a target means. Raises PromptUpdateError as `PromptUpdate.resolve` does."""
     if isinstance(target, PromptIndex):
         return target
     if not isinstance(target, str):
