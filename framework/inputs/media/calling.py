@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from triptych.errors import InputError, short
+from triptych.errors import InputError, InputTypeError, TriptychError, short
 from triptych.inputs.media.reading import form, is_array
+from triptych.inputs.nested import as_tensors
 
 
 def call_processor(
@@ -22,26 +24,40 @@ def call_processor(
 ) -> dict[str, object]:
     """What the processor makes of the data, its floating tensors in `dtype`, also those in lists.
 
-    Raises InputError with the arguments for whatever it raises.
+    Raises InputError with the arguments for whatever it raises, InputTypeError for what it gives that is no mapping.
     """
-    try:
+    called = getattr(processor, "__name__", type(processor).__name__)
+    with refusing(called, {**data, **kwargs}):
         found = processor(**data, **kwargs)
+    if not isinstance(found, Mapping):
+        raise InputTypeError(f"{called} gives {short(found)}, and a mapping of tensors by name is wanted")
+    return {name: cast_floating(value, dtype, path=name) for name, value in found.items()}
+
+
+@contextmanager
+def refusing(called: str, arguments: Mapping[str, object]) -> Iterator[None]:
+    """Raise InputError with the arguments for whatever a processor raises in the context, but errors of triptych."""
+    try:
+        yield
+    except TriptychError:
+        raise
     except Exception as error:  # whatever a processor raises is about these inputs under these keywords
-        given = ", ".join(f"{name}={_told(value)}" for name, value in {**data, **kwargs}.items())
-        called = getattr(processor, "__name__", type(processor).__name__)
+        given = ", ".join(f"{name}={_told(value)}" for name, value in arguments.items())
         raise InputError(f"{called}({given}) refuses it: {error}") from error
-    return {name: cast_floating(value, dtype) for name, value in found.items()}
 
 
-def cast_floating(value: object, dtype: torch.dtype | None) -> object:
-    """Floating tensors and arrays in `dtype`, lists of them likewise; anything else as it is."""
+def cast_floating(value: object, dtype: torch.dtype | None, *, path: str = "") -> object:
+    """Floating tensors and arrays in `dtype`, lists of them likewise; anything else as it is.
+
+    Raises InputTypeError, which says `path`, for an array of a type that no tensor has.
+    """
     match value:
         case np.ndarray() if value.dtype.kind == "f":
-            return cast_floating(torch.from_numpy(value), dtype)
+            return cast_floating(as_tensors(value, path), dtype, path=path)
         case Tensor() if value.is_floating_point() and dtype is not None:
             return value.to(dtype)
         case list() | tuple():
-            return [cast_floating(item, dtype) for item in value]
+            return [cast_floating(item, dtype, path=path) for item in value]
     return value
 
 

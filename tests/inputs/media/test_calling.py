@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from triptych import InputError
+from triptych.errors import InputError, InputTypeError
 from triptych.inputs.media import call_processor
 
 
@@ -59,3 +59,18 @@ def test_floats_are_cast_wherever_they_stand_and_nothing_else_is() -> None:
 def test_without_a_dtype_tensors_stay_as_they_are() -> None:
     tensor = torch.ones(2)
     assert call_processor(given_back, {"pixels": tensor}, {})["pixels"] is tensor
+
+
+@pytest.mark.parametrize("found", [None, [1], 3])
+def test_what_is_no_mapping_is_refused(found: object) -> None:
+    with pytest.raises(InputTypeError, match=r"gives .*, and a mapping of tensors by name is wanted"):
+        call_processor(lambda: found, {}, {})  # type: ignore[arg-type,return-value]
+
+
+def test_arrays_that_torch_has_no_view_of_are_copied_and_those_that_it_has_no_dtype_for_are_named() -> None:
+    backwards, swapped = np.arange(3.0)[::-1], np.arange(3.0, dtype=">f8")
+    found = call_processor(lambda: {"a": backwards, "b": [backwards]}, {}, {}, dtype=torch.float32)
+    assert torch.equal(found["a"], torch.tensor([2.0, 1.0, 0.0]))  # type: ignore[arg-type]
+    assert torch.equal(found["b"][0], torch.tensor([2.0, 1.0, 0.0]))  # type: ignore[index]
+    with pytest.raises(InputTypeError, match=r"^a: is an array of >f8, which is no dtype of tensors$"):
+        call_processor(lambda: {"a": swapped}, {}, {})
