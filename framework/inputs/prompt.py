@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import index
 
-from triptych.errors import InputError, Problem
+from triptych.errors import InputError, InputTypeError, Problem, short
 from triptych.inputs.items import MultiModalFeatureSpec
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.spec.tokens import TokenRule
@@ -31,6 +32,16 @@ class Prompt:
             for first, last in feature.mm_position.extract_embeds_range():
                 found[first : last + 1] = [True] * (last + 1 - first)
         return found
+
+
+def as_token_ids(prompt: object) -> list[int]:
+    """Token ids as users give them: whole numbers in a list, an array or a tensor. Raises InputTypeError for others."""
+    try:
+        if isinstance(prompt, Iterable) and not isinstance(prompt, str | bytes | Mapping):
+            return [index(token) for token in prompt]
+    except TypeError:
+        pass  # not all of them are whole numbers
+    raise InputTypeError(f"a text or a list of token ids is needed, not {short(prompt)}", path="prompt")
 
 
 def encode_text(

@@ -11,7 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from triptych.errors import CapabilityError, InputError, OptionError, PromptUpdateError
+from triptych.errors import (
+    CapabilityError,
+    InputError,
+    InputTypeError,
+    OptionError,
+    PluginError,
+    PromptUpdateError,
+)
 from triptych.inputs.fields import MultiModalFieldConfig
 from triptych.inputs.items import MultiModalKwargsItems
 from triptych.inputs.media import EmbeddingItems, ImageProcessorItems, MultiModalDataItems
@@ -22,6 +29,7 @@ from triptych.inputs.processing import (
     BatchLimits,
     EncDecMultiModalProcessor,
     InputProcessingContext,
+    ProcessorInputs,
     build_processor,
     get_budget,
     get_dummy_inputs,
@@ -261,6 +269,74 @@ def test_targets_without_any_item_are_looked_for_only_where_they_would_be_used_u
         made(kind(update))([97, TARGET, END], {"image": [image()]})
     with pytest.raises(PromptUpdateError, match=r"^video: the prompt has its target \[97, 98\] .* 1 time, and"):
         made(kind(PromptReplacement("video", [97, 98], [ROW])))([TARGET, 97, 98], {"image": [image()]})
+
+
+@pytest.mark.parametrize("given", [None, 3, [1.5], ["a"], b"ab", {1: 2}])
+def test_a_prompt_is_a_text_or_token_ids(given: Any) -> None:
+    with pytest.raises(InputTypeError, match=r"^prompt: a text or a list of token ids is needed, not"):
+        made()(given, {"image": [image()]})
+
+
+def test_plain_data_are_not_taken_for_parsed_ones() -> None:
+    with pytest.raises(InputTypeError, match="call the processor on plain data"):
+        made().apply({"prompt": [97]})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ids", [["a", "b"], "a"])
+def test_ids_beside_items_are_as_many_as_the_items(ids: Any) -> None:
+    processor = made()
+    items = processor.info.get_data_parser().parse_mm_data({"image": [image()]})
+    with pytest.raises(
+        InputError, match=r"^uuids\.image: .* for 1 items; a list with an id or None for each is wanted"
+    ):
+        processor.apply(ProcessorInputs([TARGET], items, mm_uuids={"image": ids}))
+
+
+BOOM = KeyError("boom")
+
+
+def failing(hook: str, result: Any = BOOM) -> type[Processor]:
+    def fails(*_: object) -> Any:
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return type("Failing", (Processor,), {hook: fails})
+
+
+HOOKS = (
+    "_get_hf_mm_data",
+    "_get_dummy_text",
+    "_postprocess_data",
+    "_get_mm_fields_config",
+    "_get_prompt_updates",
+    "_postprocess_prompt",
+    "_update_prompt",
+    "_get_expected_rows",
+)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_that_fails_is_told_with_the_class_that_has_it(hook: str) -> None:
+    with pytest.raises(PluginError, match=r"^Failing fails on these items: KeyError: 'boom'$") as caught:
+        made(failing(hook))("<image>", {"image": [image()]})
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("hook", [*HOOKS[2:-1], "_call_hf_processor"])
+def test_a_hook_that_gives_something_else_is_told_with_the_class_that_has_it(hook: str) -> None:
+    with pytest.raises(PluginError, match=r"^Failing fails on these items: .*'int' object"):
+        made(failing(hook, 3))("<image>", {"image": [image()]})
+
+
+def test_a_processor_that_raises_is_told_with_what_it_was_given() -> None:
+    with pytest.raises(InputError, match=r"^Failing\(images=\[image 3 x 4\], images_kwargs={'size': 1}\) refuses it:"):
+        made(failing("_call_hf_processor"))("<image>", {"image": [image()]}, {"images": {"size": 1}})
+
+
+def test_an_error_of_triptych_that_a_hook_raises_stays_as_it_is() -> None:
+    with pytest.raises(OptionError, match=r"^mine$"):
+        made(failing("_call_hf_processor", OptionError("mine")))("<image>", {"image": [image()]})
 
 
 def test_processed_items_are_counted() -> None:

@@ -66,7 +66,7 @@ class MultiModalDataParser:
             except InputError as error:
                 errors[modality] = error
         ids = {modality: each for modality, each in (uuids or {}).items() if modality not in errors}
-        check_none([*errors.values(), *_id_errors(items, ids)])
+        check_none([*errors.values(), *id_errors(items, ids)])
         return MultiModalDataItems({modality: found for modality, found in items.items() if len(found)})
 
     def parse_image(self, data: object) -> Items:
@@ -108,7 +108,8 @@ class MultiModalDataParser:
         return parsers[modality](data)
 
 
-def _id_errors(items: Mapping[str, Items], uuids: Ids) -> Iterator[InputError]:
+def id_errors(items: Mapping[str, Items], uuids: Ids) -> Iterator[InputError]:
+    """What is wrong with the ids that stand beside items: another number of them, none for an item that is absent."""
     for modality, ids in uuids.items():
         count = len(items.get(modality, ()))
         found = "one text" if isinstance(ids, str) else str(len(ids))

@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import ClassVar, Generic
 
-from triptych.errors import InputError
+from triptych.errors import InputError, InputTypeError, short
 from triptych.inputs.fields import MultiModalFieldConfig
 from triptych.inputs.hashing import hash_item
 from triptych.inputs.items import MultiModalKwargsItems
 from triptych.inputs.media import MultiModalDataItems, check_limits, merge_processor_kwargs
-from triptych.inputs.media.calling import cast_floating
+from triptych.inputs.media.calling import cast_floating, refusing
 from triptych.inputs.media.keywords import OTHER_NAMES, Scope
+from triptych.inputs.media.parser import id_errors
+from triptych.inputs.media.reading import check_none
+from triptych.inputs.processing.blame import blame
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder, Info
 from triptych.inputs.processing.inputs import MultiModalInputs, ProcessorInputs
+from triptych.inputs.prompt import as_token_ids
 from triptych.inputs.updates import (
     AppliedUpdates,
     ItemUpdates,
@@ -55,21 +59,13 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         """The prompt with a placeholder for each row, and the items as tensors.
 
         Raises InputError for items that are not taken, or not that many, and PromptUpdateError, with expected and found
-        counts, when items, updates and placeholders do not fit together.
+        counts, when items, updates and placeholders do not fit together. A hook that raises anything else is told with
+        PluginError, the checkpoint's processor with InputError that has its arguments.
         """
-        items, counts = inputs.mm_items, inputs.mm_items.get_all_counts()
-        check_limits(items, self.info.ctx.settings, self.info.get_supported_mm_limits())
-        keywords = merge_processor_kwargs(self.info.ctx.settings.processor, inputs.mm_kwargs)
-        processed = self._process(items, keywords)
-        declared = self._get_prompt_updates(items, keywords, processed)
-        updates = bind_updates(declared, counts, tokenizer=self.info.ctx.tokenizer)
-        check_counts(counts, processed=processed, updates=updates)
-        ids = self.encode(inputs.prompt) if isinstance(inputs.prompt, str) else list(inputs.prompt)
-        applied = self._update_prompt(self._postprocess_prompt(ids), updates)
-        check_unasked(declared, counts, applied, tokenizer=self.info.ctx.tokenizer)
-        check_counts(counts, placeholders=applied.placeholders, expected=self._get_expected_rows(items, processed))
-        places = {modality: [info.to_range() for info in found] for modality, found in applied.placeholders.items()}
-        return MultiModalInputs(tuple(applied.token_ids), processed, self._hash(inputs, keywords), places)
+        if not isinstance(inputs, ProcessorInputs):
+            raise InputTypeError(f"ProcessorInputs are wanted, not {short(inputs)}; call the processor on plain data")
+        with blame(self, "on these items"):
+            return self._apply(inputs)
 
     def encode(self, text: str, *, bare: bool = False) -> list[int]:
         """Token ids of a prompt; `bare` where it has its special tokens written out, as a rendered chat has."""
@@ -125,12 +121,36 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         """How many rows each item gives, where a formula tells."""
         return None
 
+    def _apply(self, inputs: ProcessorInputs) -> MultiModalInputs:
+        items, counts = inputs.mm_items, inputs.mm_items.get_all_counts()
+        check_none([*id_errors(items, inputs.mm_uuids)])
+        check_limits(items, self.info.ctx.settings, self.info.get_supported_mm_limits())
+        keywords = merge_processor_kwargs(self.info.ctx.settings.processor, inputs.mm_kwargs)
+        processed = self._process(items, keywords)
+        declared = self._get_prompt_updates(items, keywords, processed)
+        updates = bind_updates(declared, counts, tokenizer=self.info.ctx.tokenizer)
+        check_counts(counts, processed=processed, updates=updates)
+        ids = self.encode(inputs.prompt) if isinstance(inputs.prompt, str) else as_token_ids(inputs.prompt)
+        applied = self._update_prompt(self._postprocess_prompt(ids), updates)
+        check_unasked(declared, counts, applied, tokenizer=self.info.ctx.tokenizer)
+        check_counts(counts, placeholders=applied.placeholders, expected=self._get_expected_rows(items, processed))
+        places = {modality: [info.to_range() for info in found] for modality, found in applied.placeholders.items()}
+        return MultiModalInputs(tuple(applied.token_ids), processed, self._hash(inputs, keywords), places)
+
     def _process(self, items: MultiModalDataItems, keywords: Keywords) -> MultiModalKwargsItems:
         given, past = self._get_hf_mm_data(items)
-        found = dict(self._call_hf_processor(self._get_dummy_text(items), given, keywords)) if given else {}
+        found = dict(self._call(items, given, keywords)) if given else {}
         data = self._postprocess_data({**found, **past}, keywords)
-        data = {key: cast_floating(value, self.info.ctx.dtype) for key, value in data.items()}
+        data = {key: cast_floating(value, self.info.ctx.dtype, path=key) for key, value in data.items()}
         return MultiModalKwargsItems.from_hf_inputs(data, self._get_mm_fields_config(data, keywords))
+
+    def _call(
+        self, items: MultiModalDataItems, given: Mapping[str, object], keywords: Keywords
+    ) -> Mapping[str, object]:
+        text = self._get_dummy_text(items)
+        used = {f"{scope}_kwargs": words for scope, words in keywords.items() if words}
+        with refusing(type(self).__qualname__, {**given, **used}):
+            return self._call_hf_processor(text, given, keywords)
 
     def _hash(self, inputs: ProcessorInputs, keywords: Keywords) -> dict[str, list[str]]:
         return {
