@@ -78,7 +78,7 @@ def _offers() -> tuple[dict[str, list[tuple[Path, SpecFolder]]], list[str]]:
     folders, lost = list[SpecFolder](), list[str]()
     for entry in allowed_entries(GROUP):
         try:
-            folders.append(SpecFolder(_locate(entry), entry.distribution))
+            folders.append(SpecFolder(locate_folder(entry), entry.distribution))
         except PluginError as error:
             lost.append(str(error))
     found: dict[str, list[tuple[Path, SpecFolder]]] = {}
@@ -96,17 +96,20 @@ def _files(folders: list[SpecFolder]) -> Iterator[tuple[SpecFolder, Path]]:
                 yield folder, file
 
 
-def _locate(entry: Entry) -> Path:
-    """`package.folder` as a path: the top-level package is found, never imported, and then descended by path."""
+def locate_folder(entry: Entry, *, of: str = "specs") -> Path:
+    """`package.folder` as a path: the top-level package is found, never imported, and then descended by path.
+
+    Raises PluginError when there is no such folder; `of` is what it should hold, for the message.
+    """
     top, *below = entry.target.split(".")
     for place in _places(top):
         if (folder := place.joinpath(*below)).is_dir():
             return folder
-    for depth in range(len(below) - 1, 0, -1):  # a folder that an editable install maps to another name
+    for depth in range(len(below), 0, -1):  # a folder that an editable install maps to another name
         for place in _places(".".join([top, *below[:depth]])):
             if (folder := place.joinpath(*below[depth:])).is_dir():
                 return folder
-    raise PluginError(f"{entry.name} ({entry.target}, from {entry.distribution}): there is no such folder of specs")
+    raise PluginError(f"{entry.name} ({entry.target}, from {entry.distribution}): there is no such folder of {of}")
 
 
 def _places(package: str) -> list[Path]:

@@ -21,6 +21,7 @@ ENTRIES: dict[str, dict[str, str]] = PROJECT["project"]["entry-points"]
 ORDER = [
     ["contrib_models"],
     ["cli"],
+    ["experiments"],  # they run what check and tasks do, and Hydra is imported here alone
     ["bridges", "training", "serve"],
     ["check"],
     ["tasks"],

@@ -1,0 +1,1 @@
+"""Experiments: what Hydra composes from `conf/` and the registry, checked whole, and the task that it names."""

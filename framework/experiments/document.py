@@ -1,0 +1,46 @@
+"""What an experiment may say: each field typed, with its default, written once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from triptych.spec.base import BaseSpec
+
+Task = Literal["check"]
+
+
+class RunForm(BaseSpec):
+    """Where and in what numbers it runs, what seeds its draws, and the folder that runs are written below."""
+
+    device: str = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    seed: NonNegativeInt = 0
+    folder: str = "runs"
+
+
+class DataForm(BaseSpec):
+    """`prompts` in place, or the path of a `file` of JSON lines, each `{"prompt": ..., "images": [FILE, ...]}`."""
+
+    prompts: tuple[str, ...] = ()
+    file: str | None = None
+
+
+class GenerateForm(BaseSpec):
+    """How answers are drawn; the seed is that of the run."""
+
+    max_tokens: PositiveInt = 16
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    top_k: NonNegativeInt = 0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class Experiment(BaseSpec):
+    """A whole experiment. `model` is a spec, or `base` and what differs from it; the spec merger reads it."""
+
+    task: Task
+    model: dict[str, object]
+    run: RunForm = RunForm()
+    data: DataForm = DataForm()
+    generate: GenerateForm = GenerateForm()

@@ -1,0 +1,51 @@
+"""The groups whose options the registry gives: every tower, projector and language model there is, none written twice.
+
+What an option says stands under `model` of an experiment. A tower or a language model brings the sizes of its spec's
+`sample`, so that any of them goes with any other.
+"""
+
+from __future__ import annotations
+
+from triptych.registry import part_names
+from triptych.spec.catalog import catalog, load_named, sample_config
+from triptych.spec.document import Tree
+from triptych.spec.mapping import tree_of
+
+GROUPS = ("tower", "projector", "language_model")
+SUFFIX = "_vision"  # of a spec's name: `tower=clip` is the image tower of CLIP
+
+
+def offered_names(group: str) -> list[str]:
+    """The options of one of GROUPS."""
+    if group == "projector":
+        return sorted(part_names("projector"))
+    return [_short(listed.name) for listed in catalog().values() if listed.kind == group]
+
+
+def offered(group: str, name: str) -> Tree:
+    """What an option says. Raises SpecError for a spec that cannot be read or has no sample."""
+    found = {"tower": _tower, "projector": _projector, "language_model": _language_model}[group](name)
+    return tree_of(found, origin=f"{group}={name}")
+
+
+def _tower(name: str) -> dict[str, object]:
+    spec = next(known for known in catalog() if _short(known) == name)
+    tower = {"spec": spec, "config": "=config.vision_config"}
+    return {"towers": {"image": tower}, "sample": {"vision_config": _sample(spec)}}
+
+
+def _projector(name: str) -> dict[str, object]:
+    return {"projectors": {"image": {name: {"use": name}}}}
+
+
+def _language_model(name: str) -> dict[str, object]:
+    text = {"spec": name, "config": "=config.text_config"}
+    return {"language_model": text, "sample": {"text_config": _sample(name)}}
+
+
+def _sample(spec: str) -> dict[str, object]:
+    return sample_config(load_named(spec)[1], needed_by=spec)
+
+
+def _short(spec: str) -> str:
+    return spec.removesuffix(SUFFIX)

@@ -1,0 +1,72 @@
+"""A composed experiment -> typed settings and a whole spec, or everything that is wrong with both at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from triptych.errors import Place, Problem, SpecError
+from triptych.experiments.compose import Composed
+from triptych.experiments.document import Experiment
+from triptych.experiments.overrides import MODEL
+from triptych.experiments.refused import at_override
+from triptych.spec.document import Tree
+from triptych.spec.merge import inherited
+from triptych.spec.overrides import overridden
+from triptych.spec.scope import Collector, problems_of
+from triptych.spec.validate import mistakes
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An experiment that can run: its settings, and the spec of its model with all that it inherits."""
+
+    name: str
+    settings: Experiment
+    spec: Tree
+
+
+def read(composed: Composed) -> Ready:
+    """Check the whole of a composed experiment. Raises SpecError with every mistake, each with its line or override."""
+    problems = Collector()
+    settings: Experiment | None = None
+    spec = Tree()
+    with problems.catching():
+        settings = _settings(composed)
+    if isinstance(composed.tree.get("model"), Tree):
+        with problems.catching():
+            spec = _spec(composed)
+    problems.check()
+    assert settings is not None
+    return Ready(composed.name, settings, spec)
+
+
+def _settings(composed: Composed) -> Experiment:
+    tree, file = composed.tree, composed.file
+    try:
+        return Experiment.model_validate(tree)
+    except ValidationError as error:
+        raise SpecError(
+            p for detail in error.errors() for p in problems_of(detail, Experiment, tree, (), file)
+        ) from None
+
+
+def _spec(composed: Composed) -> Tree:
+    """The model's tree on top of its bases, with its overrides; what is wrong stands below `model`."""
+    typed = {at_override(text.removeprefix(MODEL)): at_override(text) for text in composed.model_overrides}
+    try:
+        tree = inherited(composed.tree["model"])
+        found = overridden(tree, [text.removeprefix(MODEL) for text in composed.model_overrides])
+        if wrong := list(mistakes(found)):
+            raise SpecError(wrong)
+    except SpecError as error:
+        raise SpecError(_below_model(problem, typed) for problem in error.problems) from None
+    return found
+
+
+def _below_model(problem: Problem, typed: Mapping[Place, Place]) -> Problem:
+    path = f"{MODEL}{problem.path}" if problem.path else "model"
+    place = problem.place and typed.get(problem.place, problem.place)
+    return Problem(problem.message, path, place)
