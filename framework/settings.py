@@ -17,6 +17,7 @@ DUMMY_OPTIONS: Mapping[str, tuple[str, ...]] = {
 """What may be said of the items that stand in for those of a modality while memory is measured, beside their count."""
 
 Limit = int | Mapping[str, int]
+WORDS: Mapping[type, str] = {bool: "True or False", int: "a whole number", Mapping: "a mapping"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,10 @@ class MultiModalSettings:
 
     def __post_init__(self) -> None:
         """Raise OptionError with everything that is wrong."""
-        problems = [p for modality, limit in self.limits.items() for p in _limit_problems(modality, limit)]
+        flags = ("encoder_only", "language_only", "towers_on_first_stage", "embeds")
+        problems = _mistyped(self, {"limits": Mapping, "processor": Mapping, **dict.fromkeys(flags, bool)})
+        if isinstance(self.limits, Mapping):
+            problems += [p for modality, limit in self.limits.items() for p in _limit_problems(modality, limit)]
         if self.encoder_only and self.language_only:
             problems.append(Problem("encoder_only and language_only together leave nothing of the model"))
         if problems:
@@ -71,13 +75,25 @@ class MultiModalSettings:
         return "encoder_only is set" if self.encoder_only else ""
 
 
+def _mistyped(owner: object, wanted: Mapping[str, type]) -> list[Problem]:
+    """The fields that hold something else than they are to."""
+    given = {name: getattr(owner, name) for name in wanted}
+    return [
+        Problem(f"{WORDS.get(kind, kind.__name__)} is wanted, not {short(given[name])}", name)
+        for name, kind in wanted.items()
+        if not isinstance(given[name], kind)
+    ]
+
+
 def _limit_problems(modality: str, limit: Limit) -> Iterator[Problem]:
     at = f"limits.{modality}"
     given: Mapping[str, object] = limit if isinstance(limit, Mapping) else {"count": limit}
     known = ("count", *DUMMY_OPTIONS.get(modality, ()))
+    if not isinstance(modality, str):
+        yield Problem(f"a modality is a name, not {short(modality)}", "limits")
     for key, value in given.items():
         if key not in known:
-            yield Problem(f"no such option of a limit{suggest(key, known)}", f"{at}.{key}")
+            yield Problem(f"no such option of a limit{suggest(str(key), known)}", f"{at}.{key}")
         elif isinstance(value, bool) or not isinstance(value, int) or value < (key != "count"):
             least = "0 or more" if key == "count" else "1 or more"
             yield Problem(f"a whole number, {least}, is wanted, not {short(value)}", f"{at}.{key}")
@@ -91,6 +107,8 @@ class Stage:
     size: int = 1
 
     def __post_init__(self) -> None:
+        if problems := _mistyped(self, {"rank": int, "size": int}):
+            raise OptionError(problems)
         if not 0 <= self.rank < self.size:
             raise OptionError(f"stage {self.rank} of {self.size}: stages count from 0 to {self.size - 1}")
 
@@ -129,6 +147,12 @@ class Settings:
     stage: Stage = WHOLE
     adapters: AdapterSettings = field(default_factory=AdapterSettings)
     pooler: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise OptionError with every field that holds something else."""
+        kinds = {"multimodal": MultiModalSettings, "stage": Stage, "adapters": AdapterSettings}
+        if problems := _mistyped(self, {"config": Mapping, **kinds, "pooler": Mapping}):
+            raise OptionError(problems)
 
     def why_no_tower(self, modalities: Iterable[str]) -> str:
         """What leaves out a tower of these modalities on this stage, in words; empty when it is built."""

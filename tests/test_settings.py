@@ -40,6 +40,42 @@ def test_all_mistakes_of_the_limits_are_told_at_once() -> None:
     ]
 
 
+def test_what_is_of_another_type_is_told_field_by_field() -> None:
+    with pytest.raises(OptionError) as caught:
+        MultiModalSettings(limits=3, embeds="no", processor=None)  # type: ignore[arg-type]
+    assert str(caught.value).splitlines() == [
+        "limits: a mapping is wanted, not 3",
+        "processor: a mapping is wanted, not None",
+        "embeds: True or False is wanted, not 'no'",
+    ]
+    with pytest.raises(OptionError) as caught:
+        MultiModalSettings(limits={1: 2, "image": {3: 4}})  # type: ignore[dict-item]
+    assert str(caught.value).splitlines() == [
+        "limits: a modality is a name, not 1",
+        "limits.image.3: no such option of a limit; known: count, height, width",
+    ]
+    with pytest.raises(OptionError) as caught:
+        Settings(config=None, multimodal={"limits": {}}, stage=1)  # type: ignore[arg-type]
+    assert str(caught.value).splitlines() == [
+        "config: a mapping is wanted, not None",
+        "multimodal: MultiModalSettings is wanted, not {'limits': {}}",
+        "stage: Stage is wanted, not 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rank", "size", "message"),
+    [
+        ("0", 1, "^rank: a whole number is wanted, not '0'$"),
+        (0.5, 1, "^rank: a whole number is wanted, not 0.5$"),
+        (2, 2, "^stage 2 of 2: stages count from 0 to 1$"),
+    ],
+)
+def test_a_stage_is_one_of_those_that_there_are(rank: int, size: int, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Stage(rank, size)
+
+
 def test_a_tower_is_built_unless_all_of_its_modalities_have_the_limit_0() -> None:
     settings = MultiModalSettings(limits={"image": 0, "audio": {"count": 0}, "video": 1})
     assert settings.why_no_tower(["image"]) == "limits.image is 0"
