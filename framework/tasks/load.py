@@ -25,7 +25,7 @@ from triptych.spec.classifier import Method
 from triptych.spec.overrides import overridden
 from triptych.tasks.hand_written import check_runs, load_model
 from triptych.tasks.model import Model
-from triptych.tasks.options import Device, Dtype, as_device, as_dtype, stated_dtype
+from triptych.tasks.options import Device, Dtype, as_device, as_dtype, as_settings, stated_dtype
 from triptych.tasks.source import Conversion, Folder, Source, read_source
 from triptych.weights import check, fill, fill_random, match, tables
 
@@ -66,7 +66,7 @@ def load(
     `dtype` it is what the config says, else what most of the file is stored in. `progress(done, total)` counts bytes
     read. Raises TriptychError with all that is wrong, before any weight is read.
     """
-    where, kind, media = as_device(device), as_dtype(dtype), multimodal or MultiModalSettings()
+    where, kind, media = as_device(device), as_dtype(dtype), as_settings(multimodal)
     source = read_source(folder, tokens=classifier_from_token, method=method)
     chosen = choose(source.config, convert=convert or source.conversion, name=str(source.folder))
     use = _Use(overrides or (), media, where, kind or stated_dtype(source.checkpoint), progress)

@@ -15,6 +15,7 @@ from triptych.capabilities import get_score_type
 from triptych.errors import CapabilityError, InputError, OptionError
 from triptych.inputs.images import ImageInput
 from triptych.inputs.processing import BaseMultiModalProcessor
+from triptych.inputs.prompt import as_token_ids
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
@@ -158,9 +159,14 @@ class Model:
 
     @torch.inference_mode()
     def logits(self, token_ids: Sequence[int], images: ImageInput | Sequence[ImageInput] | None = None) -> Tensor:
-        """The logits [T, V] of every position of one prompt, float32; placeholders of images count as their rows."""
+        """The logits [T, V] of every position of one prompt, float32; placeholders of images count as their rows.
+
+        Raises InputError for what is no prompt of token ids, and as `generate` does.
+        """
         self._check_writes()
-        ((ids, pictures),) = paired([int(token) for token in token_ids], images)
+        if isinstance(token_ids, str) or not (given := as_token_ids(token_ids)):
+            raise InputError("token ids are needed, at least one", path="prompt")
+        ((ids, pictures),) = paired(given, images)
         prompt = self._reader.read(ids, pictures)
         check_prompts(self.module, [prompt])
         step = Step.of([len(prompt.token_ids)], device=self.device)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from triptych.errors import OptionError, suggest
+from triptych.errors import OptionError, short, suggest
+from triptych.settings import MultiModalSettings
 from triptych.weights import Checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -14,6 +15,7 @@ Dtype = torch.dtype | str | None
 
 
 def as_device(device: Device) -> torch.device:
+    """A device that is here. Raises OptionError for any other."""
     try:
         found = torch.device(device)
     except RuntimeError as error:
@@ -24,11 +26,20 @@ def as_device(device: Device) -> torch.device:
 
 
 def as_dtype(dtype: Dtype) -> torch.dtype | None:
-    if isinstance(dtype, str):
-        if dtype not in DTYPES:
-            raise OptionError(f"{dtype!r} is none that models run in{suggest(dtype, DTYPES)}", path="dtype")
-        return DTYPES[dtype]
-    return dtype
+    """A dtype that models run in, given as it is or by name; None stays. Raises OptionError for any other."""
+    if dtype is None or (isinstance(dtype, torch.dtype) and dtype in DTYPES.values()):
+        return dtype
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        name = str(dtype).removeprefix("torch.")
+        raise OptionError(f"{name!r} is none that models run in{suggest(name, DTYPES)}", path="dtype")
+    return DTYPES[dtype]
+
+
+def as_settings(multimodal: MultiModalSettings | None) -> MultiModalSettings:
+    """The settings of items, those that are usual for None. Raises OptionError for what is none."""
+    if multimodal is not None and not isinstance(multimodal, MultiModalSettings):
+        raise OptionError(f"MultiModalSettings are wanted, not {short(multimodal)}", path="multimodal")
+    return multimodal or MultiModalSettings()
 
 
 def stated_dtype(checkpoint: Checkpoint) -> torch.dtype:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from triptych.errors import InputError, Problem
+from triptych.errors import InputError, InputTypeError, Problem, short
 from triptych.inputs.images import ImageInput
 
 P = TypeVar("P")
@@ -52,17 +52,23 @@ def read_each(listed: Sequence[tuple[P, Q]], read: Callable[[P, Q], R]) -> list[
 
 def is_single(prompts: object) -> TypeGuard[Prompt]:
     """Whether this is one prompt: a text, or a list that begins with a token id."""
-    return isinstance(prompts, str) or (isinstance(prompts, Sequence) and len(prompts) > 0 and _is_id(prompts[0]))
+    return isinstance(prompts, str) or (_is_list(prompts) and len(prompts) > 0 and _is_id(prompts[0]))
 
 
 def _as_prompts(prompts: object) -> list[Prompt]:
-    if not isinstance(prompts, Iterable) or not all(map(_is_prompt, listed := list(prompts))):
-        raise InputError("a text or a list of token ids is needed, or a list of such", path="prompts")
-    return listed
+    if isinstance(prompts, Iterable) and not isinstance(prompts, bytes | Mapping):
+        listed = list(prompts)
+        if all(map(_is_prompt, listed)):
+            return listed
+    raise InputError("a text or a list of token ids is needed, or a list of such", path="prompts")
 
 
 def _is_prompt(value: object) -> bool:
-    return isinstance(value, str) or (isinstance(value, Sequence) and all(map(_is_id, value)))
+    return isinstance(value, str) or (_is_list(value) and all(map(_is_id, value)))
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, bytes)
 
 
 def _is_id(value: object) -> bool:
@@ -70,7 +76,11 @@ def _is_id(value: object) -> bool:
 
 
 def _as_images(images: Any) -> tuple[ImageInput, ...]:
-    return () if images is None else (images,) if _is_image(images) else tuple(images)
+    if images is None or _is_image(images):
+        return () if images is None else (images,)
+    if not isinstance(images, Iterable) or isinstance(images, bytes | Mapping):
+        raise InputTypeError(f"an image or a list of images is needed, not {short(images)}", path="images")
+    return tuple(images)
 
 
 def _is_image(value: object) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from triptych.errors import CheckpointError
+from triptych.errors import CheckpointError, InputTypeError, short
 from triptych.inputs.label_tokens import with_label_ids
 from triptych.inputs.sentence import SentenceUse, load_sentence_use
 from triptych.inputs.tokenizer import Tokenizer, load_tokenizer
@@ -64,6 +64,8 @@ def read_source(folder: Folder, *, tokens: Sequence[str | int] | None = None, me
 
 
 def _fetched(folder: Folder) -> Path:
+    if not isinstance(folder, str | os.PathLike):
+        raise InputTypeError(f"a checkpoint folder or a hub id is needed, not {short(folder)}", path="folder")
     path = Path(folder)
     if not path.exists() and str(folder) in spec_files():
         raise CheckpointError(

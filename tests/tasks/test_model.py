@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -128,11 +129,30 @@ def test_an_answer_ends_where_the_positions_do(model: triptych.Model) -> None:
         ([1.5], None, "prompts: a text or a list of token ids is needed, or a list of such"),
         (["a", 5], None, "prompts: a text or a list of token ids"),
         (7, None, "prompts: a text or a list of token ids"),
+        (b"abc", None, "prompts: a text or a list of token ids"),
+        ([b"abc"], None, "prompts: a text or a list of token ids"),
+        ({"a": 1}, None, "prompts: a text or a list of token ids"),
+        ("what?", 3, "images: an image or a list of images is needed, not 3"),
+        (["a"], [3], "images: an image or a list of images is needed, not 3"),
+        ("what?", {"image": "cat.png"}, "images: an image or a list of images is needed, not {'image'"),
+        ("what?", b"png", "images: an image or a list of images is needed, not b'png'"),
     ],
 )
 def test_what_is_no_prompt_is_named(model: triptych.Model, prompts: Any, images: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         model.generate(prompts, images)
+
+
+@pytest.mark.parametrize("given", ["abc", None, [1.5], [[1]], 3, [], b"abc"])
+def test_logits_are_of_token_ids(model: triptych.Model, given: Any) -> None:
+    with pytest.raises(InputError, match=r"^prompt: .*token ids"):
+        model.logits(given)
+
+
+def test_token_ids_may_stand_in_a_tensor_or_an_array(model: triptych.Model) -> None:
+    wanted = model.logits([5, 6])
+    for given in (torch.tensor([5, 6]), np.array([5, 6])):
+        assert torch.equal(model.logits(given), wanted)  # type: ignore[arg-type]
 
 
 def test_all_wrong_options_are_named_before_anything_runs(model: triptych.Model) -> None:
@@ -165,6 +185,9 @@ def test_a_checkpoint_without_a_tokenizer_takes_token_ids(oracle: Oracle, tmp_pa
     [
         ({"device": "tpu9"}, "device: 'tpu9' is no device"),
         ({"dtype": "float31"}, "dtype: 'float31' is none that models run in; did you mean 'float32'"),
+        ({"dtype": torch.int8}, "dtype: 'int8' is none that models run in"),
+        ({"dtype": 16}, "dtype: '16' is none that models run in"),
+        ({"multimodal": {"limits": {}}}, "multimodal: MultiModalSettings are wanted, not {'limits': {}}"),
     ],
 )
 def test_where_and_how_it_cannot_run_is_named(oracle: Oracle, told: dict[str, Any], message: str) -> None:
@@ -175,6 +198,8 @@ def test_where_and_how_it_cannot_run_is_named(oracle: Oracle, told: dict[str, An
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
         triptych.load(tmp_path / "missing")
+    with pytest.raises(TypeError, match=r"^folder: a checkpoint folder or a hub id is needed, not None$"):
+        triptych.load(None)  # type: ignore[arg-type]
 
 
 def test_a_spec_alone_runs_with_random_weights() -> None:
