@@ -451,6 +451,45 @@ def test_maximum_tokens_come_from_the_info_or_from_processing_one_dummy_item() -
     assert processor.steps
 
 
+@pytest.mark.parametrize("ask", [get_dummy_inputs, get_max_tokens_per_item])
+def test_dummy_items_of_a_modality_that_the_model_does_not_take_are_refused(ask: Any) -> None:
+    message = r"^video: the model takes no such items; known: image\nimage: -1 items are not to be had$"
+    with pytest.raises(InputError, match=message):
+        ask(made(), 16, {"video": 1, "image": -1})
+
+
+@pytest.mark.parametrize("known", [{}, {"image": 0}])
+def test_an_item_of_which_nothing_tells_how_many_tokens_it_takes_has_no_budget(known: dict[str, int]) -> None:
+    class Silent(Info):
+        def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int]:  # noqa: ARG002
+            return known
+
+    info = Silent(context())
+    with pytest.raises(CapabilityError, match=r"^image: neither the info nor a dummy item tells"):
+        get_budget(
+            Processor(info, Dummy(info)), BatchLimits(max_model_len=16, max_num_batched_tokens=16, max_num_seqs=1)
+        )
+
+
+def test_dummy_inputs_that_give_no_item_or_fail_are_told() -> None:
+    class Empty(Dummy):
+        def get_dummy_mm_data(self, *_: object) -> dict[str, object]:  # type: ignore[override]
+            return {}
+
+        def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:  # noqa: ARG002
+            return ""
+
+    class Fails(Dummy):
+        def get_dummy_mm_data(self, *_: object) -> dict[str, object]:  # type: ignore[override]
+            raise BOOM
+
+    info = Info(context())
+    with pytest.raises(CapabilityError, match=r"^image: neither the info nor a dummy item tells"):
+        get_max_tokens_per_item(Processor(info, Empty(info)), 16, {"image": 1})
+    with pytest.raises(PluginError, match=r"Fails fails to make dummy items: KeyError: 'boom'$"):
+        get_max_tokens_per_item(Processor(info, Fails(info)), 16, {"image": 1})
+
+
 def test_the_dummy_prompt_is_padded_with_0_to_the_sequence_length_bounded_by_batch_tokens() -> None:
     found = get_dummy_inputs(made(), 20, {"image": 2})
     rows = [*[ROW] * (SIDE // 2), END]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triptych.errors import OptionError
+from triptych.errors import CapabilityError, InputError, OptionError, Problem, suggest
+from triptych.inputs.processing.blame import blame
 from triptych.inputs.processing.inputs import MultiModalInputs
 from triptych.inputs.processing.processor import BaseMultiModalProcessor
 
@@ -71,13 +72,22 @@ def get_budget(processor: BaseMultiModalProcessor[Any], limits: BatchLimits) -> 
 def get_max_tokens_per_item(
     processor: BaseMultiModalProcessor[Any], seq_len: int, mm_counts: Mapping[str, int]
 ) -> dict[str, int]:
-    """The most placeholders that one item of each modality takes: as the info says, else as a dummy item shows."""
+    """The most placeholders that one item of each modality takes: as the info says, else as a dummy item shows.
+
+    Raises InputError for modalities that the model does not take, CapabilityError for one of which nothing tells.
+    """
     if not mm_counts:
         return {}
-    if (known := processor.info.get_mm_max_tokens_per_item(seq_len, mm_counts)) is not None:
-        return {modality: known[modality] for modality in mm_counts}
-    found = get_dummy_inputs(processor, seq_len, mm_counts)
-    return {m: max(place.get_num_embeds() for place in found.mm_placeholders[m]) for m in mm_counts}
+    _check_taken(processor, mm_counts)
+    with blame(processor.info, "to tell how many tokens an item takes"):
+        known = processor.info.get_mm_max_tokens_per_item(seq_len, mm_counts)
+    if known is None:
+        places = get_dummy_inputs(processor, seq_len, mm_counts).mm_placeholders
+        known = {m: max(place.get_num_embeds() for place in found) for m, found in places.items() if found}
+    if lost := [modality for modality in mm_counts if known.get(modality, 0) < 1]:
+        told = "neither the info nor a dummy item tells how many tokens an item takes; 1 or more are wanted"
+        raise CapabilityError(Problem(told, modality) for modality in lost)
+    return {modality: known[modality] for modality in mm_counts}
 
 
 def get_dummy_inputs(
@@ -87,11 +97,26 @@ def get_dummy_inputs(
     *,
     max_num_batched_tokens: int | None = None,
 ) -> MultiModalInputs:
-    """Dummy items through the processor, the prompt padded with id 0 to `seq_len`, or to what a step holds."""
+    """Dummy items through the processor, the prompt padded with id 0 to `seq_len`, or to what a step holds.
+
+    Raises InputError for modalities that the model does not take, PluginError when the dummy inputs fail, and what the
+    processor raises.
+    """
+    _check_taken(processor, mm_counts)
     settings = processor.info.ctx.settings
     options = {modality: settings.get_dummy_options(modality) for modality in mm_counts}
-    found = processor.apply(processor.dummy_inputs.get_dummy_processor_inputs(seq_len, mm_counts, options))
+    with blame(processor.dummy_inputs, "to make dummy items"):
+        given = processor.dummy_inputs.get_dummy_processor_inputs(seq_len, mm_counts, options)
+    found = processor.apply(given)
     return found.padded(min(seq_len, _or(max_num_batched_tokens, seq_len)))
+
+
+def _check_taken(processor: BaseMultiModalProcessor[Any], mm_counts: Mapping[str, int]) -> None:
+    taken = processor.info.get_supported_mm_limits()
+    problems = [Problem(f"the model takes no such items{suggest(m, taken)}", m) for m in mm_counts if m not in taken]
+    problems += [Problem(f"{count} items are not to be had", m) for m, count in mm_counts.items() if count < 0]
+    if problems:
+        raise InputError(problems)
 
 
 def _or(asked: int | None, otherwise: int) -> int:
