@@ -36,7 +36,7 @@ def apply_prompt_updates(
     if plan.unplaced and tokenizer is not None and allow_fallback:
         return _apply_to_text(ids, updates, tokenizer, by_piece=by_piece)
     why = "its text is not searched, as " + ("no tokenizer is given" if tokenizer is None else "allow_fallback is off")
-    check_unplaced(plan.unplaced, prompt, ids, tokenizer=tokenizer, searched=why)
+    check_unplaced(plan, prompt, ids, tokenizer=tokenizer, searched=why)
     check_left_over(updates, prompt, plan, tokenizer=tokenizer)
     found, placed = write(plan, lambda start, end: ids[start:end], length=len(ids))
     return AppliedUpdates(found, by_item(updates, placed), used_fallback=False)
@@ -45,7 +45,7 @@ def apply_prompt_updates(
 def _apply_to_text(ids: list[int], updates: ItemUpdates, tokenizer: TextCodec, *, by_piece: bool) -> AppliedUpdates:
     prompt = text_prompt(ids, updates, tokenizer)
     plan = plan_updates(prompt, updates)
-    check_unplaced(plan.unplaced, prompt, ids, tokenizer=tokenizer, searched="its text was searched too")
+    check_unplaced(plan, prompt, ids, tokenizer=tokenizer, searched="its text was searched too")
     check_left_over(updates, prompt, plan, tokenizer=tokenizer)
     written = (write_by_piece if by_piece else write_as_text)(prompt, plan, tokenizer)
     return AppliedUpdates(written[0], by_item(updates, written[1]), used_fallback=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from triptych.errors import Problem, PromptUpdateError, short
 from triptych.inputs.updates.codec import TextCodec
 from triptych.inputs.updates.planning import Item, Plan
-from triptych.inputs.updates.searching import Searched
+from triptych.inputs.updates.searching import Found, Searched
 from triptych.inputs.updates.targets import Target
 from triptych.inputs.updates.update import ItemUpdates, ResolvedPromptUpdate, UpdateMode
 
@@ -17,25 +17,40 @@ SHOWN = 20  # tokens of a prompt that an error shows
 
 
 def check_unplaced(
-    items: Sequence[Item], prompt: Searched, token_ids: Sequence[int], *, tokenizer: TextCodec | None, searched: str
+    plan: Plan, prompt: Searched, token_ids: Sequence[int], *, tokenizer: TextCodec | None, searched: str
 ) -> None:
     """Raise PromptUpdateError for items without a place, with the targets of each and how the prompt begins."""
-    if not items:
+    if not plan.unplaced:
         return
-    problems = [Problem(_unplaced(item, prompt, tokenizer), f"{item.modality}[{item.item_idx}]") for item in items]
+    problems = [
+        Problem(_unplaced(item, prompt, plan, tokenizer), f"{item.modality}[{item.item_idx}]") for item in plan.unplaced
+    ]
     shown = f"{list(token_ids[:SHOWN])}{_text(token_ids[:SHOWN], tokenizer)}"
     more = " and begins with" if len(token_ids) > SHOWN else ":"
     problems.append(Problem(f"the prompt has {len(token_ids)} tokens{more} {shown}; {searched}; {HINT}"))
     raise PromptUpdateError(problems)
 
 
-def _unplaced(item: Item, prompt: Searched, tokenizer: TextCodec | None) -> str:
+def _unplaced(item: Item, prompt: Searched, plan: Plan, tokenizer: TextCodec | None) -> str:
     if not item.updates:
         return "it has no update, so nothing says where it belongs"
     targets = " or ".join(told_target(update.target, tokenizer) for update in item.updates)
-    if any(prompt.find(update.target, 0) for update in item.updates):
+    found = [match for update in item.updates for match in _matches(prompt, update.target)]
+    taken = {(applied.start, applied.end) for applied in plan.applied if applied.start < applied.end}
+    if found and all((match.start, match.end) in taken for match in found):
+        times = f"{len(found)} time{'s' * (len(found) > 1)}"
+        return f"its target {targets} stands {times} in the prompt, each for another item; write one for each item"
+    if found:
         return f"its target {targets} stands only before places where updates are applied already; declare it earlier"
     return f"nothing matches its target {targets}"
+
+
+def _matches(prompt: Searched, target: Target) -> Iterator[Found]:
+    """Every match of a target, where those that overlap count once."""
+    start = 0
+    while (match := prompt.find(target, start)) and match.at >= start:  # the end is found from anywhere
+        yield match
+        start = max(match.end, match.at + 1)
 
 
 def check_left_over(updates: ItemUpdates, prompt: Searched, plan: Plan, *, tokenizer: TextCodec | None) -> None:

@@ -119,7 +119,7 @@ def test_positions_are_those_of_the_text_too() -> None:
 
 def test_items_without_a_place_in_the_text_and_targets_left_over_in_it_fail() -> None:
     update = PromptReplacement("image", "ox th", [IMAGE])
-    with pytest.raises(PromptUpdateError, match=r"^image\[1\]: its target .* stands only before .*\n.*searched too; "):
+    with pytest.raises(PromptUpdateError, match=r"^image\[1\]: its target .* stands 1 time in .*\n.*searched too; "):
         applied("the fox the dog", update, image=2)
     with pytest.raises(PromptUpdateError, match=r"^image: its target .*\('ox th'\) is left 1 more time in the prompt"):
         applied("the fox the fox the dog", update, image=1)

@@ -81,7 +81,9 @@ def test_each_item_replaces_a_target_of_its_own() -> None:
 
 def test_targets_that_overlap_are_used_once() -> None:
     assert applied([1, 1, 1, 1], swap([1, 1]), image=2) == [90, 91]
-    with pytest.raises(PromptUpdateError, match=r"image\[1\]: its target \[1, 1\] stands only before places"):
+    with pytest.raises(
+        PromptUpdateError, match=r"image\[1\]: its target \[1, 1\] stands 1 time in the prompt, each for another item"
+    ):
         applied([1, 1, 1], swap([1, 1]), image=2)
 
 
@@ -102,6 +104,20 @@ def test_an_insertion_at_the_end_that_is_declared_first_blocks_a_replacement() -
     with pytest.raises(PromptUpdateError, match=r"image\[0\]: its target \[1\] stands only .*; declare it earlier\n"):
         applied([1, 2], insert(END, 80, "audio"), swap([1]), audio=1, image=1)
     assert applied([1, 2], swap([1]), insert(END, 80, "audio"), audio=1, image=1) == [90, 2, 80]
+
+
+def test_fewer_targets_than_items_are_counted() -> None:
+    message = r"image\[2\]: its target \[1\] stands 2 times in the prompt, each for another item; write one for each"
+    with pytest.raises(PromptUpdateError, match=message):
+        applied([1, 2, 1], swap([1]), image=3)
+    with pytest.raises(PromptUpdateError, match=r"audio\[0\]: its target \[1\] stands 1 time in the prompt, each for"):
+        applied([1, 2], swap([1]), swap([1], 80, "audio"), image=1, audio=1)
+
+
+def test_a_spot_that_comes_too_late_is_told_once() -> None:
+    late = (swap([2]), insert(START, 80, "audio"))
+    with pytest.raises(PromptUpdateError, match=r"audio\[0\]: its target start stands only before places"):
+        applied([1, 2], *late, image=1, audio=1)
 
 
 def test_all_insertions_of_a_round_are_applied_before_the_next_replacement() -> None:
@@ -142,7 +158,9 @@ def test_a_spot_within_what_is_replaced_is_gone() -> None:
 def test_content_is_not_searched_again() -> None:
     itself = PromptReplacement("image", [1], [1, 1])
     assert applied([1, 2, 1], itself, image=2) == [1, 1, 2, 1, 1]
-    with pytest.raises(PromptUpdateError, match=r"image\[1\]: its target \[1\] stands only before places"):
+    with pytest.raises(
+        PromptUpdateError, match=r"image\[1\]: its target \[1\] stands 1 time in the prompt, each for another item"
+    ):
         applied([1, 2], itself, image=2)
     brings = (PromptReplacement("image", [1], [2]), swap([2], 80, "audio"))
     with pytest.raises(PromptUpdateError, match=r"audio\[0\]: nothing matches its target \[2\]"):
