@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
@@ -23,11 +24,10 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from triptych.experiments.compose import compose
-    from triptych.experiments.read import read
+    from triptych.experiments.run import run_experiment
     from triptych.experiments.table import print_table
-    from triptych.experiments.tasks import TASKS
 
-    ready = read(compose(args.name, args.overrides))
-    print_table([{"experiment": args.name, **row} for row in TASKS[ready.settings.task](ready)])
+    outcome = run_experiment(args.name, args.overrides)
+    print_table([{"experiment": args.name, **outcome.result}])
+    print(outcome.folder, file=sys.stderr)
     return 0

@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from triptych.spec.base import BaseSpec
 
-Task = Literal["check"]
+Task = Literal["check", "generate"]
 
 
 class RunForm(BaseSpec):
@@ -21,10 +21,16 @@ class RunForm(BaseSpec):
 
 
 class DataForm(BaseSpec):
-    """`prompts` in place, or the path of a `file` of JSON lines, each `{"prompt": ..., "images": [FILE, ...]}`."""
+    """`prompts` in place, or the path of a `file` of JSON lines, a `PromptForm` each."""
 
     prompts: tuple[str, ...] = ()
     file: str | None = None
+
+
+class PromptForm(BaseSpec):
+    """One prompt, as it is."""
+
+    prompt: str
 
 
 class GenerateForm(BaseSpec):

@@ -13,7 +13,8 @@ from triptych.experiments.document import Experiment
 from triptych.experiments.overrides import MODEL
 from triptych.experiments.refused import at_override
 from triptych.spec.document import Tree
-from triptych.spec.merge import inherited
+from triptych.spec.mapping import tree_of
+from triptych.spec.merge import inherited, merge
 from triptych.spec.overrides import overridden
 from triptych.spec.scope import Collector, problems_of
 from triptych.spec.validate import mistakes
@@ -21,11 +22,12 @@ from triptych.spec.validate import mistakes
 
 @dataclass(frozen=True)
 class Ready:
-    """An experiment that can run: its settings, and the spec of its model with all that it inherits."""
+    """An experiment that can run: its settings, typed and as a `tree` with places, and the spec of its model."""
 
     name: str
     settings: Experiment
     spec: Tree
+    tree: Tree
 
 
 def read(composed: Composed) -> Ready:
@@ -40,7 +42,10 @@ def read(composed: Composed) -> Ready:
             spec = _spec(composed)
     problems.check()
     assert settings is not None
-    return Ready(composed.name, settings, spec)
+    defaults = tree_of(settings.model_dump(mode="json", exclude={"model"}), origin="default")
+    tree = merge(defaults, composed.tree.without("model"))
+    assert isinstance(tree, Tree)
+    return Ready(composed.name, settings, spec, tree)
 
 
 def _settings(composed: Composed) -> Experiment:

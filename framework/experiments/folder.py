@@ -1,0 +1,136 @@
+"""The folder of one run: what it was asked, what it measured, and whether it is done.
+
+experiment.yaml   all that was composed but the model, with the origin of each value
+spec.yaml         the model's spec with all that it inherits; it reads back to an equal one
+metrics.jsonl     a JSON object a line, in the order of measuring
+result.json       the summary; it is there when the run is done
+log.txt           when it began, was taken up again and ended, and why
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from triptych.errors import OptionError, Place, Problem, short
+from triptych.experiments.read import Ready
+from triptych.experiments.whole import Row, append_row, read_rows, write_whole
+from triptych.spec.document import Tree, read_document, walk
+from triptych.spec.render import render
+
+logger = logging.getLogger(__name__)
+NOT_THERE = object()
+
+
+@dataclass
+class RunFolder:
+    """An open run. `rows` are those measured so far; `result` is the summary of a run that is done, else None."""
+
+    path: Path
+    rows: list[Row]
+    result: Row | None
+    _metrics: BinaryIO
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "spec.yaml"
+
+    def add(self, row: Row) -> None:
+        """Keep a row. Raises OSError; the rows before it are kept."""
+        append_row(self._metrics, row)
+        self.rows.append(row)
+
+    def finish(self, result: Row) -> None:
+        """The run is done. Raises OSError; it is not done then."""
+        write_whole(self.path / "result.json", f"{json.dumps(result, indent=2, ensure_ascii=False)}\n")
+        self.result = result
+
+
+@contextmanager
+def open_run(path: Path, ready: Ready) -> Iterator[RunFolder]:
+    """Begin a run in a folder, or take up the one that was begun there.
+
+    Raises OptionError when another experiment or another spec was begun there, with every difference, and while another
+    process runs it; OSError when nothing can be written.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with open(path / "metrics.jsonl", "a+b", buffering=0) as metrics, _logged(path / "log.txt"):
+        _lock(metrics, path)
+        _keep({path / "experiment.yaml": ready.tree, path / "spec.yaml": ready.spec})
+        folder = RunFolder(path, read_rows(metrics), _result(path / "result.json"), metrics)
+        logger.info("%s, with %d rows there", "done before" if folder.result is not None else "begun", len(folder.rows))
+        try:
+            yield folder
+        except BaseException as error:
+            logger.error("%s: %s", type(error).__name__, error)
+            raise
+        logger.info("ended, with %d rows", len(folder.rows))
+
+
+def differences(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
+    """Path, value before and value now of every leaf that is not the same; NOT_THERE where there is none."""
+    old, new = ({".".join(path): leaf for path, leaf, _ in walk(tree)} for tree in (before, now))
+    for path in dict.fromkeys([*old, *new]):
+        pair = old.get(path, NOT_THERE), new.get(path, NOT_THERE)
+        if pair[0] != pair[1] or type(pair[0]) is not type(pair[1]):
+            yield path, *pair
+
+
+def _keep(asked: Mapping[Path, Tree]) -> None:
+    """Write what is asked, or hold it to what was asked when the run began."""
+    changed = [
+        Problem(f"{_said(old)} when this run was begun, {_said(new)} now", where, Place(str(path), 0, 0))
+        for path, tree in asked.items()
+        if path.exists()
+        for where, old, new in differences(read_document(path), tree)
+    ]
+    if changed:
+        raise OptionError([*changed, Problem("this is another run; another `run.folder` begins it")])
+    for path, tree in asked.items():
+        if not path.exists():
+            write_whole(path, render(tree))
+
+
+def _said(value: object) -> str:
+    return "absent" if value is NOT_THERE else short(value)
+
+
+def _result(path: Path) -> Row | None:
+    if not path.exists():
+        return None
+    try:
+        found: Row = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise OptionError(
+            f"{path} was changed and is no JSON ({error}); without it the run is taken up again"
+        ) from None
+    return found
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OptionError(f"{path}: another process is running this") from None
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """What triptych logs goes to the file too."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root, level = logging.getLogger("triptych"), logging.getLogger("triptych").level
+    root.addHandler(handler)
+    root.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()

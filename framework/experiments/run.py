@@ -1,0 +1,50 @@
+"""One experiment from its name to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from triptych.experiments.compose import compose
+from triptych.experiments.folder import open_run
+from triptych.experiments.read import Ready, read
+from triptych.experiments.tasks import TASKS
+from triptych.experiments.whole import Row
+
+MAX_NAME = 120
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to, and the folder that it is kept in."""
+
+    result: Row
+    folder: Path
+
+
+def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
+    """Compose an experiment, check all of it, and run its task in the folder of these words.
+
+    A run that was begun there is taken up where it stopped, and one that is done is not run again. Raises TriptychError
+    with all that is wrong with the experiment before anything is written; then what the task raises, and OSError.
+    """
+    ready = read(compose(name, words))
+    work = TASKS[ready.settings.task]
+    with open_run(folder_of(ready, words), ready) as folder:
+        result = folder.result
+        if result is None:
+            for row in work.rows(ready, folder.spec, len(folder.rows)):
+                folder.add(row)
+            folder.finish(result := work.summary(folder.rows))
+        return Outcome(result, folder.path)
+
+
+def folder_of(ready: Ready, words: Sequence[str]) -> Path:
+    """`run.folder`, the experiment's name, and the words that make this run another than its neighbours."""
+    said = ",".join(word for word in words if not word.startswith("run.folder="))
+    name = "".join(c if c.isalnum() or c in "=,._-+*" else "_" for c in said)
+    if name != said or len(name) > MAX_NAME:  # two texts may not meet in one name
+        name = f"{name[:MAX_NAME]}-{sha256(said.encode()).hexdigest()[:8]}"
+    return Path(ready.settings.run.folder, Path(ready.name).stem, name or "as_it_is")

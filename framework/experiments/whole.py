@@ -1,0 +1,60 @@
+"""Files that are whole or not there: one replaced at once, and one of lines that only grows."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+Row = Mapping[str, object]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that whoever opens it finds all of the old text or all of the new. Raises OSError."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with open(part, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_rows(file: BinaryIO) -> list[Row]:
+    """The whole rows of JSON lines; what a broken run left after them is cut off."""
+    file.seek(0)
+    rows, end = list[Row](), 0
+    for line in file:
+        row = _row(line)
+        if row is None:
+            break
+        rows.append(row)
+        end += len(line)
+    file.seek(end)
+    file.truncate()
+    return rows
+
+
+def append_row(file: BinaryIO, row: Row) -> None:
+    """Add a row as a JSON line to a file without a buffer. Raises OSError, with the file as it was."""
+    end = file.seek(0, os.SEEK_END)
+    try:
+        left = memoryview(f"{json.dumps(row, ensure_ascii=False)}\n".encode())
+        while left:  # a disk that fills up takes a part without a word
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        file.truncate(end)
+        raise
+
+
+def _row(line: bytes) -> Row | None:
+    try:
+        found = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
