@@ -106,7 +106,9 @@ class RopeSpec(PartSpec):
     theta: Positive
     fraction: FiniteFloat = Field(1.0, gt=0, le=1)
     interleaved: bool = False
-    scaling: Annotated[AnyScaling, Field(discriminator="type"), BeforeValidator(_as_written)] = DefaultScaling()
+    scaling: Annotated[
+        AnyScaling, Field(discriminator="type"), BeforeValidator(_as_written, json_schema_input_type=dict[str, Any])
+    ] = DefaultScaling()
     max_positions: Positions | None = None
     original_positions: Positions | None = None
 

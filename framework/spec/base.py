@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from triptych.errors import suggest
 from triptych.registry import part_names
 from triptych.registry.parts import get_builder
+from triptych.spec.written import STANDS_FOR, Json, Written
 
 MAX_WIDTH = 2**20
 ROLES = ("norm", "post_norm", "sum_norm")  # of norms in a branch
@@ -50,6 +52,9 @@ class PartField:
 
     kind: str
 
+    def __get_pydantic_json_schema__(self, core: Json, handler: Callable[[Json], Json]) -> Json:
+        return {STANDS_FOR: f"kind.{self.kind}"}
+
 
 def _part_field(kind: str) -> BeforeValidator:
     def validate(value: object, info: ValidationInfo[Resolver]) -> object:
@@ -69,4 +74,4 @@ def _activation(name: str) -> str:
 Norm = Annotated[Any, PartField("norm"), _part_field("norm")]
 Position = Annotated[Any, PartField("position"), _part_field("position")]
 Table = Annotated[Any, PartField("table"), _part_field("table")]
-Activation = Annotated[str, AfterValidator(_activation)]
+Activation = Annotated[str, AfterValidator(_activation), Written(lambda: {"enum": part_names("activation")})]

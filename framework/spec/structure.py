@@ -5,113 +5,55 @@ Any value may be an =expression and any may be null (absent); what parts say is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PositiveInt,
-    StrictBool,
-    ValidationError,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from triptych.errors import Place, Problem, SpecError, suggest
+from triptych.errors import Place, Problem, SpecError
 from triptych.spec.base import BaseSpec
 from triptych.spec.document import Tree, without_paths
-from triptych.spec.expressions import is_expression
+from triptych.spec.form_types import (
+    AnyPart,
+    Block,
+    Capabilities,
+    ConfigPlace,
+    Embed,
+    Head,
+    LayerNumbers,
+    MixerRef,
+    Name,
+    Names,
+    NoMembers,
+    NormRef,
+    Or,
+    Plain,
+    Pooler,
+    Rows,
+    SchemaNames,
+    SchemaRef,
+    SizeRef,
+    Steps,
+    StepsRef,
+)
 from triptych.spec.rows import row_problems
 from triptych.spec.scope import problems_of
-
-T = TypeVar("T")
-
-
-def _unless_expression(value: Any, validate: Callable[[Any], Any]) -> Any:
-    return value if is_expression(value) else validate(value)
-
-
-def _unless_text(value: Any, validate: Callable[[Any], Any]) -> Any:
-    return value if isinstance(value, str) else validate(value)
-
-
-def _name(value: str) -> str:
-    if not value.isidentifier():
-        raise ValueError("a name is made of letters, digits and _")
-    return value
-
-
-def _part(value: Any) -> Any:
-    if not isinstance(value, str | Mapping):
-        raise ValueError("the name of a part is wanted, or a mapping with `use` or `like`")
-    return value
-
-
-def _schema(value: Any) -> Any:
-    if not isinstance(value, str | Mapping):
-        raise ValueError("a mapping of fields is wanted, or the name of a registered schema")
-    return value
-
-
-def _place(value: Any) -> Any:
-    if value is not None and not all(
-        isinstance(place, str) for place in (value if isinstance(value, list) else [value])
-    ):
-        raise ValueError("a key, a dotted key or an =expression is wanted, or a list of these")
-    return value
-
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
-def _capability(name: str) -> str:
-    from triptych.capabilities.table import CAPABILITIES  # few specs name any, and it takes a while
-
-    if name not in CAPABILITIES:
-        raise ValueError(f"unknown capability {name!r}{suggest(name, CAPABILITIES)}")
-    return name
-
-
-def _no_members(value: Any) -> Any:
-    if value is not None:
-        raise ValueError("a member stands beside others; it has none within")
-    return value
-
-
-def _without_like(value: Any) -> Any:
-    """A block less the name of the one that it is like."""
-    if not isinstance(value, Mapping) or not isinstance(value.get("like"), str):
-        return value
-    return {key: branch for key, branch in value.items() if key != "like"}
-
-
-Or = Annotated[T, WrapValidator(_unless_expression)]
-Name = Annotated[str, AfterValidator(_name)]
-Names = list[str]
-CapabilityName = Annotated[str, AfterValidator(_capability)]
-PartRef = Annotated[Any, AfterValidator(_part)]
-Plain = dict[str, Any]
-SchemaNames = Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)]
 
 
 class BranchForm(BaseSpec):
     """norm -> mixer (or members side by side, summed) -> post_norm -> scale, added to the rows; then sum_norm."""
 
-    norm: PartRef | None = None
-    mixer: PartRef | None = None
+    norm: NormRef | None = None
+    mixer: MixerRef | None = None
     parallel: dict[Name, MemberForm | None] | None = None
-    post_norm: PartRef | None = None
+    post_norm: NormRef | None = None
     scale: Or[float] | None = None
-    sum_norm: PartRef | None = None
+    sum_norm: NormRef | None = None
 
 
 class MemberForm(BranchForm):
     """A branch beside others."""
 
-    parallel: Annotated[Any, AfterValidator(_no_members)] = None
+    parallel: NoMembers = None
 
 
 class LayersForm(BaseSpec):
@@ -124,7 +66,7 @@ class LayersForm(BaseSpec):
 class OutputForm(BaseSpec):
     """Which rows a tower hands out."""
 
-    layers: Or[Annotated[list[Or[int]], BeforeValidator(_listed)]] | None = None
+    layers: Or[LayerNumbers] | None = None
     skip: Or[int] | None = None
 
 
@@ -144,10 +86,10 @@ class StackForm(SubModelForm):
     """Rows -> layers -> norm; of a language model also its head, of a tower also its output."""
 
     width: Or[PositiveInt] | None = None
-    embed: Plain | None = None
+    embed: Embed | None = None
     layers: LayersForm | None = None
-    norm: PartRef | None = None
-    head: Plain | None = None
+    norm: NormRef | None = None
+    head: Head | None = None
     context: Or[PositiveInt] | None = None
     output: OutputForm | None = None
 
@@ -167,7 +109,7 @@ class ItemsForm(BaseSpec):
     `schema` names by modality what the tower takes, and after it what may stand in its place.
     """
 
-    size: PartRef | None = None
+    size: SizeRef | None = None
     rows: Or[PositiveInt] | None = None
     schema_: dict[Name, SchemaNames | None] | None = Field(None, alias="schema")
 
@@ -187,14 +129,10 @@ class PromptUpdateForm(BaseSpec):
     with_: Literal["placeholder"] = Field(alias="with")
 
 
-Steps = dict[Name, PartRef | None]
-StepsRef = Annotated[Steps, WrapValidator(_unless_text)]
-
-
 class ChangesForm(BaseSpec):
     """What a spec says of a model, and what another may change of it."""
 
-    config: dict[str, Annotated[Any, AfterValidator(_place)] | None] | None = None
+    config: dict[str, ConfigPlace | None] | None = None
     defaults: Plain | None = None
     requires: Plain | None = None
     inert: Names | None = None
@@ -203,14 +141,14 @@ class ChangesForm(BaseSpec):
     towers: dict[Name, StackForm | None] | None = None
     projectors: dict[Name, StepsRef | None] | None = None
     programs: dict[Name, Steps | None] | None = None
-    blocks: dict[Name, Annotated[dict[Name, BranchForm | None], BeforeValidator(_without_like)] | None] | None = None
-    parts: dict[Name, Plain | None] | None = None
-    pooler: Plain | None = None
-    schemas: dict[Name, Annotated[Any, AfterValidator(_schema)] | None] | None = None
+    blocks: dict[Name, Block[BranchForm] | None] | None = None
+    parts: dict[Name, AnyPart | None] | None = None
+    pooler: Pooler | None = None
+    schemas: dict[Name, SchemaRef | None] | None = None
     items: ItemsForm | None = None
     tokens: dict[Name, TokensForm | None] | None = None
     prompt_updates: list[PromptUpdateForm] | None = None
-    weights: Plain | None = None
+    weights: Rows | None = None
 
 
 class ModelForm(ChangesForm):
@@ -219,7 +157,7 @@ class ModelForm(ChangesForm):
     `capabilities` are what it can do beside what its structure shows, by the names that predicates have.
     """
 
-    capabilities: dict[CapabilityName, StrictBool | None] | None = None
+    capabilities: Capabilities | None = None
 
 
 class DocumentForm(ModelForm):
