@@ -52,12 +52,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from triptych.cli import check, experiment, listing, run, schema, show, validate
+    from triptych.cli import check, experiment, listing, new, run, schema, show, validate
 
     parser = _Parser(prog="triptych", description="Models as data.", epilog=EPILOG)
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (listing, show, validate, check, schema, run, experiment):
+    for command in (listing, show, validate, check, schema, run, experiment, new):
         command.add(commands)
     parser.set_defaults(run=lambda args: _without_command(parser, args))
     return parser

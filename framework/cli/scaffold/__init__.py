@@ -1,0 +1,1 @@
+"""What `triptych new` writes: the names, the spec, and the files of a package."""
