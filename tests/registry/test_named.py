@@ -181,7 +181,7 @@ def test_an_entry_point_offers_a_name_and_is_imported_when_asked_for(site: Site,
         "loaded: []",
         "<class 'acme.things.Thing'> False",
     )
-    assert f"{GROUPS[kind].rpartition('.')[2]}:\n  acme\n" in found
+    assert f"{GROUPS[kind].rpartition('.')[2]}:\n  {'acme':<20} (acme 1.0)\n" in found
 
 
 @pytest.mark.parametrize("kind", KINDS)
