@@ -1,0 +1,183 @@
+"""A built model as a tree of components with what is known of each: what `triptych show --tree` prints and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from triptych.assembly import Assembled, MultimodalModel, TextModel, Tower
+from triptych.parts.cache_needs import Rows
+from triptych.spec.base import PartSpec
+from triptych.spec.document import Tree
+from triptych.spec.plan import ModelPlan
+from triptych.spec.stack import BlockPlan, BranchPlan, StackPlan
+
+Option = int | float | str | bool
+Facts = Mapping[str, int | str]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A component, and what it is made of.
+
+    `kind` is model, tower, projector, language_model, pooler, or the place in one of these: embed, layers, layer,
+    branch, norm, head, step. `part` is what the spec calls what stands there. Layers that are alike are one node:
+    `which` they are, counted from 0, and all else is said of one of them. `parameters` are those of all below it too.
+    `facts` count rows, tokens, layers or the numbers of a row; `cache` is how many numbers a token leaves in the
+    cache, `cache_in_windows` how many of these are forgotten once a window has passed. `options` are what the spec
+    says of the part beside its defaults.
+    """
+
+    name: str
+    kind: str
+    parameters: int
+    part: str = ""
+    which: tuple[int, ...] = ()
+    facts: Facts = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
+    children: tuple[Node, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many there are of it."""
+        return len(self.which) or 1
+
+
+def outline(assembled: Assembled) -> Node:
+    """The tree of a built model: numbers of parameters and of cache are those of its modules."""
+    module, plan = assembled.module, assembled.plan
+    if isinstance(module, Tower):
+        tower = _tower(plan, "", module)
+        return Node(plan.name, "model", _size(module), children=(tower,))
+    children = [*_before_text(plan, module)] if isinstance(module, MultimodalModel) else []
+    children.append(_language_model(plan, module))
+    if (pooler := getattr(module, "pooler", None)) is not None:
+        facts = {"width_in": module.width, "width_out": pooler.out_width}
+        children.append(Node("pooler", "pooler", _size(pooler), facts=facts, options=_options(plan.pooler)))
+    cache = _cache(module.cache_needs().values())
+    return Node(plan.name, "model", _size(module), facts=cache, children=tuple(children))
+
+
+def _before_text(plan: ModelPlan, module: MultimodalModel) -> Iterator[Node]:
+    for name, tower in module.towers.items():
+        assert isinstance(tower, Tower)
+        yield _tower(plan, name, tower)
+    for name, projector in module.projectors.items():
+        steps = [
+            Node(step, "step", _size(projector.get_submodule(step)), options=_options(spec))
+            for step, _, spec in plan.projectors[name]
+        ]
+        facts = {"width_in": module.towers[name].out_width, "width_out": projector.out_width}
+        yield Node(f"projectors.{name}", "projector", _size(projector), facts=facts, children=tuple(steps))  # type: ignore[arg-type]
+
+
+def _tower(plan: ModelPlan, name: str, tower: Tower) -> Node:
+    facts: dict[str, int | str] = {"width": tower.width, "layers": len(tower.layers), "width_out": tower.out_width}
+    facts |= _items(plan, name, skip=tower.skip)
+    if tower.skipped:
+        facts["not_built"] = ", ".join(tower.skipped)
+    path, children = f"towers.{name}" if name else "tower", _stack(tower, plan.towers[name])
+    return Node(path, "tower", _size(tower), facts=facts, children=children)
+
+
+def _items(plan: ModelPlan, name: str, *, skip: int) -> dict[str, int]:
+    """Rows handed out for an item of the largest size, and tokens it takes, as far as the spec says."""
+    scope = plan.scopes.get(f"towers.{name}", plan.scopes[""])
+    items = scope.tree.get("items") or Tree()
+    if not items.get("size") or items.get("rows") is None:
+        return {}
+    size = scope.at("items", "size").part("size", items["size"])[1].build()
+    height, width = size.largest
+    grid = size(height, width, {})
+    rows: int = scope.knowing(grid=grid._asdict()).value(items["rows"], items.values_at.get("rows"))
+    found = {"item_height": height, "item_width": width, "rows": rows - skip}
+    rule = plan.tokens.get(name)
+    return found | ({"tokens": rule.count(height, width, {})} if rule else {})
+
+
+def _language_model(plan: ModelPlan, module: TextModel | MultimodalModel) -> Node:
+    text = module.get_language_model()
+    assert isinstance(text, TextModel)
+    assert plan.language_model is not None
+    facts = {"width": text.width, "layers": len(text.layers), "vocabulary": text.vocab_size}
+    if text.context is not None:
+        facts["context"] = text.context
+    facts |= _cache(text.cache_needs().values())
+    size = sum(_size(part) for name, part in text.named_children() if name != "pooler")  # which stands beside it
+    children = _stack(text, plan.language_model)
+    return Node("language_model", "language_model", size, facts=facts, children=children)
+
+
+def _stack(stack: Tower | TextModel, plan: StackPlan) -> tuple[Node, ...]:
+    """Embedding, layers, norm and head, as far as they are there; layers of several kinds are one node of several."""
+    layers = tuple(_layers(stack, plan.layers))
+    if len(layers) > 1:
+        layers = (Node("layers", "layers", _size(stack.layers), children=layers),)
+    places = {"embed": plan.embed, "norm": plan.norm, "head": plan.head}
+    modules = {name: getattr(stack, name, None) for name in places}
+    embed, *after = [
+        Node(name, name, _size(module), options=_options(places[name]))
+        for name, module in modules.items()
+        if module is not None
+    ]
+    return (embed, *layers, *after)
+
+
+def _layers(stack: Tower | TextModel, plans: Sequence[BlockPlan]) -> Iterator[Node]:
+    """A node for each kind of layer there is."""
+    alike: list[tuple[BlockPlan, list[int]]] = []
+    for number in range(len(stack.layers)):
+        same = next((numbers for plan, numbers in alike if plan == plans[number]), None)
+        if same is None:
+            alike.append((plans[number], [number]))
+        else:
+            same.append(number)
+    for plan, numbers in alike:
+        block = stack.layers[numbers[0]]
+        branches = tuple(_branch(branch, block, cached=isinstance(stack, TextModel)) for branch in plan)
+        cache = _cache(_needs(block)) if isinstance(stack, TextModel) else {}
+        yield Node("layer", "layer", _size(block), which=tuple(numbers), facts=cache, children=branches)
+
+
+def _branch(plan: BranchPlan, block: nn.Module, *, cached: bool) -> Node:
+    """A branch with its norms; members that stand side by side are branches below it, which the block owns."""
+    modules = [block.get_submodule(name) for name in (plan.name, *(member.name for member in plan.parallel))]
+    members = tuple(_branch(member, block, cached=cached) for member in plan.parallel)
+    facts = _cache(need for module in modules for need in _needs(module)) if cached else {}
+    return Node(
+        name=plan.name,
+        kind="branch",
+        parameters=sum(map(_size, modules)),
+        part=plan.label or "",
+        facts=facts,
+        options=_options(plan.mixer),
+        children=members,
+    )
+
+
+def _needs(module: nn.Module) -> Iterable[Rows]:
+    """As `Stack.cache_needs`, of a part of it."""
+    mixers: list[Any] = [m for m in module.modules() if getattr(m, "cache_need", None) is not None]
+    return {mixer.key: mixer.cache_need for mixer in mixers}.values()
+
+
+def _cache(needs: Iterable[Rows]) -> dict[str, int]:
+    found = {"cache": 0, "cache_in_windows": 0}
+    for need in needs:
+        found["cache"] += need.width
+        found["cache_in_windows"] += need.width if need.window is not None else 0
+    return {name: total for name, total in found.items() if total}
+
+
+def _options(spec: PartSpec | None) -> dict[str, Option]:
+    """What is said of a part beside its defaults, less the parts inside it."""
+    fields = type(spec).model_fields if spec is not None else {}
+    given = {name: getattr(spec, name) for name in fields}
+    return {name: v for name, v in given.items() if isinstance(v, Option) and v != fields[name].default}
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

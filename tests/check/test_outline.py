@@ -1,0 +1,173 @@
+"""The tree of a built model: numbers are those of its modules, and of models whose sizes are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from triptych.assembly import Assembled, MultimodalModel, Tower, assemble
+from triptych.check.outline import Node, outline
+from triptych.cli.node_words import numbers
+from triptych.spec.catalog import catalog, load_named, sample_config
+
+BUILT = [name for name, listed in catalog().items() if listed.kind != "fragment"]
+
+
+def assembled(name: str, *overrides: str, **config: Any) -> Assembled:
+    tree = load_named(name)[1]
+    return assemble(tree, {**sample_config(tree), **config}, overrides=overrides, name=name)
+
+
+def of_defaults(name: str, **config: Any) -> Node:
+    """Of a config that says next to nothing: the released model that the spec's defaults are those of."""
+    listed = catalog()[name]
+    said = {"architectures": list(listed.architectures), "model_type": listed.model_types[0], **config}
+    return outline(assemble(name, said))
+
+
+def walk(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from walk(child)
+
+
+def one(node: Node, name: str) -> Node:
+    (found,) = [inner for inner in walk(node) if inner.name == name]
+    return found
+
+
+def size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_components_have_all_the_parameters_there_are(name: str) -> None:
+    found = assembled(name)
+    tree = outline(found)
+    assert tree.parameters == size(found.module)
+    for node in walk(tree):
+        if node.children and node.kind != "branch":  # a branch has norms of its own
+            assert node.parameters == sum(child.parameters * child.count for child in node.children), node.name
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_the_cache_is_what_the_mixers_ask_for(name: str) -> None:
+    found = assembled(name)
+    tree = outline(found)
+    if isinstance(found.module, Tower):
+        assert not any("cache" in node.facts for node in walk(tree))
+        return
+    needs = found.module.cache_needs().values()
+    assert tree.facts.get("cache", 0) == sum(need.heads * sum(need.widths) for need in needs)
+    windows = sum(need.heads * sum(need.widths) for need in needs if need.window)
+    assert tree.facts.get("cache_in_windows", 0) == windows
+    layers = [node for node in walk(one(tree, "language_model")) if node.kind == "layer"]
+    assert sum(node.count * int(node.facts.get("cache", 0)) for node in layers) == tree.facts.get("cache", 0)
+    for layer in layers:
+        assert layer.facts.get("cache", 0) == sum(int(branch.facts.get("cache", 0)) for branch in layer.children)
+    assert not any("cache" in inner.facts for t in tree.children if t.kind == "tower" for inner in walk(t))
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT if catalog()[name].kind in ("tower", "multimodal")])
+@torch.no_grad()
+def test_rows_and_tokens_are_those_that_come_out(name: str) -> None:
+    found = assembled(name)
+    (node,) = [node for node in outline(found).children if node.kind == "tower"]
+    tower = found.module if isinstance(found.module, Tower) else found.module.towers["image"]
+    assert isinstance(tower, Tower)
+    height, width = int(node.facts["item_height"]), int(node.facts["item_width"])
+    image = torch.empty(3, height, width, device="meta")
+    (rows,), _ = tower([image])
+    assert tuple(rows.shape) == (node.facts["rows"], node.facts["width_out"])
+    if isinstance(found.module, MultimodalModel):
+        (tokens,) = found.module.embed_multimodal(image=[image])
+        assert tokens.shape[0] == node.facts["tokens"]
+        assert one(outline(found), "projectors.image").facts == {
+            "width_in": rows.shape[1],
+            "width_out": tokens.shape[1],
+        }
+    else:
+        assert "tokens" not in node.facts
+
+
+def test_a_released_llama_has_its_published_size() -> None:
+    tree = of_defaults("llama")
+    assert tree.parameters == 6_738_415_616
+    assert tree.facts == {"cache": 32 * 2 * 4096}
+    (layer,) = [node for node in walk(tree) if node.kind == "layer"]
+    assert (layer.which, layer.parameters) == (tuple(range(32)), 4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096)
+    assert one(tree, "language_model").facts == {
+        "width": 4096,
+        "layers": 32,
+        "vocabulary": 32000,
+        "context": 2048,
+        "cache": 262_144,
+    }
+
+
+def test_a_released_gemma_2_has_its_published_size_and_half_its_cache_in_windows() -> None:
+    tree = of_defaults("gemma2")
+    assert tree.parameters == 2_614_341_888
+    assert tree.facts == {"cache": 26 * 2 * 4 * 256, "cache_in_windows": 13 * 2 * 4 * 256}
+    even, odd = [node for node in walk(tree) if node.kind == "layer"]
+    assert (even.which, odd.which) == (tuple(range(0, 26, 2)), tuple(range(1, 26, 2)))
+    assert [node.children[0].options.get("window") for node in (even, odd)] == [4096, None]
+    assert one(tree, "head").parameters == 0, "tied"
+
+
+def test_a_released_llava_has_its_published_tokens() -> None:
+    tree = of_defaults("llava")
+    tower = one(tree, "towers.image")
+    assert {key: tower.facts[key] for key in ("item_height", "rows", "tokens", "width", "layers")} == {
+        "item_height": 336,
+        "rows": 576,
+        "tokens": 576,
+        "width": 1024,
+        "layers": 23,
+    }
+    assert tower.facts["not_built"] == "layers.23"
+    assert one(tree, "projectors.image").parameters == 1024 * 4096 + 4096 + 4096**2 + 4096
+
+
+def test_members_side_by_side_stand_below_their_branch() -> None:
+    both = "{norm: norm, parallel: {mix: {mixer: attention}, ffn: {mixer: mlp}}}"
+    tree = outline(assembled("llama", f"blocks.layer={{mix: null, ffn: null, both: {both}}}"))
+    branch = one(tree, "both")
+    assert [(member.name, member.part) for member in branch.children] == [("mix", "attention"), ("ffn", "mlp")]
+    assert branch.parameters == 64 + sum(member.parameters for member in branch.children)
+    assert all(one(tree, name).facts == {"cache": 64} for name in ("layer", "both", "mix"))
+    assert one(tree, "ffn").facts == {}
+
+
+def test_a_pooler_stands_beside_the_language_model() -> None:
+    tree = tree_of_labels()
+    pooler = one(tree, "pooler")
+    assert [child.kind for child in tree.children] == ["language_model", "pooler"]
+    assert pooler.facts == {"width_in": 64, "width_out": 3}
+    assert pooler.parameters == 64 * 3
+    assert tree.parameters == one(tree, "language_model").parameters + pooler.parameters
+
+
+def tree_of_labels() -> Node:
+    tree = load_named("llama")[1]
+    config = {**sample_config(tree), "id2label": {"0": "a", "1": "b", "2": "c"}}
+    return outline(assemble(tree, config, convert="classify", name="llama"))
+
+
+@given(which=st.lists(st.integers(0, 40), min_size=1, unique=True).map(sorted))
+def test_numbers_in_short_are_those_and_no_others(which: list[int]) -> None:
+    text = numbers(which)
+    if " ... " in text:
+        first, second, last = (int(word) for word in text.replace(" ... ", ", ").split(", "))
+        assert list(range(first, last + 1, second - first)) == which
+        return
+    runs = [[int(word) for word in run.split(" to ")] for run in text.split(", ")]
+    assert [number for run in runs for number in range(run[0], run[-1] + 1)] == which
+    assert all(before[-1] + 1 < after[0] for before, after in pairwise(runs))
