@@ -40,14 +40,14 @@ def render(tree: Tree) -> str:
 def _lines(tree: Tree, indent: str) -> Iterator[str]:
     for key, value in tree.items():
         if isinstance(value, Tree) and value:
-            yield f"{indent}{_scalar(key)}:"
+            yield f"{indent}{scalar(key)}:"
             yield from _lines(value, f"{indent}  ")
         else:
-            text = f"{indent}{_scalar(key)}: {_scalar(value)}"
-            yield f"{text:<{COLUMN}}  # {_origin(place)}" if (place := tree.values_at.get(key)) else text
+            text = f"{indent}{scalar(key)}: {scalar(value)}"
+            yield f"{text:<{COLUMN}}  # {origin(place)}" if (place := tree.values_at.get(key)) else text
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
     """One line of YAML for a scalar, or a flow list of them."""
     options: dict[str, Any] = {"default_flow_style": True, "width": inf, "sort_keys": False, "allow_unicode": True}
     text: str = yaml.dump(_plain(value), Dumper=_Dumper, **options)
@@ -60,6 +60,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def _origin(place: Place) -> str:
+def origin(place: Place) -> str:
+    """`file.yaml:3`, the file without its folders; an override as it is."""
     name = Path(place.file).name
     return f"{name}:{place.line}" if place.line else place.file

@@ -1,0 +1,26 @@
+"""A model's tree as a picture, of the kind that the file's ending names. All that draws comes with triptych."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from triptych.check.outline import Node
+from triptych.cli.pictures.images import png, svg
+from triptych.cli.pictures.mermaid import mermaid
+from triptych.errors import OptionError, suggest
+
+Picture = Callable[[Node], bytes]
+KINDS: dict[str, Picture] = {
+    ".md": lambda root: mermaid(root).encode(),
+    ".png": png,
+    ".svg": lambda root: svg(root).encode(),
+}
+
+
+def picture_of(path: Path) -> Picture:
+    """What draws a file of that ending. Raises OptionError for one that nothing draws."""
+    if (draw := KINDS.get(path.suffix.lower())) is None:
+        found = f"as {path.suffix!r}" if path.suffix else "without an ending that names its kind"
+        raise OptionError(f"{path}: no picture is drawn {found}{suggest(path.suffix, KINDS)}")
+    return draw
