@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from triptych.errors import CapabilityError
 from triptych.inputs.prompt import Prompt
 from triptych.parts.cache import Cache
 from triptych.parts.cache_needs import Rows
@@ -83,7 +84,8 @@ class Batch:
     def decode(self) -> list[int]:
         """Read the last token of each -> the next."""
         step = self._cache.step([1] * len(self._ids_B))
-        return self._draw(self._model.compute_logits(self._model(self._ids_B, step.positions, step=step)))
+        hidden_BD = self._model(self._ids_B, step.positions, step=step)
+        return self._draw(self._logits(check_rows(self._model, hidden_BD, len(self._ids_B), by="forward")))
 
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
@@ -97,7 +99,10 @@ class Batch:
         prompts = [self._requests[slot].prompt for slot in slots]
         step = self._cache.step([len(prompt.token_ids) for prompt in prompts], slots=slots)
         hidden_TD = read_prompts(self._model, prompts, step, run=self._run)
-        return self._model.compute_logits(hidden_TD[torch.tensor(step.bounds[1:], device=self._run.device) - 1])
+        return self._logits(hidden_TD[torch.tensor(step.bounds[1:], device=self._run.device) - 1])
+
+    def _logits(self, hidden_BD: Tensor) -> Tensor:
+        return check_rows(self._model, self._model.compute_logits(hidden_BD), len(hidden_BD), by="compute_logits")
 
     def _draw(self, logits_BV: Tensor) -> list[int]:
         self._ids_B = self._sampler.draw(logits_BV)
@@ -128,5 +133,16 @@ def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run
         rows = encode_items(model, features, device=run.device)
         mask_T = torch.tensor([*chain.from_iterable(p.item_rows() for p in prompts)], device=run.device)
         embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
-    hidden_TD: Tensor = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
-    return hidden_TD
+    hidden_TD = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
+    return check_rows(model, hidden_TD, len(ids_T), by="forward")
+
+
+def check_rows(model: object, found: object, count: int, *, by: str) -> Tensor:
+    """What a method of a model gives, one row [D] or [V] for each of `count`.
+
+    Raises CapabilityError for anything else: rows that are not those of the tokens are numbers of another text.
+    """
+    if isinstance(found, Tensor) and found.ndim == 2 and len(found) == count:
+        return found
+    given = f"a tensor {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+    raise CapabilityError(f"{by} of {type(model).__qualname__} gives {given}; a tensor [{count}, ...] is wanted")

@@ -120,6 +120,58 @@ def test_the_default_dtype_is_put_back_when_a_constructor_fails(folder: Path) ->
     assert torch.get_default_dtype() == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("method", "rows", "message"),
+    [
+        ("forward", lambda _: None, r"^forward of .*Wrong gives NoneType; a tensor \[5, \.\.\.\] is wanted$"),
+        ("forward", lambda n: torch.ones(n + 1, 64), r"^forward of .*Wrong gives a tensor \[6, 64\]; a tensor \[5, "),
+        ("forward", lambda n: torch.ones(1, n, 64), r"^forward of .*Wrong gives a tensor \[1, 5, 64\]; a tensor \[5, "),
+        ("compute_logits", lambda _: None, r"^compute_logits of .*Wrong gives NoneType; a tensor \[1, "),
+        ("compute_logits", lambda n: torch.ones(n + 1, 256), r"^compute_logits of .*Wrong gives a tensor \[2, 256\]; "),
+    ],
+)
+def test_a_row_for_each_token_is_wanted(folder: Path, method: str, rows: Any, message: str) -> None:
+    class Wrong(HandLlama):
+        pass
+
+    setattr(Wrong, method, _gives(method, rows))
+    register_model("HandForCausalLM", Wrong)
+    with pytest.raises(CapabilityError, match=message):
+        triptych.load(folder, dtype="float32").generate(PROMPTS[0], max_tokens=2)
+
+
+def _gives(method: str, rows: Any) -> Any:
+    def forward(
+        self: HandLlama,  # noqa: ARG001
+        input_ids: Tensor,
+        positions: Tensor,  # noqa: ARG001
+        *,
+        step: object,  # noqa: ARG001
+        inputs_embeds: Tensor | None = None,  # noqa: ARG001
+    ) -> Any:
+        return rows(len(input_ids))
+
+    return forward if method == "forward" else lambda _, hidden_states: rows(len(hidden_states))
+
+
+def test_names_of_what_was_loaded_may_come_in_any_collection_but_must_be_names(folder: Path) -> None:
+    class Lists(HandLlama):
+        def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> list[str]:  # type: ignore[override]
+            return [*super().load_weights(weights)]
+
+    class Counts(HandLlama):
+        def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> int:  # type: ignore[override]
+            return len(super().load_weights(weights))
+
+    register_model("HandForCausalLM", Lists)
+    assert triptych.load(folder, dtype="float32").logits([1, 2]).isfinite().all()
+    register_model("HandForCausalLM", Counts, on_duplicate="replace")
+    with pytest.raises(
+        CapabilityError, match=r"^Counts\.load_weights gives \d+; the names of what it loaded are wanted$"
+    ):
+        triptych.load(folder, dtype="float32")
+
+
 def test_a_class_without_load_weights_of_its_own_is_loaded_by_name(oracle: Oracle, tmp_path: Path) -> None:
     class Plain(HandLlama):
         load_weights = None  # type: ignore[assignment]
