@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
+from triptych.cli.output import print_json
+
 TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
+    from collections.abc import Mapping, Sequence
+
+    from triptych.experiments.sweep import Member
 
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,14 +25,58 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="key=value",
         help="an option of a group (tower=siglip), a value (run.seed=3), one of the spec (model.parts.norm.eps=1e-6)",
     )
+    parser.add_argument(
+        "-m",
+        "--multirun",
+        action="store_true",
+        help="run a member for each combination of several values: tower=clip,siglip language_model=glob(*)",
+    )
+    parser.add_argument("--json", action="store_true", help="the results as JSON instead of a table")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.multirun:
+        return _run_all(args.name, args.overrides, as_json=args.json)
     from triptych.experiments.run import run_experiment
-    from triptych.experiments.table import print_table
 
     outcome = run_experiment(args.name, args.overrides)
-    print_table([{"experiment": args.name, **outcome.result}])
-    print(outcome.folder, file=sys.stderr)
+    print(f"kept in {outcome.folder}", file=sys.stderr)
+    _print([{"experiment": args.name, **outcome.result}], as_json=args.json)
     return 0
+
+
+def _run_all(name: str, words: Sequence[str], *, as_json: bool) -> int:
+    from triptych.experiments.sweep import sweep
+
+    rows = []
+    for member in sweep(name, words):
+        said = f"kept in {member.outcome.folder}" if member.outcome else f"broken: {_why(member)}"
+        print(f"{' '.join(member.choices) or name}: {said}", file=sys.stderr)
+        rows.append(_row(member))
+    broken = sum("error" in row for row in rows)
+    print(f"{len(rows)} members, {f'{broken} broken' if broken else 'none broken'}", file=sys.stderr)
+    _print(rows, as_json=as_json)
+    return int(bool(broken))
+
+
+def _row(member: Member) -> dict[str, object]:
+    """A line of the comparison: the choices that make this member, then what it came to."""
+    choices: dict[str, object] = {key: value for key, _, value in (word.partition("=") for word in member.choices)}
+    return {**choices, **(member.outcome.result if member.outcome else {"error": _why(member)})}
+
+
+def _why(member: Member) -> str:
+    from triptych.errors import TriptychError
+
+    error = member.error
+    return str(error) if isinstance(error, TriptychError) else f"{type(error).__name__}: {error}"
+
+
+def _print(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+        return
+    from triptych.experiments.table import print_table
+
+    print_table(rows)

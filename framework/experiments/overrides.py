@@ -38,9 +38,9 @@ def sort_overrides(words: Sequence[str], loader: ConfigLoader) -> Overrides:
     model, values, choices = list[str](), dict[tuple[str, ...], str](), list[str]()
     problems = list[Problem]()
     for word in words:
-        key, equals, value = word.partition("=")
+        key, _, value = word.partition("=")
         group = key.lstrip("+").partition("@")[0]
-        if fault := refused_override(word) or _fault(key, equals) or _stray(word, known):
+        if fault := word_fault(word, known) or _several(word):
             problems.append(Problem(fault, place=at_override(word)))
         elif group in known:
             problems += _unknown(word, value, options(group, loader))
@@ -55,18 +55,21 @@ def sort_overrides(words: Sequence[str], loader: ConfigLoader) -> Overrides:
     return Overrides(tuple(model), values, tuple(choices))
 
 
-def _fault(key: str, equals: str) -> str:
+def word_fault(word: str, known: Iterable[str]) -> str:
+    """What keeps a word, of one value or several, from being an override where the groups `known` are; '' for none."""
+    key, equals, _ = word.partition("=")
+    if fault := refused_override(word):
+        return fault
     if key.startswith("~"):
         return "nothing is taken out of an experiment; `key=null` makes it absent"
-    return "" if equals and all(key.lstrip("+").split(".")) else "not of the form path.to.key=value or group=option"
+    if not equals or not all(key.lstrip("+").split(".")):
+        return "not of the form path.to.key=value or group=option"
+    first, names = re.split(r"[.@]", key.lstrip("+"), maxsplit=1)[0], [*known, *Experiment.model_fields]
+    return "" if first in names else f"no group and no key {first!r}{suggest(first, names)}"
 
 
-def _stray(word: str, known: Iterable[str]) -> str:
-    """What is wrong with a word that is for Hydra."""
-    first = re.split(r"[.@=]", word.lstrip("+"), maxsplit=1)[0]
-    names = [*known, *Experiment.model_fields]
-    if first not in names:
-        return f"no group and no key {first!r}{suggest(first, names)}"
+def _several(word: str) -> str:
+    """What is wrong with a word as one value. What is for the spec merger is its own to read."""
     if word.startswith(MODEL):
         return ""
     try:

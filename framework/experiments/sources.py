@@ -51,9 +51,8 @@ class Source(ConfigSource):
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         group = config_path.strip("/")
-        if (results_filter is ObjectType.CONFIG) == (not group):
-            return []
-        return sorted(self.names(group)) if self.is_group(group) else []
+        other = ObjectType.GROUP if group else ObjectType.CONFIG  # a group holds configs, the top holds groups
+        return sorted(self.names(group)) if self.is_group(group) and results_filter is not other else []
 
 
 class FolderSource(Source):

@@ -1,0 +1,123 @@
+"""Sweeps: which members a command line makes, and that each of them is run and told of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from triptych.cli import main
+from triptych.errors import OptionError
+from triptych.experiments.offered import offered_names
+from triptych.experiments.sweep import members, sweep
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "choices"),
+    [
+        (["tower=clip", "run.seed=1"], [()]),
+        (["tower=clip,siglip"], [("tower=clip",), ("tower=siglip",)]),
+        (["tower=glob(*)"], [("tower=clip",), ("tower=siglip",)]),
+        (["tower=glob(*,exclude=clip)", "run.seed=1"], [()]),
+        (["run.seed=range(1,3)"], [("run.seed=1",), ("run.seed=2",)]),
+        (["model.sample.image=1,2", "run.seed=1"], [("model.sample.image=1",), ("model.sample.image=2",)]),
+        (["model.projectors.image.mlp.bias==config.a, config.b"], [()]),  # the spec's own grammar: one value
+        (["data.prompts=[one,two]"], [()]),
+    ],
+)
+def test_several_values_make_a_member_each(words: list[str], choices: list[tuple[str, ...]]) -> None:
+    assert [choice for _, choice in members("assemble", words)] == choices
+
+
+def test_members_are_every_combination_and_each_has_all_its_words() -> None:
+    found = members("assemble", ["run.seed=5", "tower=clip,siglip", "projector=glob(*)", "language_model=glob(*)"])
+    assert len(found) == 2 * len(offered_names("projector")) * len(offered_names("language_model"))
+    assert len({words for words, _ in found}) == len(found)
+    assert {words[0] for words, _ in found} == {"run.seed=5"}
+    assert {len(choices) for _, choices in found} == {3}
+
+
+def test_words_that_name_nothing_stop_a_sweep_before_it_begins() -> None:
+    words = [
+        "towr=clip,siglip",
+        "tower=clip,siglp",
+        "language_model=glob(zz*)",
+        "run.seed=interval(1,2)",
+        "hydra.x=1,2",
+    ]
+    with pytest.raises(OptionError) as raised:
+        next(sweep("assemble", words))
+    told = str(raised.value).splitlines()
+    assert told[0] == "override 'towr=clip,siglip': no group and no key 'towr'; did you mean 'tower'?"
+    assert told[1] == "override 'tower=siglp': unknown tower 'siglp'; did you mean 'siglip'?"
+    assert told[2] == "override 'language_model=glob(zz*)': matches nothing"
+    assert told[3].startswith("override 'run.seed=interval(1,2)': cannot be read: ")
+    assert told[4].startswith("override 'hydra.x=1,2': Hydra's own settings")
+    assert not Path("runs").exists()
+
+
+def test_a_broken_member_is_told_and_the_others_finish(capsys: Capture) -> None:
+    odd = Path("mine/projector/odd.yaml")
+    Path("mine/experiment").mkdir(parents=True)
+    odd.parent.mkdir()
+    Path("mine/experiment/mine.yaml").write_text("defaults: [assemble, _self_]\n")
+    odd.write_text("projectors: {image: {odd: {use: mlpp}}}\n")
+    status = main(["experiment", "mine/experiment/mine.yaml", "-m", "projector=linear,odd,mlp", "--json"])
+    captured = capsys.readouterr()
+    rows = json.loads(captured.out)
+    assert status == 1
+    assert [row["projector"] for row in rows] == ["linear", "odd", "mlp"]
+    assert [row.get("image_tokens") for row in rows] == [17, None, 17]
+    place = f"{odd.absolute()}:1:33: model.projectors.image.odd.use"
+    assert rows[1]["error"] == f"{place}: unknown projector 'mlpp'; did you mean 'mlp'?"
+    assert f"projector=odd: broken: {place}" in captured.err
+    assert captured.err.splitlines()[-1] == "3 members, 1 broken"
+
+
+def test_a_part_that_raises_is_a_broken_member_too(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    from triptych.experiments import sweep as module
+
+    run = module.run_experiment
+
+    def odd(name: str, words: tuple[str, ...]) -> object:
+        if "run.seed=2" in words:
+            raise RuntimeError("of somebody's part")
+        return run(name, words)
+
+    monkeypatch.setattr(module, "run_experiment", odd)
+    status = main(["experiment", "assemble", "-m", "run.seed=1,2,3", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert (status, [row.get("error") for row in rows]) == (1, [None, "RuntimeError: of somebody's part", None])
+
+
+def test_a_sweep_ends_with_a_table_that_compares_its_members(capsys: Capture) -> None:
+    status = main(["experiment", "assemble", "-m", "tower=clip,siglip", "projector=linear", "run.seed=1,2"])
+    captured = capsys.readouterr()
+    lines = [line.replace("┃", "│").strip("│").split("│") for line in captured.out.splitlines() if line[0] in "┃│"]
+    head, *rows = [[cell.strip() for cell in line] for line in lines]
+    assert status == 0
+    assert head == ["tower", "run.seed", "parameters", "image_tokens", "width"]
+    assert [row[:2] + row[3:4] for row in rows] == [
+        ["clip", "1", "17"],
+        ["clip", "2", "17"],
+        ["siglip", "1", "16"],
+        ["siglip", "2", "16"],
+    ]
+    assert captured.err.splitlines()[-1] == "4 members, none broken"
+
+
+def test_a_sweep_is_taken_up_where_it_was_stopped() -> None:
+    first = next(sweep("assemble", ["tower=clip,siglip"]))
+    assert first.outcome
+    log = first.outcome.folder / "log.txt"
+    again = [*sweep("assemble", ["tower=clip,siglip"])]
+    assert len(again) == 2
+    assert log.read_text().count("done before") == 1
