@@ -9,20 +9,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from triptych.errors import InputError
+from triptych.errors import InputError, InputTypeError, Problem, short
 from triptych.schemas import check_embeds
 
 
 def merge_embeddings(inputs_embeds: Tensor, embeddings: Sequence[Tensor] | Tensor, is_multimodal: Tensor) -> Tensor:
     """Write the items' rows at the true places of the mask [T], in order, in place; returns the same [T, D].
 
-    The rows are [n_i, D] each, or one [items, n, D]. Raises InputError, with nothing written, when numbers of rows,
-    widths, dtypes or the mask do not fit.
+    The rows are [n_i, D] each, or one [items, n, D]; without any, nothing is written. Raises InputError, with nothing
+    written, when numbers of rows, widths, dtypes or the mask do not fit, InputTypeError for what is no tensor.
     """
+    given = {"inputs_embeds": inputs_embeds, "is_multimodal": is_multimodal}
+    if wrong := [name for name, value in given.items() if not isinstance(value, Tensor)]:
+        raise InputTypeError(Problem(f"a tensor is wanted, not {short(given[name])}", name) for name in wrong)
     if is_multimodal.dtype != torch.bool or is_multimodal.shape != inputs_embeds.shape[:1]:
         found = f"{tuple(is_multimodal.shape)} of {is_multimodal.dtype}"
         raise InputError(f"the mask of items is {found}; {tuple(inputs_embeds.shape[:1])} of bool is wanted")
     check_embeds(embeddings, width=inputs_embeds.shape[-1], path="multimodal_embeddings")
+    if len(embeddings) == 0:
+        return inputs_embeds
     rows, places = sum(len(e) for e in embeddings), int(is_multimodal.sum())
     if rows != places:
         structure = " + ".join(str(len(e)) for e in embeddings)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.capabilities.models import Picture, TextModel
+from triptych.assembly.merge import merge_embeddings
 from triptych.capabilities import (
     SupportsMultiModal,
     capability_report,
@@ -22,7 +23,7 @@ from triptych.capabilities import (
     supports_multimodal_raw_input_only,
     supports_tower_connector_lora,
 )
-from triptych.errors import InputError, MissingMemberError
+from triptych.errors import InputError, InputTypeError, MissingMemberError
 
 OPTIONS = {
     "supports_multimodal_raw_input_only": supports_multimodal_raw_input_only,
@@ -94,6 +95,21 @@ def test_embeddings_without_the_mask_fail(model: Picture) -> None:
 def test_embeddings_that_do_not_fit_the_mask_fail(model: Picture) -> None:
     with pytest.raises(ValueError, match="2 rows of items"):
         model.embed_input_ids(torch.tensor([0]), [torch.ones(2, 3)], is_multimodal=torch.tensor([True]))
+
+
+def test_without_embeddings_nothing_is_merged(model: Picture) -> None:
+    ids, mask = torch.tensor([1, 2]), torch.tensor([False, True])
+    plain = model.text.embed_input_ids(ids)
+    assert torch.equal(merge_embeddings(plain.clone(), [], mask), plain)
+    assert torch.equal(merge_embeddings(plain.clone(), [torch.ones(0, 3)], mask & False), plain)
+
+
+def test_what_is_no_tensor_is_named(model: Picture) -> None:
+    plain = model.text.embed_input_ids(torch.tensor([1]))
+    with pytest.raises(InputTypeError, match=r"^is_multimodal: a tensor is wanted, not \[True\]$"):
+        merge_embeddings(plain, [torch.ones(1, 3)], [True])  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match=r"^multimodal_embeddings: expected a list of tensors .* found NoneType"):
+        merge_embeddings(plain, None, torch.tensor([True]))  # type: ignore[arg-type]
 
 
 def test_a_placeholder_past_the_vocabulary_is_embedded_as_id_0_and_never_removed(model: Picture) -> None:
