@@ -138,9 +138,9 @@ def short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` when a known name is near, else `; known: a, b, c` (the first 20)."""
+def suggest(name: object, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` when a known name is near, else `; known: a, b, c` (the first 20). No str is near any."""
     names = sorted(known)
-    if near := get_close_matches(name, names, 1):
+    if isinstance(name, str) and (near := get_close_matches(name, names, 1)):
         return f"; did you mean {near[0]!r}?"
     return f"; known: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}" if names else ""

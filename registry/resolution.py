@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import MappingProxyType
@@ -213,9 +213,11 @@ def _registered_name(name: str, known: Sequence[str], settings: ResolutionSettin
 
 
 def _listed(architectures: Names) -> tuple[str, ...]:
-    names = (architectures,) if isinstance(architectures, str) else tuple(architectures)
-    if not all(isinstance(name, str) for name in names):
-        raise RegistrationTypeError(f"architectures are names, not {short(names)}")
+    several = isinstance(architectures, Iterable) and not isinstance(architectures, str | Mapping)
+    given: tuple[object, ...] = tuple(architectures) if several else (architectures,)
+    names = tuple(name for name in given if isinstance(name, str))
+    if len(names) < len(given):
+        raise RegistrationTypeError(f"architectures are names, not {short(given)}")
     if not names:
         raise RegistrationError("no architecture is given: the checkpoint's config lists none")
     return names

@@ -10,7 +10,7 @@ from torch import nn
 from triptych.assembly.model_class import FromSpec, model_class
 from triptych.assembly.pooled import Classifies, Embeds, Pooled
 from triptych.capabilities import check_triptych_model, is_pooling_model
-from triptych.errors import CapabilityError
+from triptych.errors import CapabilityError, short
 from triptych.registry.suffixes import find_suffix
 
 Class = TypeVar("Class", bound=type)
@@ -23,7 +23,7 @@ def as_embedding_model(cls: Class) -> Class:
     made by `settings`: the row that `default_seq_pooling_type` names, at length 1. Its weights may be named with
     `model.` in front or without. Raises CapabilityError for what is no model, or no torch module.
     """
-    return cls if is_pooling_model(cls) else cast(Class, converted_class(cls, conversion="embed"))
+    return cls if _pools(cls) else cast(Class, converted_class(cls, conversion="embed"))
 
 
 def as_seq_cls_model(cls: Class) -> Class:
@@ -33,7 +33,7 @@ def as_seq_cls_model(cls: Class) -> Class:
     linear layer `score`, which has a bias if the checkpoint has one, or is made of rows of the head where the config
     names tokens as labels. A sequence may be a query and a document: its score type is cross-encoder.
     """
-    return cls if is_pooling_model(cls) else cast(Class, converted_class(cls, conversion="classify"))
+    return cls if _pools(cls) else cast(Class, converted_class(cls, conversion="classify"))
 
 
 def converted_class(model: type, *, conversion: str) -> type:
@@ -41,11 +41,17 @@ def converted_class(model: type, *, conversion: str) -> type:
 
     Raises SpecError for a spec that cannot, CapabilityError for a class written by hand that cannot.
     """
+    if not isinstance(model, type):
+        raise CapabilityError(f"a model class is converted, not {short(model)}")
     if issubclass(model, FromSpec):
         if model.convert == conversion:
             return model
         return model_class(model.tree, name=model.spec_name, architecture=model.__name__, convert=conversion)
     return model if is_pooling_model(model) else _subclass(model, *_WAYS[conversion])
+
+
+def _pools(model: object) -> bool:
+    return isinstance(model, type) and is_pooling_model(model)
 
 
 _WAYS: dict[str, tuple[type[Pooled], str]] = {

@@ -136,6 +136,9 @@ def test_a_class_that_pools_is_left_as_it_is(way: Any) -> None:
 def test_what_is_no_model_or_no_module_is_refused(way: Any) -> None:
     with pytest.raises(CapabilityError, match="Linear: this class is no model: it has no embed_input_ids"):
         way(nn.Linear)
+    for no_class in (3, nn.Linear(1, 1)):
+        with pytest.raises(CapabilityError, match=r"^a model class is converted, not"):
+            way(no_class)
     body = {name: vars(TinyForCausalLM)[name] for name in ("__init__", "embed_input_ids", "forward")}
     with pytest.raises(CapabilityError, match=r"Loose: this class is no torch\.nn\.Module"):
         way(type("Loose", (), body))

@@ -105,6 +105,14 @@ def test_a_str_is_taken_as_a_one_element_list_and_an_empty_list_fails() -> None:
         Resolver(Shelf()).inspect([], AUTO)
     with pytest.raises(RegistrationTypeError, match=r"architectures are names, not \('A', 5\)"):
         Resolver(Shelf()).inspect(["A", 5], AUTO)  # type: ignore[list-item]
+    for names in (None, 3, {"A": 1}):
+        with pytest.raises(RegistrationTypeError, match=r"^architectures are names, not"):
+            Resolver(Shelf()).inspect(names, AUTO)  # type: ignore[arg-type]
+
+
+def test_a_backend_that_is_no_name_is_refused_like_one_that_there_is_not() -> None:
+    with pytest.raises(OptionError, match=r"^backend: there is no backend 3; known: auto, triptych$"):
+        Resolver(Shelf()).inspect("A", ResolutionSettings(backend=3))  # type: ignore[arg-type]
 
 
 def test_a_class_a_spec_that_was_registered_and_a_spec_of_a_folder_are_all_had_by_name(tmp_path: Path) -> None:
