@@ -1,0 +1,3 @@
+"""It cannot be imported."""
+
+raise RuntimeError("this module is broken on purpose")

@@ -1,0 +1,1 @@
+"""A family for triptych. Its entry points stand in pyproject.toml."""
