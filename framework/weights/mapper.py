@@ -16,6 +16,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from triptych.errors import Problem, WeightMapError
+from triptych.weights.rule_types import mistyped_rules
 
 ShardId = str | int | tuple[int, ...]
 SHARD_ID = "shard_id"  # the attribute of a tensor that says which part of a parameter it is
@@ -87,8 +88,8 @@ class WeightsMapper(Mapper):
     one. `stacked` says which fragment becomes which, and the shard of the new parameter that it is, or a list of
     shards: fragments stand for whole dotted steps (dots around them say nothing), and at most one applies to a name.
 
-    Raises WeightMapError for two stacked rules that one run of steps could both match, and for a prefix or a suffix
-    whose names a rule before it takes.
+    Raises WeightMapError for rules of other types, for two stacked rules that one run of steps could both match, and
+    for a prefix or a suffix whose names a rule before it takes.
     """
 
     renaming: Sequence[Renaming] = ()
@@ -99,6 +100,9 @@ class WeightsMapper(Mapper):
     suffix: Mapping[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        tables = ("regex", "substr", "stacked", "prefix", "suffix")
+        if mistyped := mistyped_rules({table: getattr(self, table) for table in tables}):
+            raise WeightMapError(mistyped)
         problems = [
             *_overlapping(self.stacked),
             *_taken("prefix", self.prefix, str.startswith),

@@ -161,6 +161,24 @@ def test_rules_for_other_segments_do_not_overlap(a: str, b: str) -> None:
     assert WeightsMapper(stacked={a: ("x", 0), b: ("x", 1)}).targets(a) == (Target("x", 0),)
 
 
+def test_rules_of_other_types_are_all_told_at_construction() -> None:
+    with pytest.raises(WeightMapError) as caught:
+        WeightsMapper(
+            regex={"layers.(\\d+)": "h"},  # type: ignore[dict-item]
+            substr=[("a", "b")],  # type: ignore[arg-type]
+            stacked={".q": ".qkv", ".k": (".qkv",)},  # type: ignore[dict-item]
+            prefix={3: "a", "b.": 4},  # type: ignore[dict-item]
+        )
+    assert str(caught.value).splitlines() == [
+        "regex: a compiled expression is wanted, re.compile('layers.(\\\\d+)') say",
+        "substr: a mapping old -> new is wanted, not [('a', 'b')]",
+        "stacked: for '.q': (new fragment, shard id) is wanted, not '.qkv'",
+        "stacked: for '.k': (new fragment, shard id) is wanted, not ('.qkv',)",
+        "prefix: a text is wanted as what is found, not 3",
+        "prefix: for 'b.': a text, or None to drop the weight, is wanted, not 4",
+    ]
+
+
 def test_a_rule_whose_names_another_takes_fails_at_construction() -> None:
     with pytest.raises(WeightMapError) as raised:
         WeightsMapper(
