@@ -91,6 +91,6 @@ def test_a_command_of_the_table_has_help(command: str, folder: Path) -> None:
 
 def test_the_table_lists_the_commands_that_there_are(folder: Path) -> None:
     listed = set(re.findall(r"^\| `triptych (\w+)", README, re.MULTILINE))
-    offered = set(re.findall(r"^    (\w+) +\w", run("triptych --help", folder), re.MULTILINE))
+    offered = set(re.findall(r"^    (\w+)\s+\w", run("triptych --help", folder), re.MULTILINE))
     assert offered
     assert listed == offered
