@@ -120,6 +120,7 @@ BROKEN_PARTS = """\
 mixer.fails = broken.fails:Spec
 norm.lost = broken.lost:Spec
 norm.odd = broken.odd:Spec
+norm.mute = broken.mute:Spec
 """
 NORM = "from triptych.parts.norms_spec import RmsNormSpec\n\n\nclass Spec(RmsNormSpec):\n    builds = "
 BROKEN = {
@@ -130,8 +131,18 @@ BROKEN = {
     "class Fails(Averaging):\n    def forward(self, x, step):\n        return self.out(x, step)\n",
     "broken/lost.py": f"{NORM}'broken.nowhere:Norm'\n",
     "broken/odd.py": f"{NORM}'broken:THING'\n",
+    "broken/mute.py": f"{NORM}'broken.muting:Norm'\n",
+    "broken/muting.py": """
+        from torch import nn
+
+
+        class Norm(nn.Module):
+            def __init__(self, spec, *, width):
+                super().__init__()
+        """,
     "fails.yaml": "schema: 1\nbase: acme\nparts: {attention: {use: fails, reach: =config.reach}}\n",
     "lost.yaml": "schema: 1\nbase: llama\nparts: {norm: {use: lost, eps: 1}}\n",
+    "mute.yaml": "schema: 1\nbase: llama\nparts: {norm: {use: mute, eps: 1}}\n",
     "odd.yaml": "schema: 1\nbase: llama\nparts: {norm: {use: odd, eps: 1}}\n",
 }
 
@@ -139,13 +150,15 @@ BROKEN = {
 def test_a_family_with_a_part_of_its_own_is_checked_and_what_is_broken_in_parts_is_a_finding(site: Site) -> None:
     site.install("acme", ACME_ENTRIES, ACME)
     site.install("broken", BROKEN_PARTS, BROKEN)
-    found = site.triptych("check", "acme", "fails.yaml", "lost.yaml", "odd.yaml")
+    found = site.triptych("check", "acme", "fails.yaml", "lost.yaml", "odd.yaml", "mute.yaml")
     assert found.returncode == 1
     for message in (
-        "acme: spec: passed\nacme: shape: passed",
+        "acme: spec: passed\nacme: capabilities: passed\nacme: shape: passed",
         "fails.yaml: shape: failed\n  running the model without values: TypeError: ",
         "lost.yaml: shape: failed\n  broken.nowhere:Norm cannot be imported: ModuleNotFoundError",
         "odd.yaml: shape: failed\n  broken:THING is no class: 5",
+        f"mute.yaml: shape: failed\n  broken 1.0 (broken.muting:Norm, {site.folder}/broken/muting.py) has no method "
+        "`forward`; a part is called with rows",
     ):
         assert message in found.stdout, found.stdout
 
