@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from triptych.cli.scaffold.names import PackageNames, check_base
+from triptych.cli.scaffold.names import PackageNames
 from triptych.cli.scaffold.parts import using
-from triptych.errors import CheckpointError, short
+from triptych.errors import CheckpointError, OptionError, short, suggest
 from triptych.spec.catalog import catalog, load_named
 from triptych.spec.document import MAX_BYTES
 from triptych.spec.nearest import count_keys, kinships, sample_words, telling_keys, unplaced
@@ -61,8 +61,8 @@ def read_config(path: Path) -> dict[str, Any]:
 def draft(names: PackageNames, *, base: str | None, config: Mapping[str, Any] | None, part: str | None) -> DraftSpec:
     """The spec of a new family on top of `base`, or of the family that is nearest to `config`, or of llama."""
     known = [name for name, listed in catalog().items() if listed.kind != "fragment"]
-    if base is not None:
-        check_base(base, known)
+    if base not in (None, *known):
+        raise OptionError(f"unknown spec {base!r}{suggest(str(base), known)}", path="--base")
     found = DraftSpec(base or "llama", "", {}) if config is None else _nearest(config, base)
     listed, tree = catalog()[found.base], load_named(found.base)[1]
     claims = _claims(names, listed.kind, config, found.remarks)

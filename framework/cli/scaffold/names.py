@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from keyword import iskeyword
 
-from triptych.errors import OptionError, Problem, short, suggest
+from triptych.errors import OptionError, Problem, short
 from triptych.registry import part_names
 from triptych.registry.specs import spec_origins
 
@@ -92,9 +92,3 @@ def _part_faults(part: str, names: PackageNames) -> Iterator[Problem]:
         yield Problem(f"{kind} {name!r} is registered already; '{kind}.my_{name}' would do", "--part")
     elif name in ("models", "processing"):
         yield Problem(f"{name!r} is a module of {names.package} already; '{kind}.my_{name}' would do", "--part")
-
-
-def check_base(base: str, known: list[str]) -> None:
-    """Raise OptionError for a base that is no registered model or tower."""
-    if base not in known:
-        raise OptionError(f"unknown spec {base!r}{suggest(base, known)}", path="--base")
