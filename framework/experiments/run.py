@@ -9,6 +9,7 @@ from pathlib import Path
 
 from triptych.experiments.compose import compose
 from triptych.experiments.folder import open_run
+from triptych.experiments.folders import named_with_their_distribution
 from triptych.experiments.read import Ready, read
 from triptych.experiments.tasks import TASKS
 from triptych.experiments.whole import Row
@@ -30,7 +31,8 @@ def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
     A run that was begun there is taken up where it stopped, and one that is done is not run again. Raises TriptychError
     with all that is wrong with the experiment before anything is written; then what the task raises, and OSError.
     """
-    ready = read(compose(name, words))
+    with named_with_their_distribution():
+        ready = read(compose(name, words))
     work = TASKS[ready.settings.task]
     with open_run(folder_of(ready, words), ready) as folder:
         result = folder.result
