@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from triptych.errors import CapabilityError, Problem, SpecError
+from triptych.errors import CapabilityError, Problem, SpecError, short
 from triptych.parts.cache_needs import Rows
 from triptych.spec.config import Config, Names
 from triptych.spec.expressions import Missing
@@ -27,9 +27,11 @@ def complete(module: nn.Module, config: Mapping[str, Any]) -> None:
         problems.append(
             _lack(module, "vocab_size", "neither it nor the config has one; set it where the model is built")
         )
+    if (stated := getattr(module, "context", None)) is not None and _number(stated) is None:
+        problems.append(_lack(module, "context", f"a number of tokens, or None, is wanted, not {short(stated)}"))
     inner = getattr(module, "get_language_model", lambda: module)()
-    if hasattr(module, "compute_logits") and not hasattr(module, "cache_needs"):
-        problems += [] if isinstance(inner, StageMissingLayer) else _cache_problems(module)
+    if hasattr(module, "compute_logits") and not isinstance(inner, StageMissingLayer):
+        problems += _stated_problems(module) if hasattr(module, "cache_needs") else _cache_problems(module)
     if problems:
         raise CapabilityError(problems)
     for name, value in found.items():
@@ -70,6 +72,17 @@ def _mixers(module: nn.Module) -> Iterator[tuple[str, Any]]:
     for path, mixer in module.named_modules():
         if isinstance(getattr(mixer, "cache_need", None), Rows):
             yield path, mixer
+
+
+def _stated_problems(module: Any) -> Iterator[Problem]:
+    """What is wrong with the needs that an author wrote."""
+    needs = module.cache_needs() if callable(module.cache_needs) else module.cache_needs
+    if not callable(module.cache_needs) or not isinstance(needs, Mapping):
+        yield _lack(module, "cache_needs", f"a method that gives needs by key is wanted, not {short(needs)}")
+        return
+    for path, mixer in _mixers(module):
+        if (key := getattr(mixer, "key", None)) not in needs:
+            yield _lack(module, "cache_needs", f"it has nothing for {key!r}, under which {path} keeps rows")
 
 
 def _cache_problems(module: nn.Module) -> Iterator[Problem]:

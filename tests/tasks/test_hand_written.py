@@ -154,6 +154,26 @@ def _gives(method: str, rows: Any) -> Any:
     return forward if method == "forward" else lambda _, hidden_states: rows(len(hidden_states))
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"context": "64"}, r"Wrong\.context: a number of tokens, or None, is wanted, not '64'$"),
+        ({"cache_needs": {}}, r"Wrong\.cache_needs: a method that gives needs by key is wanted, not {}$"),
+        ({"cache_needs": lambda _: None}, r"Wrong\.cache_needs: a method that gives needs by key is wanted, not None$"),
+        (
+            {"cache_needs": lambda _: {}},
+            r"Wrong\.cache_needs: it has nothing for 'layers\.0\.self_attn', under which layers\.0\.self_attn keeps",
+        ),
+    ],
+)
+def test_what_an_author_says_wrongly_is_told_before_anything_is_read(
+    folder: Path, said: dict[str, Any], message: str
+) -> None:
+    register_model("HandForCausalLM", type("Wrong", (HandLlama,), said))
+    with pytest.raises(CapabilityError, match=message):
+        triptych.load(folder, dtype="float32")
+
+
 def test_names_of_what_was_loaded_may_come_in_any_collection_but_must_be_names(folder: Path) -> None:
     class Lists(HandLlama):
         def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> list[str]:  # type: ignore[override]
