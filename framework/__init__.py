@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from triptych.assembly.assemble import assemble as assemble
     from triptych.assembly.merge import merge_embeddings as merge_embeddings
     from triptych.capabilities import *
+    from triptych.check import check_spec as check_spec
     from triptych.errors import *
     from triptych.inputs.batches import group_and_batch_mm_kwargs as group_and_batch_mm_kwargs
     from triptych.inputs.fields import MultiModalFieldConfig as MultiModalFieldConfig
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from triptych.settings import MultiModalSettings as MultiModalSettings
     from triptych.settings import Settings as Settings
     from triptych.settings import Stage as Stage
+    from triptych.spec.base import PartSpec as PartSpec
     from triptych.spec.models import resolver as resolver
     from triptych.tasks import *
     from triptych.weights import *

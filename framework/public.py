@@ -29,6 +29,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("supports_tower_connector_lora", "supports_transcription", "supports_transcription_only"),
         *("supports_v0_only", "why_not_run"),
     ),
+    "triptych.check": ("check_spec",),
     "triptych.errors": (
         "AdapterError",
         *("CapabilityError", "CheckpointError", "InputError", "InputTypeError", "ItemError", "KernelError"),
@@ -54,7 +55,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.inputs.processing": (
         *("BaseDummyInputsBuilder", "BaseMultiModalProcessor", "BaseProcessingInfo", "BatchLimits"),
         *("EncDecMultiModalProcessor", "InputProcessingContext", "MultiModalBudget", "MultiModalInputs"),
-        *("ProcessorInputs", "build_processor", "get_budget", "get_dummy_inputs", "get_max_tokens_per_item"),
+        *("ProcessorInputs", "SpecDummyInputsBuilder", "SpecProcessingInfo", "SpecProcessor", "build_processor"),
+        *("get_budget", "get_dummy_inputs", "get_max_tokens_per_item"),
     ),
     "triptych.inputs.updates": (
         *("AppliedUpdates", "ItemUpdates", "PlaceholderFeaturesInfo", "PromptIndex", "PromptIndexTargets"),
@@ -73,6 +75,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "tagged_union",
     ),
     "triptych.settings": ("AdapterSettings", "MultiModalSettings", "Settings", "Stage"),
+    "triptych.spec.base": ("PartSpec",),
     "triptych.spec.models": ("resolver",),
     "triptych.tasks": ("Completion", "Model", "load", "random_init"),
     "triptych.weights": (
