@@ -68,6 +68,7 @@ class ModelInfo:
         )
 
     def to_json(self) -> str:
+        """The record as one JSON object, which `from_json` reads back."""
         return json.dumps(asdict(self))
 
     @classmethod

@@ -33,10 +33,12 @@ class Assembled:
 
     @property
     def name(self) -> str:
+        """The name of the spec."""
         return self.plan.name
 
     @property
     def tokens(self) -> Mapping[str, TokenRule]:
+        """What the spec says of placeholders, by modality."""
         return self.plan.tokens
 
 

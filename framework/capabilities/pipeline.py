@@ -44,6 +44,7 @@ class IntermediateTensors:
         return len(self.tensors)
 
     def items(self) -> ItemsView[str, Tensor]:
+        """The tensors with their names."""
         return self.tensors.items()
 
     def __repr__(self) -> str:

@@ -120,14 +120,17 @@ def attn_type(value: AttnType) -> Callable[[Class], Class]:
 
 
 def get_default_seq_pooling_type(model: object) -> SequencePoolingType:
+    """Which row of a sequence is pooled where nothing else is asked; LAST for a class that says nothing."""
     return cast(SequencePoolingType, getattr(model, "default_seq_pooling_type", "LAST"))
 
 
 def get_default_tok_pooling_type(model: object) -> TokenPoolingType:
+    """Which rows of tokens are kept where nothing else is asked; ALL for a class that says nothing."""
     return cast(TokenPoolingType, getattr(model, "default_tok_pooling_type", "ALL"))
 
 
 def get_attn_type(model: object) -> AttnType:
+    """How its layers attend; as a decoder for a class that says nothing."""
     return cast(AttnType, getattr(model, "attn_type", "decoder"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from importlib import import_module
@@ -10,7 +11,7 @@ from types import ModuleType
 import pytest
 
 import triptych
-from triptych.public import NAMES
+from triptych.public import NAMES, WHERE
 
 NOT_OURS = {
     "annotations",
@@ -33,6 +34,19 @@ def test_every_public_name_is_there(module: str) -> None:
     for name in NAMES[module]:
         assert name in dir(triptych)
         assert getattr(triptych, name) is getattr(import_module(module), name)
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_every_public_class_and_function_says_what_it_is_and_so_does_each_of_its_methods(name: str) -> None:
+    found = getattr(triptych, name)
+    if not (inspect.isclass(found) or inspect.isfunction(found)):
+        return
+    assert vars(found).get("__doc__") if inspect.isclass(found) else found.__doc__, name
+    for method, held in vars(found).items():
+        of_class = inspect.isclass(found) and not method.startswith("_")
+        if of_class and (inspect.isfunction(held) or isinstance(held, classmethod | staticmethod | property)):
+            bases = (getattr(base, method, None) for base in found.__mro__)
+            assert any(inspect.getdoc(base) for base in bases if base is not None), f"{name}.{method}"
 
 
 OFFERED = ["triptych.capabilities", "triptych.schemas", "triptych.tasks", "triptych.errors", "triptych.inputs.media"]
