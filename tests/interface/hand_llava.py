@@ -20,6 +20,7 @@ from triptych import (
     SupportsMultiModal,
     WeightsMapper,
     init_registered_model,
+    maybe_prefix,
     register_processor,
 )
 from triptych.inputs.fields import MultiModalFieldConfig
@@ -116,7 +117,9 @@ class HandLlava(nn.Module, SupportsMultiModal):
         config = settings.config
         tower, text = config["vision_config"], config["text_config"]
         with self._mark_tower_model(settings, "image"):
-            self.vision_tower = init_registered_model(settings, config=tower, prefix=f"{prefix}vision_tower")
+            self.vision_tower = init_registered_model(
+                settings, config=tower, prefix=maybe_prefix(prefix, "vision_tower")
+            )
             self.multi_modal_projector = nn.ModuleDict(
                 {
                     "linear_1": nn.Linear(tower["hidden_size"], text["hidden_size"]),
@@ -124,7 +127,8 @@ class HandLlava(nn.Module, SupportsMultiModal):
                 }
             )
         with self._mark_language_model(settings):
-            self.language_model = init_registered_model(settings, config=text, prefix=f"{prefix}language_model")
+            path = maybe_prefix(prefix, "language_model")
+            self.language_model = init_registered_model(settings, config=text, prefix=path)
         self.configure_mm_token_handling(text["vocab_size"], [config["image_token_index"]])
 
     @classmethod
