@@ -75,6 +75,12 @@ def test_the_cache_is_what_the_mixers_ask_for(name: str) -> None:
     assert not any("cache" in inner.facts for t in tree.children if t.kind == "tower" for inner in walk(t))
 
 
+def test_a_tower_keeps_no_cache_whatever_its_attention() -> None:
+    tree = outline(assembled("vit", "parts.attention.causal=true"))
+    assert one(tree, "mix").parameters
+    assert not any("cache" in node.facts for node in walk(tree))
+
+
 @pytest.mark.parametrize("name", [name for name in BUILT if catalog()[name].kind in ("tower", "multimodal")])
 @torch.no_grad()
 def test_rows_and_tokens_are_those_that_come_out(name: str) -> None:
