@@ -12,7 +12,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from triptych.errors import Place, SpecError, suggest
+from triptych.errors import Place, RegistrationError, SpecError, suggest
+from triptych.experiments.folders import conf_folders
 from triptych.experiments.overrides import Overrides, sort_overrides
 from triptych.experiments.places import Layer, Layers
 from triptych.experiments.refused import refused
@@ -33,7 +34,8 @@ class Composed:
 def compose(name: str, words: Sequence[str] = ()) -> Composed:
     """Compose the experiment `name` (or the path of its file) with overrides.
 
-    Raises OptionError for overrides and for a name that nothing offers, SpecError for what is wrong in files.
+    Raises OptionError for overrides and for a name that nothing offers, SpecError for what is wrong in files,
+    RegistrationError for a file that two packages offer.
     """
     with session(name) as (config, loader):
         overrides = sort_overrides(words, loader)
@@ -68,7 +70,13 @@ def _files(config: str, overrides: Overrides, loader: ConfigLoader) -> Iterator[
 
 
 def _tree(path: str, loader: ConfigLoader) -> Tree:
-    return next(source for source in own_sources(loader) if source.is_config(path)).tree(path)
+    """What a config says. Raises RegistrationError when two packages offer it; one beside the experiment is first."""
+    first, *others = (source for source in own_sources(loader) if source.is_config(path))
+    packages = {distribution for distribution, _ in conf_folders()}
+    offers = [source.provider for source in (first, *others) if source.provider in packages]
+    if first.provider in packages and len(offers) > 1:
+        raise RegistrationError(f"{path} is offered by {' and by '.join(offers)}; uninstall one")
+    return first.tree(path)
 
 
 def _missing(error: MissingConfigException, tree: Tree, loader: ConfigLoader) -> SpecError:

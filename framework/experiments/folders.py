@@ -18,17 +18,14 @@ logger = logging.getLogger(__name__)
 
 
 def conf_folders() -> list[tuple[str, Path]]:
-    """Who offers each folder, and its path; triptych's own is last, so that another's file of one name comes first.
-
-    An entry that leads to no folder is logged and left alone.
-    """
+    """Who offers each folder, and its path. An entry that leads to no folder is logged and left alone."""
     found = list[tuple[str, Path]]()
     for entry in allowed_entries(CONF):
         try:
             found.append((entry.distribution, locate_folder(entry, of="configs")))
         except PluginError as error:
             _warn_once(f"{error}; it is skipped")
-    return sorted(found, key=lambda offer: _is_own(offer[0]))
+    return found
 
 
 @contextmanager

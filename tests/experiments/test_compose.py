@@ -58,6 +58,12 @@ def test_every_value_knows_its_file_its_option_or_its_override() -> None:
     assert str(locate(tree, ("model", "projectors", "image", "mlp", "use"))) == "projector=mlp"
 
 
+def test_a_value_that_two_files_give_is_that_of_the_later_and_stands_there(written) -> None:
+    tree = compose(str(written("defaults: [{/run: small}, _self_]\nrun: {seed: 9}\n"))).tree
+    assert tree["run"]["seed"] == 9
+    assert str(locate(tree, ("run", "seed"))).endswith("mine.yaml:2:13")
+
+
 def test_the_last_of_two_overrides_of_one_key_holds_and_is_the_one_that_is_named() -> None:
     composed = compose("assemble", ["run.seed=3", "run.seed=4"])
     assert composed.tree["run"]["seed"] == 4

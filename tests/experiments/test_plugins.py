@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+ACME = """\
+defaults: [{/tower: wide}, {/projector: mlp}, {/language_model: llama}, {/data: acme}, _self_]
+task: check
+model:
+  schema: 1
+  tokens: {image: {placeholder: =language_model.vocab_size - 1, count: =rows}}
+  prompt_updates: [{modality: image, replace: <image>, with: placeholder}]
+"""
 FILES = {
     "acme/__init__.py": "raise RuntimeError('nobody asked for me')",
-    "acme/conf/experiment/acme.yaml": "defaults: [assemble, {/data: acme}, _self_, {override /tower: wide}]\n",
+    "acme/conf/experiment/acme.yaml": ACME,
     "acme/conf/tower/wide.yaml": """\
 towers: {image: {spec: clip_vision, config: =config.vision_config}}
 sample: {vision_config: {model_type: clip_vision_model, hidden_size: 48, intermediate_size: 64, num_hidden_layers: 1,
   num_attention_heads: 2, image_size: 28, patch_size: 14, hidden_act: gelu, layer_norm_eps: 1e-5}}
 """,
+    "acme/conf/run/small.yaml": "seed: 1\n",
     "acme/conf/data/acme.yaml": "prompts: [hello]\n",
     "acme/conf/data/lookup.yaml": "prompts:\n- one\n- ${oc.env:HOME}\n",
     "acme/conf/data/typo.yaml": "prompt: [one]\n",
@@ -69,4 +79,6 @@ def test_a_mistake_in_a_file_of_a_package_is_told_with_line_and_distribution(sit
         (line,) = [line for line in done.stderr.splitlines() if "lost.conf" not in line]
         assert line.startswith(f"{place}{message}"), line
         assert line.endswith(" (a file of acme 1.0)")
+    done = ran(site, "assemble")
+    assert f"run/small is offered by acme 1.0 and by triptych {version('triptych')}; uninstall one" in done.stderr
     assert not (site / "runs").exists()
