@@ -47,6 +47,6 @@ def folder_of(ready: Ready, words: Sequence[str]) -> Path:
     """`run.folder`, the experiment's name, and the words that make this run another than its neighbours."""
     said = ",".join(word for word in words if not word.startswith("run.folder="))
     name = "".join(c if c.isalnum() or c in "=,._-+*" else "_" for c in said)
-    if name != said or len(name) > MAX_NAME:  # two texts may not meet in one name
+    if name != said or len(name) > MAX_NAME or set(name) == {"."}:  # two texts may not meet in one name, nor above it
         name = f"{name[:MAX_NAME]}-{sha256(said.encode()).hexdigest()[:8]}"
     return Path(ready.settings.run.folder, Path(ready.name).stem, name or "as_it_is")

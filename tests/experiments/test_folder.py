@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from triptych.errors import InputError, OptionError
@@ -188,6 +188,7 @@ WORDS = st.lists(st.text(alphabet="ab=,./ é", max_size=5).filter(lambda w: not 
 
 
 @given(one=WORDS, other=WORDS)
+@example(one=[".."], other=["."])
 def test_other_words_have_another_folder_and_each_is_one_name(one: list[str], other: list[str], ready: Ready) -> None:
     folders = [folder_of(ready, words) for words in (one, other)]
     assert all(folder.parent == Path("runs/assemble") and len(folder.name) < 200 for folder in folders)
