@@ -40,16 +40,16 @@ def load_tensors(module: nn.Module, stored: Mapping[str, Stored], *, progress: P
     Tensors are read one at a time, each when it is asked for; those that `is_unused_checkpoint_weight` names are not,
     nor are those of components that are left out.
     Raises WeightMapError for parameters that nothing was loaded to, CapabilityError for a `load_weights` that gives no
-    names, and what the loader raises. One that gives None answers for itself: its names are not compared.
+    names (parameters that it passes over could hold anything), and what the loader raises.
     """
     own: Callable[[Iterator[tuple[str, Tensor]]], Iterable[str] | None] | None = getattr(module, "load_weights", None)
     weights = _read(module, stored, progress)
     with torch.no_grad():
         loaded = own(weights) if callable(own) else AutoWeightsLoader(module).load_weights(weights)
     name = type(module).__name__
-    if isinstance(loaded, str) or not isinstance(loaded, Iterable | None):
+    if isinstance(loaded, str) or not isinstance(loaded, Iterable):
         raise CapabilityError(f"{name}.load_weights gives {short(loaded)}; the names of what it loaded are wanted")
-    if loaded is not None and (missing := _missing(module, {*loaded})):
+    if missing := _missing(module, {*loaded}):
         raise WeightMapError(Problem(f"{name}.load_weights loaded nothing to it", path) for path in missing)
 
 

@@ -339,6 +339,45 @@ def test_an_error_of_triptych_that_a_hook_raises_stays_as_it_is() -> None:
         made(failing("_call_hf_processor", OptionError("mine")))("<image>", {"image": [image()]})
 
 
+def test_a_target_that_is_split_among_tokens_is_found_in_the_text_which_is_told_and_can_be_forbidden(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class OfLetters(Processor):
+        """Its target is two letters that the tokenizer keeps apart from what stands around them."""
+
+        def _get_prompt_updates(
+            self,
+            mm_items: MultiModalDataItems,  # noqa: ARG002
+            mm_kwargs: Keywords,  # noqa: ARG002
+            out_mm_kwargs: MultiModalKwargsItems,  # noqa: ARG002
+        ) -> Sequence[PromptUpdate]:
+            return [PromptReplacement("image", [400 - 1, 98], [ROW])]
+
+    class Strict(OfLetters):
+        searches_text = False
+
+    class Merging(ByteTokenizer):
+        """It has one token for `xa`, and another way to write what it stands for."""
+
+        def decode_whole(self, token_ids: Sequence[int]) -> str:
+            return "".join({399: "a", 398: "ab", ROW: "R"}.get(token, chr(token)) for token in token_ids)
+
+        def encode_bare(self, text: str) -> list[int]:
+            return [{"R": ROW}.get(letter, ord(letter)) for letter in text]
+
+    found = made(OfLetters, tokenizer=Merging(400))([97, 398], {"image": [image()]})
+    assert (found.used_fallback, found.prompt_token_ids) == (True, (97, ROW))
+    assert "its text was searched, and encoded anew" in caplog.text
+    with pytest.raises(PromptUpdateError, match=r"^image\[0\](?s:.*)allow_fallback is off"):
+        made(Strict, tokenizer=Merging(400))([97, 398], {"image": [image()]})
+
+
+def test_a_limit_of_a_modality_that_the_model_does_not_take_is_refused() -> None:
+    register_processor(Processor, info=Info, dummy_inputs=Dummy)(found := type("Model", (TakesImages,), {}))
+    with pytest.raises(OptionError, match=r"^limits\.images: m takes no such items; did you mean 'image'\?$"):
+        build_processor(found, context(settings={"limits": {"images": 0}}))
+
+
 def test_processed_items_are_counted() -> None:
     class Loses(Processor):
         def _postprocess_data(self, data: dict[str, object], mm_kwargs: Keywords) -> dict[str, object]:  # noqa: ARG002

@@ -263,6 +263,18 @@ def test_a_parameter_that_load_weights_does_not_name_is_told(folder: Path) -> No
     ]
 
 
+def test_a_load_weights_that_names_nothing_is_refused_as_what_it_passes_over_could_hold_anything(folder: Path) -> None:
+    class Silent(HandLlama):
+        def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:  # type: ignore[override]
+            list(weights)
+
+    register_model("HandForCausalLM", Silent)
+    with pytest.raises(
+        CapabilityError, match=r"^Silent\.load_weights gives None; the names of what it loaded"
+    ):
+        triptych.load(folder, dtype="float32")
+
+
 def test_a_tied_parameter_counts_under_any_of_its_names(folder: Path) -> None:
     class Tied(HandLlama):
         def __init__(self, *, settings: Settings) -> None:

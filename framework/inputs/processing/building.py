@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import nn
 
 from triptych.capabilities import supports_multimodal
-from triptych.errors import CapabilityError, PluginError, TriptychError
+from triptych.errors import CapabilityError, OptionError, PluginError, Problem, TriptychError, suggest
 from triptych.inputs.processing.context import InputProcessingContext
 from triptych.inputs.processing.processor import BaseMultiModalProcessor
 from triptych.inputs.processing.spec_driven import SpecDummyInputsBuilder, SpecProcessingInfo, SpecProcessor
 from triptych.registry.named import get_dummy_inputs, get_processor
 from triptych.registry.processing import ProcessorFactories, get_factories
 from triptych.registry.sources import find_distribution
+from triptych.settings import MultiModalSettings
 from triptych.spec.plan import ModelPlan
 
 
@@ -23,8 +25,8 @@ def build_processor(
     """What prepares items for a model: context, then info, then dummy inputs, then the processor.
 
     `plan` is that of a model that a spec describes. Raises CapabilityError for a model that takes text only and for a
-    class without a processor, InputError when the processor needs a tokenizer that is not there, PluginError when a
-    class of a package fails.
+    class without a processor, InputError when the processor needs a tokenizer that is not there, OptionError for limits
+    of modalities that the model does not take, PluginError when a class of a package fails.
     """
     if not supports_multimodal(model):
         listed = ", ".join(map(str, context.config.get("architectures") or [context.name]))
@@ -44,7 +46,17 @@ def build_processor(
         raise CapabilityError(
             f"the processor of {kind.__qualname__} is {type(built).__name__}, no BaseMultiModalProcessor"
         )
+    _check_limits(context.settings, built.info.get_supported_mm_limits(), name=context.name or kind.__qualname__)
     return built
+
+
+def _check_limits(settings: MultiModalSettings, supported: Collection[str], *, name: str) -> None:
+    """Raise OptionError for limits of modalities that the model does not take: a word mistyped limits nothing."""
+    if unknown := [modality for modality in settings.limits if modality not in supported]:
+        raise OptionError(
+            Problem(f"{name} takes no such items{suggest(modality, supported)}", f"limits.{modality}")
+            for modality in unknown
+        )
 
 
 def _of_spec(plan: ModelPlan) -> ProcessorFactories:

@@ -28,6 +28,7 @@ class MultiModalInputs:
     """What the runner takes: token ids with a placeholder for every row of an item, and the items as tensors.
 
     `mm_hashes` name the items by content, `mm_placeholders` say where the rows of each go; both in item order.
+    `used_fallback`: a target was not among the tokens of the prompt, which was encoded anew from its text.
     """
 
     prompt_token_ids: tuple[int, ...]
@@ -35,6 +36,7 @@ class MultiModalInputs:
     mm_hashes: Mapping[str, Sequence[str]]
     mm_placeholders: Mapping[str, Sequence[PlaceholderRange]]
     encoder_prompt_token_ids: tuple[int, ...] | None = None
+    used_fallback: bool = False
 
     def padded(self, length: int) -> MultiModalInputs:
         """The same with id 0 at the end of a prompt that is shorter than `length`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -30,6 +31,8 @@ from triptych.inputs.updates import (
 )
 from triptych.inputs.updates.unasked import check_unasked
 
+logger = logging.getLogger(__name__)
+
 Keywords = Mapping[Scope, Mapping[str, object]]
 """Keywords for the checkpoint's processor, by the kind of input that they are for."""
 
@@ -42,6 +45,8 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
     """
 
     requires_tokenizer: ClassVar[bool] = True
+    searches_text: ClassVar[bool] = True
+    """Where a target is not among the tokens of a prompt its text is searched, and the prompt encoded anew."""
 
     def __init__(self, info: Info, dummy_inputs: BaseDummyInputsBuilder[Info]) -> None:
         if self.requires_tokenizer and info.ctx.tokenizer is None:
@@ -111,7 +116,8 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
 
     def _update_prompt(self, token_ids: list[int], updates: ItemUpdates) -> AppliedUpdates:
         """The prompt with the updates applied."""
-        return apply_prompt_updates(token_ids, updates, tokenizer=self.info.ctx.tokenizer)
+        tokenizer = self.info.ctx.tokenizer
+        return apply_prompt_updates(token_ids, updates, tokenizer=tokenizer, allow_fallback=self.searches_text)
 
     def _get_expected_rows(
         self,
@@ -135,7 +141,11 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         check_unasked(declared, counts, applied, tokenizer=self.info.ctx.tokenizer)
         check_counts(counts, placeholders=applied.placeholders, expected=self._get_expected_rows(items, processed))
         places = {modality: [info.to_range() for info in found] for modality, found in applied.placeholders.items()}
-        return MultiModalInputs(tuple(applied.token_ids), processed, self._hash(inputs, keywords), places)
+        if applied.used_fallback:
+            logger.warning("a target is not among the tokens of a prompt: its text was searched, and encoded anew")
+        hashes = self._hash(inputs, keywords)
+        whole = tuple(applied.token_ids)
+        return MultiModalInputs(whole, processed, hashes, places, used_fallback=applied.used_fallback)
 
     def _process(self, items: MultiModalDataItems, keywords: Keywords) -> MultiModalKwargsItems:
         given, past = self._get_hf_mm_data(items)
