@@ -73,9 +73,7 @@ def test_a_named_processor_may_bring_an_info_of_its_own(folder: Path) -> None:
 
 
 def test_what_is_no_processor_is_refused(folder: Path) -> None:
-    with pytest.raises(
-        PluginError, match=r"of MultimodalModel cannot be built: TypeError: dict expected"
-    ):
+    with pytest.raises(PluginError, match=r"of MultimodalModel cannot be built: TypeError: dict expected"):
         loaded(folder, "processor='no processor'")
     with pytest.raises(SpecError, match=r"processor: unknown processor 'shoutin'; did you mean 'shouting'\?"):
         loaded(folder, "processor=shoutin")

@@ -269,9 +269,7 @@ def test_a_load_weights_that_names_nothing_is_refused_as_what_it_passes_over_cou
             list(weights)
 
     register_model("HandForCausalLM", Silent)
-    with pytest.raises(
-        CapabilityError, match=r"^Silent\.load_weights gives None; the names of what it loaded"
-    ):
+    with pytest.raises(CapabilityError, match=r"^Silent\.load_weights gives None; the names of what it loaded"):
         triptych.load(folder, dtype="float32")
 
 
