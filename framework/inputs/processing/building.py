@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -15,7 +15,7 @@ from triptych.inputs.processing.spec_driven import SpecDummyInputsBuilder, SpecP
 from triptych.registry.named import get_dummy_inputs, get_processor
 from triptych.registry.processing import ProcessorFactories, get_factories
 from triptych.registry.sources import find_distribution
-from triptych.settings import MultiModalSettings
+from triptych.settings import DUMMY_OPTIONS, MultiModalSettings
 from triptych.spec.plan import ModelPlan
 
 
@@ -26,7 +26,7 @@ def build_processor(
 
     `plan` is that of a model that a spec describes. Raises CapabilityError for a model that takes text only and for a
     class without a processor, InputError when the processor needs a tokenizer that is not there, OptionError for limits
-    of modalities that the model does not take, PluginError when a class of a package fails.
+    of what is no modality, PluginError when a class of a package fails.
     """
     if not supports_multimodal(model):
         listed = ", ".join(map(str, context.config.get("architectures") or [context.name]))
@@ -50,12 +50,12 @@ def build_processor(
     return built
 
 
-def _check_limits(settings: MultiModalSettings, supported: Collection[str], *, name: str) -> None:
-    """Raise OptionError for limits of modalities that the model does not take: a word mistyped limits nothing."""
-    if unknown := [modality for modality in settings.limits if modality not in supported]:
+def _check_limits(settings: MultiModalSettings, supported: Iterable[str], *, name: str) -> None:
+    """Raise OptionError for limits of what is no modality, of this model or any: a word mistyped limits nothing."""
+    if unknown := settings.limits.keys() - set(supported) - DUMMY_OPTIONS.keys():
         raise OptionError(
             Problem(f"{name} takes no such items{suggest(modality, supported)}", f"limits.{modality}")
-            for modality in unknown
+            for modality in sorted(unknown)
         )
 
 
