@@ -25,12 +25,13 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from triptych.cli.scaffold.drafting import draft, read_config
+    from triptych.cli.scaffold.drafting import draft
     from triptych.cli.scaffold.names import check_names
     from triptych.cli.scaffold.package import package_files, write_package
+    from triptych.spec.json_file import read_json
 
     names = check_names(args.name, args.part)
-    config = read_config(Path(args.from_config)) if args.from_config else None
+    config = read_json(Path(args.from_config)) if args.from_config else None
     spec = draft(names, base=args.base, config=config, part=args.part)
     target = Path(args.out or args.name)
     found = package_files(names, spec, part=args.part)

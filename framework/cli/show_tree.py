@@ -19,8 +19,8 @@ from triptych.cli.pictures import Picture, picture_of
 from triptych.cli.show import is_spec
 from triptych.errors import OptionError
 from triptych.spec.catalog import catalog, find_conversion, load_named, sample_config
+from triptych.spec.json_file import read_json
 from triptych.spec.overrides import overridden
-from triptych.weights.checkpoint import read_json
 
 ANY_LENGTH = 100_000  # columns where stdout is no terminal: nothing is wrapped
 

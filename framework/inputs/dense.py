@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from triptych.errors import CheckpointError, Problem, short, suggest
-from triptych.weights.checkpoint import Checkpoint, Stored, read_json
+from triptych.spec.json_file import read_json
+from triptych.weights.checkpoint import Checkpoint, Stored
 
 _CLASSES = {
     "activation.GELU": "gelu",

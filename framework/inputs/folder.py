@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.errors import CheckpointError
-from triptych.weights.checkpoint import read_json
+from triptych.spec.json_file import read_json
 
 MAX_BYTES = 2**20
 

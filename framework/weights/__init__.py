@@ -5,7 +5,6 @@ from triptych.weights.adapter_names import match_adapters as match_adapters
 from triptych.weights.adapters import adapter_components as adapter_components
 from triptych.weights.checkpoint import Checkpoint as Checkpoint
 from triptych.weights.checkpoint import Stored as Stored
-from triptych.weights.checkpoint import read_json as read_json
 from triptych.weights.components import check_components as check_components
 from triptych.weights.components import component_report as component_report
 from triptych.weights.dry_run import Plan as Plan

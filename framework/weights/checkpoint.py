@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from triptych.errors import CheckpointError, Problem
+from triptych.spec.json_file import read_json
 
 DTYPES = {
     "F64": torch.float64,
@@ -34,7 +35,6 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-MAX_JSON = 50_000_000
 MAX_NAMED = 20  # mistakes of one kind that are named
 
 
@@ -145,23 +145,6 @@ def _inside(folder: Path, file: Path) -> bool:
     target, root = Path(os.path.realpath(file)), Path(os.path.realpath(folder))
     hub = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
     return target.parent in (root, hub)
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON mapping. Raises CheckpointError that names the file and, for a mistake of form, its place."""
-    try:
-        if file.stat().st_size > MAX_JSON:
-            raise CheckpointError(f"{file}: more than {MAX_JSON} bytes")
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{file}: {error.strerror or error}") from None
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{file}:{error.lineno}:{error.colno}: {error.msg}") from None
-    except (ValueError, RecursionError) as error:  # no UTF-8, a number of thousands of digits, brackets without end
-        raise CheckpointError(f"{file}: {error}") from None
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{file}: a JSON mapping is wanted, not a {type(found).__name__}")
-    return found
 
 
 def _header(path: Path) -> dict[str, Stored]:

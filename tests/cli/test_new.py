@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cli.test_commands import ran
+from tests.cli.command import Capture, ran
 from triptych.cli.scaffold import package
 from triptych.cli.scaffold.names import check_names
 from triptych.errors import OptionError
@@ -21,7 +21,6 @@ from triptych.spec.catalog import catalog
 from triptych.spec.document import parse_document
 from triptych.spec.nearest import count_keys, kinships, telling_keys
 
-Capture = pytest.CaptureFixture[str]
 LLAMA = {
     "model_type": "newcomer",
     "architectures": ["NewcomerForCausalLM"],
@@ -245,9 +244,9 @@ def test_keys_that_say_nothing_of_a_model_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[1]", "config.json: a config is a JSON object, not [1]"),
-        ("{", "config.json: no JSON: "),
-        ("[" * 100_000, "config.json: no JSON: "),
+        ("[1]", "config.json: a JSON mapping is wanted, not a list"),
+        ("{", "config.json:1:2: "),
+        ("[" * 100_000, "config.json: "),
         (None, "config.json: No such file or directory"),
     ],
 )

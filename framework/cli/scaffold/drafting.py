@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from triptych.cli.scaffold.names import PackageNames
 from triptych.cli.scaffold.parts import using
-from triptych.errors import CheckpointError, OptionError, short, suggest
+from triptych.errors import OptionError, suggest
 from triptych.spec.catalog import catalog, load_named
-from triptych.spec.document import MAX_BYTES
 from triptych.spec.nearest import count_keys, kinships, sample_words, telling_keys, unplaced
 
 SUFFIX = {"multimodal": "ForConditionalGeneration", "language_model": "ForCausalLM"}  # of an architecture, by kind
@@ -41,21 +38,6 @@ class DraftSpec:
             lines += ["", f"What {self.base} has no place for, and this spec has to say:", *_listed(self.lost)]
         head = "".join(f"# {line}".rstrip() + "\n" for line in lines)
         return head + yaml.safe_dump(self.body, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A checkpoint's config. Raises CheckpointError for a file that cannot be read or holds no JSON object."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CheckpointError(f"{path}: {path.stat().st_size} bytes; a config has at most {MAX_BYTES}")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: a config is a JSON object, not {short(found)}")
-    return found
 
 
 def draft(names: PackageNames, *, base: str | None, config: Mapping[str, Any] | None, part: str | None) -> DraftSpec:
