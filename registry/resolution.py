@@ -95,6 +95,11 @@ class Resolved(NamedTuple):
     architecture: str
     registered: str
 
+    @property
+    def is_sibling(self) -> bool:
+        """Whether the model is registered under another name than was asked for."""
+        return self.architecture != self.registered
+
 
 class Resolver(Queries):
     """Answers for what is registered, what entry points offer and what `specs` reads.

@@ -28,7 +28,7 @@ SUFFIXES: dict[str, tuple[Runner, Conversion]] = {
 }
 
 # The end of the name of a class that no spec names -> what makes it of the family that a sibling's name leads to.
-CONVERSIONS = {"ForSequenceClassification": "classify", "Model": "embed"}
+CONVERSIONS: dict[str, Conversion] = {"ForSequenceClassification": "classify", "Model": "embed"}
 
 
 def find_suffix(architecture: str, *, runner: Runner | None = None, conversion: Conversion | None = None) -> str:
@@ -46,7 +46,7 @@ def siblings(architecture: str, *, runner: Runner | None = None, conversion: Con
         yield from (stem + other for other in SUFFIXES if other != suffix)
 
 
-def family_words(architecture: str) -> dict[str, str]:
+def family_words(architecture: str) -> dict[str, Conversion]:
     """Names of the classes that could serve in place of one that no spec names -> the conversion that it takes."""
     conversion = CONVERSIONS.get(find_suffix(architecture))
     return dict.fromkeys(siblings(architecture), conversion) if conversion else {}

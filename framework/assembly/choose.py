@@ -36,19 +36,15 @@ def choose(config: Mapping[str, Any], *, convert: Literal["embed", "classify"] |
         return Choice(model_class(tree, name=family, architecture=family), convert)
     settings = ResolutionSettings(model=name)
     found = resolver().resolve(names, settings)
-    how = convert or _implied(found)
+    how = convert or (_implied(found) if found.is_sibling else None)
     if how is None or issubclass(found.model, FromSpec):
         return Choice(found.model, how)
     return Choice(resolver().resolve(found.registered, replace(settings, conversion=how)).model, how)
 
 
-def _implied(found: Resolved) -> Conversion | None:
-    """What makes the architecture that was asked for of the one that is registered."""
-    if found.architecture == found.registered:
-        return None
-    how = CONVERSIONS.get(find_suffix(found.architecture))
-    if how == "embed":
-        return "embed"
-    if how == "classify":
-        return "classify"
-    raise SpecError(f"no spec answers for {found.architecture}; {found.registered} is served, and cannot be made it")
+def _implied(found: Resolved) -> Conversion:
+    """What makes the architecture that was asked for of its sibling that is registered."""
+    if (how := CONVERSIONS.get(find_suffix(found.architecture))) is None:
+        served = f"{found.registered} is served, and cannot be made it"
+        raise SpecError(f"no spec answers for {found.architecture}; {served}")
+    return how
