@@ -8,23 +8,10 @@ from typing import Any
 
 import pytest
 
-from triptych.cli import main
+from tests.cli.command import Capture, ran
 from triptych.registry import KINDS, models
 from triptych.spec.catalog import catalog, load_named
 from triptych.spec.document import parse_document
-
-Capture = pytest.CaptureFixture[str]
-
-
-def ran(capsys: Capture, *words: str) -> tuple[int, str, str]:
-    """Status, stdout and stderr of a command."""
-    try:
-        status = main(words)
-    except SystemExit as stop:
-        status = int(str(stop.code))
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.out + captured.err
-    return status, captured.out, captured.err
 
 
 @pytest.fixture

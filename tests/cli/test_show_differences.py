@@ -11,17 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from triptych.cli import main
+from tests.cli import command
+from tests.cli.command import Capture
 
-Capture = pytest.CaptureFixture[str]
 CHILD = "schema: 1\nbase: llama\nparts: {attention: {window: 8}, norm: {eps: 1e-3}}\nsample: {hidden_size: 32}\n"
 
 
 def ran(capsys: Capture, *words: str) -> tuple[int, str, str]:
-    """Status, stdout and stderr of a command."""
-    status = main(["show", *words])
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+    return command.ran(capsys, "show", *words)
 
 
 @pytest.fixture

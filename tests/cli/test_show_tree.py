@@ -10,20 +10,9 @@ from typing import Any
 
 import pytest
 
-from triptych.cli import main
+from tests.cli.command import Capture, ran
 
-Capture = pytest.CaptureFixture[str]
 BIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": 3, "hidden_size": 128}
-
-
-def ran(capsys: Capture, *words: str) -> tuple[int, str, str]:
-    """Status, stdout and stderr of a command."""
-    try:
-        status = main(words)
-    except SystemExit as stop:
-        status = int(str(stop.code))
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 LLAVA = """\

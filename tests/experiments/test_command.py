@@ -6,22 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from triptych.cli import main
+from tests.cli import command
+from tests.cli.command import Capture
 
-Capture = pytest.CaptureFixture[str]
+
+def ran(capsys: Capture, *words: str) -> tuple[int, str, str]:
+    return command.ran(capsys, "experiment", *words)
 
 
 @pytest.fixture(autouse=True)
 def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def ran(capsys: Capture, *words: str) -> tuple[int, str, str]:
-    """Status, stdout and stderr of the command."""
-    status = main(["experiment", *words])
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.out + captured.err
-    return status, captured.out, captured.err
 
 
 def cells(table: str) -> list[list[str]]:
