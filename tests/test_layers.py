@@ -37,6 +37,7 @@ ORDER = [
     ["schemas"],
     ["settings"],
     ["errors"],
+    ["whole_file"],
     ["public"],
 ]
 HEIGHT = {layer: len(ORDER) - number for number, layers in enumerate(ORDER) for layer in layers}

@@ -20,9 +20,10 @@ from typing import BinaryIO
 
 from triptych.errors import OptionError, Place, Problem, short
 from triptych.experiments.read import Ready
-from triptych.experiments.whole import Row, append_row, read_rows, write_whole
+from triptych.experiments.whole import Row, append_row, read_rows
 from triptych.spec.document import Tree, read_document, walk
 from triptych.spec.render import render
+from triptych.whole_file import write_whole
 
 logger = logging.getLogger(__name__)
 NOT_THERE = object()

@@ -1,27 +1,13 @@
-"""Files that are whole or not there: one replaced at once, and one of lines that only grows."""
+"""A file of rows that only grows: a JSON object a line, each whole or not there."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import BinaryIO
 
 Row = Mapping[str, object]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that whoever opens it finds all of the old text or all of the new. Raises OSError."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with open(part, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_rows(file: BinaryIO) -> list[Row]:

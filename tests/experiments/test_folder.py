@@ -17,7 +17,7 @@ from triptych.experiments.compose import compose
 from triptych.experiments.folder import open_run
 from triptych.experiments.read import Ready, read
 from triptych.experiments.run import folder_of, run_experiment
-from triptych.experiments.whole import append_row, read_rows, write_whole
+from triptych.experiments.whole import append_row, read_rows
 from triptych.spec.document import read_document
 
 
@@ -128,14 +128,6 @@ def test_a_disk_that_is_full_leaves_the_rows_before_whole(ready: Ready, tmp_path
         assert (tmp_path / "run" / "metrics.jsonl").read_text() == '{"a": 1}\n'
         folder.add({"a": 2})
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == '{"a": 1}\n{"a": 2}\n'
-
-
-def test_a_file_that_cannot_be_written_whole_is_as_it_was(tmp_path: Path) -> None:
-    write_whole(tmp_path / "x", "old")
-    with room_for(10), pytest.raises(OSError, match="too large"):
-        write_whole(tmp_path / "x", "new" * 10_000)
-    assert (tmp_path / "x").read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_run_whose_spec_did_not_fit_is_begun_again(ready: Ready, tmp_path: Path) -> None:
