@@ -77,7 +77,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.settings": ("AdapterSettings", "MultiModalSettings", "Settings", "Stage"),
     "triptych.spec.base": ("PartSpec",),
     "triptych.spec.models": ("resolver",),
-    "triptych.tasks": ("Completion", "Model", "load", "random_init"),
+    "triptych.tasks": ("Completion", "Likelihood", "Model", "load", "random_init"),
     "triptych.weights": (
         *("AdapterMatch", "AutoWeightsLoader", "PPMissingLayer", "Plan", "StageMissingLayer", "WeightsMapper"),
         *("adapter_components", "check_components", "component_report", "extract_layer_index"),

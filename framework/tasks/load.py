@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from triptych.assembly import Assembled, Tower, assemble
-from triptych.assembly.choose import choose
-from triptych.assembly.model_class import FromSpec
+from triptych.assembly.choose import Choice, choose
+from triptych.assembly.model_class import FromSpec, model_class
 from triptych.assembly.pooled import Pooled
 from triptych.capabilities import supports_multimodal
 from triptych.errors import OptionError, SpecError
@@ -46,6 +46,7 @@ class _Use:
 def load(
     folder: Folder,
     *,
+    spec: str | None = None,
     device: Device = "cpu",
     dtype: Dtype = None,
     convert: Conversion | None = None,
@@ -57,18 +58,19 @@ def load(
 ) -> Model:
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
 
-    `config.json` chooses the spec, or the registered class, and what it is converted to; `convert` makes a model that
-    writes one to `embed` or to `classify`. Where it has no layer for labels, rows of its head are one:
-    `classifier_from_token` names the tokens, by text or by id, and `method` is `from_2_way_softmax` (false, true: the
-    chance of the second among the two) or `no_post_processing` (a label each); a config may say both under the same
-    names. `overrides` (`path.to.key=value`) change the spec. `multimodal` says which items prompts may have, and with
-    that which towers are there at all; it may leave the language model out too. What is left out is not read. Without
-    `dtype` it is what the config says, else what most of the file is stored in. `progress(done, total)` counts bytes
-    read. Raises TriptychError with all that is wrong, before any weight is read.
+    `config.json` chooses the spec, or the registered class, and what it is converted to; `spec`, a registered name or
+    the path of a YAML file, goes before it. `convert` makes a model that writes one to `embed` or to `classify`. Where
+    it has no layer for labels, rows of its head are one: `classifier_from_token` names the tokens, by text or by id,
+    and `method` is `from_2_way_softmax` (false, true: the chance of the second among the two) or `no_post_processing`
+    (a label each); a config may say both under the same names. `overrides` (`path.to.key=value`) change the spec.
+    `multimodal` says which items prompts may have, and with that which towers are there at all; it may leave the
+    language model out too. What is left out is not read. Without `dtype` it is what the config says, else what most of
+    the file is stored in. `progress(done, total)` counts bytes read. Raises TriptychError with all that is wrong,
+    before any weight is read.
     """
     where, kind, media = as_device(device), as_dtype(dtype), as_settings(multimodal)
     source = read_source(folder, tokens=classifier_from_token, method=method)
-    chosen = choose(source.config, convert=convert or source.conversion, name=str(source.folder))
+    chosen = _chosen(spec, source, convert or source.conversion)
     use = _Use(overrides or (), media, where, kind or stated_dtype(source.checkpoint), progress)
     built: Assembled | None = None
     module: nn.Module
@@ -111,6 +113,14 @@ def random_init(
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
     processor = _processor(assembled.module, config, MultiModalSettings(), tokenizer=tokenizer, of=assembled)
     return Model(assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, processor=processor)
+
+
+def _chosen(spec: str | None, source: Source, convert: Conversion | None) -> Choice:
+    """What the caller says, else what the config of the checkpoint does."""
+    if spec is None:
+        return choose(source.config, convert=convert, name=str(source.folder))
+    name, tree = load_named(spec)
+    return Choice(model_class(tree, name=name, architecture=name), convert)
 
 
 def _from_spec(model: type[FromSpec], source: Source, use: _Use, *, convert: str | None) -> Assembled:

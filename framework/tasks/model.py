@@ -28,6 +28,7 @@ from triptych.runner.pool import pool
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import SamplingOptions
 from triptych.spec.conversion import labels_of
+from triptych.tasks.likelihood import Likelihood, as_answers, likelihoods
 from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired, read_each
 from triptych.tasks.texts import read_texts
 from triptych.weights import StageMissingLayer
@@ -151,6 +152,24 @@ class Model:
             )
         read = read_texts(texts, pairs, reader=self._reader, use=self.sentences)
         return pool(self.module, read, run=self._options(max_batch=max_batch))
+
+    def likelihood(
+        self,
+        prompts: Prompts,
+        answers: Prompts,
+        images: Images | None = None,
+        *,
+        raw: bool = False,
+        max_batch: int = 32,
+    ) -> list[Likelihood]:
+        """How likely each answer, a text or token ids, is after its prompt. Prompts and images are those of `generate`.
+
+        Raises InputError with all that is wrong, before anything runs.
+        """
+        self._check_writes()
+        read = read_each(paired(prompts, images), partial(self._reader.read, raw=raw))
+        given = as_answers(answers, count=len(read), tokenizer=self.tokenizer)
+        return likelihoods(self.module, read, given, run=self._options(max_batch=max_batch))
 
     @property
     def labels(self) -> tuple[str, ...]:
