@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from triptych.errors import CapabilityError
 from triptych.inputs.prompt import Prompt
 from triptych.parts.cache import Cache
 from triptych.parts.cache_needs import Rows
 from triptych.parts.step import Step
 from triptych.runner.encode import encode_items
 from triptych.runner.request import Request, RunOptions
+from triptych.runner.rows import check_logits, check_rows
 from triptych.runner.sampling import Sampler
 
 PREFILL = 8192  # tokens of prompts in one call, which bounds its activations; a longer prompt has a call of its own
@@ -102,7 +102,8 @@ class Batch:
         return self._logits(hidden_TD[torch.tensor(step.bounds[1:], device=self._run.device) - 1])
 
     def _logits(self, hidden_BD: Tensor) -> Tensor:
-        return check_rows(self._model, self._model.compute_logits(hidden_BD), len(hidden_BD), by="compute_logits")
+        model, count = self._model, len(hidden_BD)
+        return check_logits(model, model.compute_logits(hidden_BD), count, vocab_size=model.vocab_size)
 
     def _draw(self, logits_BV: Tensor) -> list[int]:
         self._ids_B = self._sampler.draw(logits_BV)
@@ -135,14 +136,3 @@ def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run
         embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
     hidden_TD = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
     return check_rows(model, hidden_TD, len(ids_T), by="forward")
-
-
-def check_rows(model: object, found: object, count: int, *, by: str) -> Tensor:
-    """What a method of a model gives, one row [D] or [V] for each of `count`.
-
-    Raises CapabilityError for anything else: rows that are not those of the tokens are numbers of another text.
-    """
-    if isinstance(found, Tensor) and found.ndim == 2 and len(found) == count:
-        return found
-    given = f"a tensor {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-    raise CapabilityError(f"{by} of {type(model).__qualname__} gives {given}; a tensor [{count}, ...] is wanted")

@@ -15,6 +15,7 @@ from triptych.parts.step import Step
 from triptych.runner.batch import PooledModel, packed, read_prompts
 from triptych.runner.generate import check_prompts
 from triptych.runner.request import RunOptions
+from triptych.runner.rows import check_rows
 
 
 @torch.inference_mode()
@@ -27,7 +28,7 @@ def pool(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -> T
         together = [prompts[number] for number in group]
         step = Step.of([lengths[number] for number in group], device=run.device, types=_types(together))
         hidden_TD = read_prompts(model, together, step, run=run)
-        found.append(model.pooler(hidden_TD, step))
+        found.append(check_rows(model, model.pooler(hidden_TD, step), len(group), by="pooler"))
     return torch.cat(found)
 
 
