@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from triptych.assembly.merge import merge_embeddings
+from triptych.assembly.merge import mask_placeholders, merge_embeddings
 from triptych.assembly.stack import Stack
 from triptych.errors import InputError, SpecError
 from triptych.parts.step import Step
@@ -39,8 +39,8 @@ class TextModel(Stack):
         The rows of items are [n_i, D] each, or one [items, n, D]. Raises InputError when they differ from the true
         places in number, are of another width or no floats, or come without a mask.
         """
-        if is_multimodal is not None:  # a placeholder's id may lie past the vocabulary
-            input_ids = input_ids.masked_fill(is_multimodal, 0)
+        if is_multimodal is not None:
+            input_ids = mask_placeholders(input_ids, is_multimodal)
         x_TD: Tensor = self.embed.lookup(input_ids)
         if multimodal_embeddings is None or len(multimodal_embeddings) == 0:
             return x_TD

@@ -13,18 +13,23 @@ from triptych.errors import InputError, InputTypeError, Problem, short
 from triptych.schemas import check_embeds
 
 
+def mask_placeholders(input_ids: Tensor, is_multimodal: Tensor) -> Tensor:
+    """Ids [T] to embed, 0 at the true places of the mask [T]: a placeholder's may lie past the vocabulary.
+
+    Masked, not removed, so that positions stay aligned. Raises InputError for a mask that does not fit, InputTypeError
+    for what is no tensor.
+    """
+    _check_mask(is_multimodal, beside=input_ids, name="input_ids")
+    return input_ids.masked_fill(is_multimodal.to(input_ids.device), 0)
+
+
 def merge_embeddings(inputs_embeds: Tensor, embeddings: Sequence[Tensor] | Tensor, is_multimodal: Tensor) -> Tensor:
     """Write the items' rows at the true places of the mask [T], in order, in place; returns the same [T, D].
 
     The rows are [n_i, D] each, or one [items, n, D]; without any, nothing is written. Raises InputError, with nothing
     written, when numbers of rows, widths, dtypes or the mask do not fit, InputTypeError for what is no tensor.
     """
-    given = {"inputs_embeds": inputs_embeds, "is_multimodal": is_multimodal}
-    if wrong := [name for name, value in given.items() if not isinstance(value, Tensor)]:
-        raise InputTypeError(Problem(f"a tensor is wanted, not {short(given[name])}", name) for name in wrong)
-    if is_multimodal.dtype != torch.bool or is_multimodal.shape != inputs_embeds.shape[:1]:
-        found = f"{tuple(is_multimodal.shape)} of {is_multimodal.dtype}"
-        raise InputError(f"the mask of items is {found}; {tuple(inputs_embeds.shape[:1])} of bool is wanted")
+    _check_mask(is_multimodal, beside=inputs_embeds, name="inputs_embeds")
     check_embeds(embeddings, width=inputs_embeds.shape[-1], path="multimodal_embeddings")
     if len(embeddings) == 0:
         return inputs_embeds
@@ -34,3 +39,12 @@ def merge_embeddings(inputs_embeds: Tensor, embeddings: Sequence[Tensor] | Tenso
         raise InputError(f"{rows} rows of items ({structure}) for {places} placeholders")
     inputs_embeds[is_multimodal] = torch.cat(list(embeddings)).to(inputs_embeds.dtype)
     return inputs_embeds
+
+
+def _check_mask(is_multimodal: Tensor, *, beside: Tensor, name: str) -> None:
+    given = {name: beside, "is_multimodal": is_multimodal}
+    if wrong := [key for key, value in given.items() if not isinstance(value, Tensor)]:
+        raise InputTypeError(Problem(f"a tensor is wanted, not {short(given[key])}", key) for key in wrong)
+    if is_multimodal.dtype != torch.bool or is_multimodal.shape != beside.shape[:1]:
+        found = f"{tuple(is_multimodal.shape)} of {is_multimodal.dtype}"
+        raise InputError(f"the mask of items is {found}; {tuple(beside.shape[:1])} of bool is wanted")

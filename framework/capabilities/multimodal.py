@@ -63,8 +63,8 @@ class SupportsMultiModal(MarksComponents, SupportsMultiModalEmbeddings, Protocol
     requires_raw_input_tokens: ClassVar[bool] = False
     """Its forward wants the ids, beside or instead of embeddings."""
 
-    merged_by: ClassVar[str] = "triptych.assembly.merge:merge_embeddings"
-    """What writes rows to their places. By name, as it needs torch, which nothing here imports."""
+    merged_by: ClassVar[str] = "triptych.assembly.merge"
+    """The module of what writes rows to their places. By name, as it needs torch, which nothing here imports."""
 
     _language_model_path: str | None = None
     _has_oov_mm_tokens: bool = False
@@ -88,7 +88,10 @@ class SupportsMultiModal(MarksComponents, SupportsMultiModalEmbeddings, Protocol
         ...
 
     def configure_mm_token_handling(self, vocab_size: int, mm_token_ids: Iterable[int]) -> None:
-        """Note whether a placeholder's id lies past the vocabulary: id 0 is then embedded in its place."""
+        """Note whether a placeholder's id lies past the vocabulary: id 0 is then embedded in its place.
+
+        Where rows of items take the place, it is so without this.
+        """
         self._has_oov_mm_tokens = any(token >= vocab_size for token in mm_token_ids)
         logger.info("placeholders past the vocabulary: %s", self._has_oov_mm_tokens)
 
@@ -114,15 +117,16 @@ class SupportsMultiModal(MarksComponents, SupportsMultiModalEmbeddings, Protocol
         Raises InputError for rows without the mask, and when they do not fit its true places.
         """
         embed = cast("Callable[[Tensor], Tensor]", self.get_language_model().embed_input_ids)
-        if is_multimodal is not None and self._has_oov_mm_tokens:  # masked, not removed: positions stay aligned
-            input_ids = input_ids.masked_fill(is_multimodal.to(input_ids.device), 0)
+        merging = import_module(self.merged_by)
+        has_rows = multimodal_embeddings is not None and len(multimodal_embeddings) > 0
+        if is_multimodal is not None and (has_rows or self._has_oov_mm_tokens):
+            input_ids = merging.mask_placeholders(input_ids, is_multimodal)
         x_NH = embed(input_ids)
-        if multimodal_embeddings is None or len(multimodal_embeddings) == 0:
+        if not has_rows:
             return x_NH
         if is_multimodal is None:
             raise InputError("embeddings of items are given without the mask of their places (is_multimodal)")
-        module, _, name = self.merged_by.partition(":")
-        merged: Tensor = getattr(import_module(module), name)(x_NH, multimodal_embeddings, is_multimodal)
+        merged: Tensor = merging.merge_embeddings(x_NH, multimodal_embeddings, is_multimodal)
         return merged
 
 

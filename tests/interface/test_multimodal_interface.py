@@ -164,6 +164,29 @@ def test_rows_of_another_width_or_of_no_floats_fail(model: Any) -> None:
             model.module.embed_input_ids(torch.tensor([3, 4]), [rows], is_multimodal=mask)
 
 
+@pytest.mark.parametrize(
+    "mask", [torch.tensor([True]), torch.tensor([1, 0]), torch.tensor([[True, False]]), [True, False]]
+)
+def test_a_mask_that_does_not_fit_fails_before_anything_is_embedded(model: Any, mask: Any) -> None:
+    rows = [torch.zeros(1, model.module.get_language_model().width)]
+    message = r"^the mask of items is .*; \(2,\) of bool is wanted$|^is_multimodal: a tensor is wanted"
+    with pytest.raises(InputError, match=message):
+        model.module.embed_input_ids(torch.tensor([3, 4]), rows, is_multimodal=mask)
+
+
+def test_placeholders_past_the_vocabulary_need_no_word_of_the_class_where_rows_stand_in_their_places(
+    folder: Path, model: Any, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HandLlava, "configure_mm_token_handling", lambda *_: None)
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"image_token_index": 5000}))
+    images = list(pair.ask(images=1).images)
+    found = triptych.load(tmp_path, dtype="float32").logits([5, 5000, 6], images=images)
+    assert torch.equal(found, model.logits([5, pair.placeholder, 6], images=images))
+
+
 @pytest.mark.parametrize("images", [0, 1, 2])
 def test_a_prompt_through_its_processor_gives_the_logits_of_the_reference(model: Any, pair: Pair, images: int) -> None:
     asked = pair.ask(images=images)
