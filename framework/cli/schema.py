@@ -24,15 +24,16 @@ def run(args: argparse.Namespace) -> int:
 
     from triptych.errors import OptionError
     from triptych.spec.json_schema import spec_json_schema
+    from triptych.whole_file import write_whole
 
     schema, troubles = spec_json_schema()
     for trouble in troubles:
         print(trouble, file=sys.stderr)
-    if not args.out:
+    if args.out is None:
         print_json(schema)
         return 0
     try:
-        Path(args.out).write_text(f"{json.dumps(schema, indent=2)}\n", encoding="utf-8")
+        write_whole(Path(args.out), f"{json.dumps(schema, indent=2)}\n")
     except OSError as error:
-        raise OptionError(f"--out {args.out}: {error.strerror}") from error
+        raise OptionError(f"--out {args.out}: {error.strerror or error}") from None
     return 0

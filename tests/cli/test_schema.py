@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -33,6 +34,19 @@ def test_schema_prints_the_schema_or_writes_it(tmp_path: Path, capsys: pytest.Ca
 def test_a_file_that_cannot_be_written_is_said_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", "--out", str(tmp_path / "nowhere" / "schema.json")]) == 1
     assert capsys.readouterr().err == f"--out {tmp_path}/nowhere/schema.json: No such file or directory\n"
+
+
+def test_a_disk_that_is_full_leaves_the_old_schema_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text("old", encoding="utf-8")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        assert main(["schema", "--out", str(file)]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capsys.readouterr().err == f"--out {file}: File too large\n"
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("schema.json", "old")]
 
 
 class LanguageServer:
