@@ -21,6 +21,7 @@ from triptych.errors import OptionError
 from triptych.spec.catalog import catalog, find_conversion, load_named, sample_config
 from triptych.spec.json_file import read_json
 from triptych.spec.overrides import overridden
+from triptych.whole_file import write_whole
 
 ANY_LENGTH = 100_000  # columns where stdout is no terminal: nothing is wrapped
 
@@ -65,7 +66,7 @@ def _config(path: Path) -> Mapping[str, Any]:
 def _write(path: Path, tree: Node, draw: Picture) -> None:
     content = draw(tree)
     try:
-        path.write_bytes(content)
+        write_whole(path, content)
     except OSError as error:
         raise OptionError(f"{path}: the picture cannot be written here: {error.strerror or error}") from None
     print(f"{path} is written", file=sys.stderr)

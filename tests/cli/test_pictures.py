@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from matplotlib import style
 from PIL import Image
 
 from triptych.assembly import assemble
@@ -18,7 +23,7 @@ from triptych.check.outline import Node, outline
 from triptych.cli import main
 from triptych.cli.pictures import images
 from triptych.cli.pictures.content import flows, label
-from triptych.cli.pictures.images import svg
+from triptych.cli.pictures.images import Kind, image
 from triptych.cli.pictures.layout import Box, lay_out
 from triptych.cli.pictures.mermaid import mermaid
 from triptych.spec.catalog import load_named, sample_config
@@ -88,18 +93,27 @@ def test_a_tower_without_a_projector_gives_its_rows_to_the_language_model() -> N
     assert [(one.name, other.name) for one, other in flows(without)] == [("towers.image", "language_model")]
 
 
+def texts(document: bytes) -> list[str | None]:
+    return [text.text for text in ElementTree.fromstring(document).iter(f"{SVG}text")]
+
+
+@example(name="$x_1$ and \\$ and $\\frac{1}{2")
+@example(name="<b>&amp;]]>--")
+@example(name="\N{CJK UNIFIED IDEOGRAPH-6A21}\N{SNOWMAN}\N{HEBREW LETTER ALEF}\x1b[31m\ud800")
 @given(name=st.text(min_size=1))
+@settings(deadline=None, max_examples=40)
 def test_no_name_breaks_a_picture(name: str) -> None:
     root = Node(name, "model", 1, options={"way": name}, children=(Node("tower", "tower", 1, part=name),))
     boxes, lines = chart(root)
     assert (len(boxes), len(lines)) == (2, 1)
-    document = ElementTree.fromstring(svg(root))
-    assert [text.text for text in document.iter(f"{SVG}text")] == [*label(root), *label(root.children[0])]
+    assert texts(image(root, "svg")) == [*label(root), *label(root.children[0])]
+    with Image.open(BytesIO(image(root, "png"))) as png:
+        png.load()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_boxes_lie_apart_and_inside_the_picture(name: str) -> None:
-    drawing = lay_out(drawn(name), len)
+    drawing = lay_out(drawn(name))
     width, height = drawing.size
     assert all(below.y >= box.y + box.height for box, below in zip(drawing.boxes, drawing.boxes[1:], strict=False))
     assert all(box.x + box.width <= width and box.y + box.height <= height for box in drawing.boxes)
@@ -121,12 +135,12 @@ def test_each_ending_gives_a_file_of_its_kind(capsys: Capture, tmp_path: Path) -
         assert main(["show", "llava", "--picture", str(file)]) == 0
         assert capsys.readouterr() == ("", f"{file} is written\n")
     assert (tmp_path / "llava.md").read_text() == mermaid(drawn("llava"))
-    (document,) = [ElementTree.parse(tmp_path / "llava.svg").getroot()]
     lines = [line for node in walk(drawn("llava")) for line in label(node)]
-    assert [text.text for text in document.iter(f"{SVG}text")] == lines
-    with Image.open(tmp_path / "llava.png") as image:
-        assert image.format == "PNG"
-        shown = {image.getpixel((x, y)) for x in range(image.width) for y in range(0, image.height, 3)}
+    assert texts((tmp_path / "llava.svg").read_bytes()) == lines
+    with Image.open(tmp_path / "llava.png") as png:
+        assert png.format == "PNG"
+        found = png.convert("RGB")
+        shown = {found.getpixel((x, y)) for x in range(png.width) for y in range(0, png.height, 3)}
     assert {(0xDB, 0xEA, 0xFE), (0xFE, 0xF3, 0xC7), (0xDC, 0xFC, 0xE7), (0xB4, 0x53, 0x09)} <= shown
 
 
@@ -144,3 +158,59 @@ def test_an_image_of_too_many_pixels_is_refused_and_no_file_is_left(
     assert main(["show", "vit", "--picture", str(tmp_path / "vit.png")]) == 1
     assert "pixels is too large for .png; .svg and .md are of any size" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
+
+
+def test_texts_stand_inside_their_boxes() -> None:
+    name = "WWW\N{CJK UNIFIED IDEOGRAPH-6A21}" * 20
+    root = Node(name, "tower", 1, options={"way": name})
+    with Image.open(BytesIO(image(root, "png"))) as png:
+        found, (width, height) = png.convert("RGB"), png.size
+    blue = [x for x in range(width) for y in range(0, height, 5) if found.getpixel((x, y)) == (0xDB, 0xEA, 0xFE)]
+    dark = [x for x in range(width) for y in range(height) if sum(found.getpixel((x, y))) < 400]  # type: ignore[arg-type]
+    assert max(dark) - max(blue) <= 4, "the right edge of the box is the last that is dark"
+    inside = [x for x in range(max(blue) - 8, max(blue)) for y in range(30, height - 30)]
+    assert all(found.getpixel((x, 60)) == (0xDB, 0xEA, 0xFE) for x in inside), "room between the text and the edge"
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_a_picture_is_the_same_whenever_and_with_whatever_settings_of_plots(kind: Kind) -> None:
+    root = drawn("llava")
+    first = image(root, kind)
+    with style.context({"svg.fonttype": "path", "savefig.bbox": "tight", "lines.linewidth": 9, "font.size": 30}):
+        assert image(root, kind) == first
+    assert b"date" not in first
+
+
+SEEN = """
+import sys
+from triptych.cli import main
+main(["show", "vit", "--tree"])
+assert not {"matplotlib", "PIL"} & sys.modules.keys()
+main(["show", "vit", "--picture", "vit.md"])
+assert not {"matplotlib", "PIL"} & sys.modules.keys()
+main(["show", "vit", "--picture", "vit.svg"])
+assert "matplotlib" in sys.modules
+assert "matplotlib.pyplot" not in sys.modules
+"""
+
+
+def test_matplotlib_is_loaded_for_an_image_alone_and_keeps_no_figures(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("svg.fonttype: path\nsavefig.bbox: tight\n")  # read where it stands
+    done = subprocess.run(
+        [sys.executable, "-c", SEEN], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "vit.svg").read_bytes() == image(drawn("vit"), "svg")
+
+
+def test_a_disk_that_is_full_leaves_the_old_picture_whole(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "vit.svg"
+    file.write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        assert main(["show", "vit", "--picture", str(file)]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capsys.readouterr().err == f"{file}: the picture cannot be written here: File too large\n"
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("vit.svg", "old")]

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from triptych.check.outline import Node
-from triptych.cli.pictures.images import png, svg
 from triptych.cli.pictures.mermaid import mermaid
 from triptych.errors import OptionError, suggest
 
 Picture = Callable[[Node], bytes]
+
+
+def _image(kind: Literal["png", "svg"]) -> Picture:
+    def draw(root: Node) -> bytes:
+        from triptych.cli.pictures.images import image  # matplotlib, which only these need
+
+        return image(root, kind)
+
+    return draw
+
+
 KINDS: dict[str, Picture] = {
     ".md": lambda root: mermaid(root).encode(),
-    ".png": png,
-    ".svg": lambda root: svg(root).encode(),
+    ".png": _image("png"),
+    ".svg": _image("svg"),
 }
 
 

@@ -1,76 +1,86 @@
-"""A model's tree as boxes and lines, in SVG and in PNG."""
+"""A model's tree as boxes and lines, drawn by matplotlib in SVG and in PNG."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
-from xml.sax.saxutils import escape
+from typing import Literal
 
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib import rc_context, style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.path import Path
 
 from triptych.check.outline import Node
-from triptych.cli.pictures.content import PLAIN
-from triptych.cli.pictures.layout import LINE, PAD, Box, Drawing, Point, arrow_head, lay_out
+from triptych.cli.pictures.layout import LINE, PAD, SIZE, Box, Drawing, lay_out
 from triptych.errors import OptionError
 
-SIZE = 13  # pixels of a letter
-LETTER = 0.6 * SIZE  # how wide one is where all are alike
+Kind = Literal["png", "svg"]
 INK, FLOW = "#1f2937", "#b45309"
+POINTS = 72  # to an inch; all sizes are in points
+DPI = 144  # of a PNG
 MAX_PIXELS = 100_000_000
+METADATA: dict[Kind, dict[str, str | None]] = {
+    "svg": {"Creator": "triptych", "Date": None},
+    "png": {"Software": "triptych"},
+}
 
 
-def svg(root: Node) -> str:
-    """The drawing as an SVG document, with letters that are all as wide."""
-    drawing = lay_out(root, lambda text: len(text) * LETTER)
-    width, height = drawing.size
-    size = f'width="{width}" height="{height}"'
-    found = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}">']
-    found.append(f"<title>{escape(drawing.boxes[0].lines[0])}</title>")
-    found.append(f'<rect {size} fill="{PLAIN}"/>')
-    found += [f'<polyline points="{_points(line)}" fill="none" stroke="{INK}"/>' for line in drawing.lines]
-    for path in drawing.flows:
-        found.append(f'<polyline points="{_points(path)}" fill="none" stroke="{FLOW}" stroke-width="2"/>')
-        found.append(f'<polygon points="{_points(arrow_head(path[-1]))}" fill="{FLOW}"/>')
-    found += [line for box in drawing.boxes for line in _svg_box(box)]
-    return "\n".join([*found, "</svg>", ""])
+def image(root: Node, kind: Kind) -> bytes:
+    """The drawing as a file, equal for equal trees.
 
-
-def _svg_box(box: Box) -> list[str]:
-    place = f'x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}"'
-    found = [f'<rect {place} rx="4" fill="{box.fill}" stroke="{INK}"/>']
-    for number, line in enumerate(box.lines, 1):
-        at = f'x="{box.x + PAD:g}" y="{box.y + PAD + number * LINE - 4:g}" fill="{INK}"'
-        weight = "bold" if number == 1 else "normal"
-        font = f'font-family="monospace" font-size="{SIZE}" font-weight="{weight}"'
-        found.append(f"<text {at} {font}>{escape(line)}</text>")
-    return found
-
-
-def _points(points: list[Point]) -> str:
-    return " ".join(f"{x:g},{y:g}" for x, y in points)
-
-
-def png(root: Node) -> bytes:
-    """The drawing as a PNG image. Raises OptionError for one of more pixels than anybody looks at."""
-    font = ImageFont.load_default(SIZE)
-    drawing = lay_out(root, font.getlength)
-    width, height = drawing.size
-    if width * height > MAX_PIXELS:
+    Raises OptionError for a PNG of more pixels than anybody looks at.
+    """
+    drawing = lay_out(root)
+    width, height = (size * DPI // POINTS for size in drawing.size)
+    if kind == "png" and width * height > MAX_PIXELS:
         raise OptionError(f"a picture of {width} x {height} pixels is too large for .png; .svg and .md are of any size")
-    image = Image.new("RGB", (width, height), PLAIN)
-    _paint(drawing, ImageDraw.Draw(image), font)
     found = BytesIO()
-    image.save(found, "PNG")
+    with _as_anywhere():
+        metadata = {"Title": drawing.boxes[0].lines[0]} | METADATA[kind]
+        _figure(drawing).savefig(found, format=kind, dpi=DPI, metadata=metadata)
     return found.getvalue()
 
 
-def _paint(drawing: Drawing, pen: ImageDraw.ImageDraw, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> None:
+@contextmanager
+def _as_anywhere() -> Iterator[None]:
+    """What the user's own settings say of plots is not said of these; letters that no font has are boxes."""
+    ours = rc_context({"svg.fonttype": "none", "svg.hashsalt": "triptych"})
+    with style.context("default"), ours, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        yield
+
+
+def _figure(drawing: Drawing) -> Figure:
+    width, height = drawing.size
+    figure = Figure(figsize=(width / POINTS, height / POINTS))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
     for line in drawing.lines:
-        pen.line(line, fill=INK)
-    for path in drawing.flows:
-        pen.line(path, fill=FLOW, width=2)
-        pen.polygon(arrow_head(path[-1]), fill=FLOW)
+        axes.plot(*zip(*line, strict=True), color=INK, linewidth=1)
+    for flow in drawing.flows:
+        axes.add_patch(FancyArrowPatch(path=Path(flow), arrowstyle="-|>", mutation_scale=SIZE, color=FLOW, linewidth=2))
     for box in drawing.boxes:
-        corners = (box.x, box.y, box.x + box.width, box.y + box.height)
-        pen.rounded_rectangle(corners, 4, fill=box.fill, outline=INK)
-        for number, text in enumerate(box.lines):
-            pen.text((box.x + PAD, box.y + PAD + number * LINE), text, fill=INK, font=font)
+        _draw_box(box, axes)
+    return figure
+
+
+def _draw_box(box: Box, axes: Axes) -> None:
+    axes.add_patch(Rectangle((box.x, box.y), box.width, box.height, facecolor=box.fill, edgecolor=INK, linewidth=1))
+    for number, line in enumerate(box.lines):
+        axes.text(
+            box.x + PAD,
+            box.y + PAD + (number + 0.5) * LINE,
+            line,
+            va="center_baseline",
+            family="monospace",
+            fontsize=SIZE,
+            weight="normal" if number else "bold",
+            color=INK,
+            parse_math=False,
+        )

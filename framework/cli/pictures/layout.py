@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+
+from rich.cells import cell_len
 
 from triptych.check.outline import Node
 from triptych.cli.pictures.content import COLOURS, PLAIN, flows, label, numbered
 
-LINE, PAD, GAP, INDENT, LANE = 17, 7, 10, 34, 16  # pixels: of lines of text, in and between boxes, between flows
+SIZE, LINE, PAD, GAP, INDENT, LANE = 13, 17, 7, 10, 34, 16  # letters, lines of text, in and between boxes, flows
+LETTER = 0.62 * SIZE  # how wide one is where all are alike; some, of East Asia, are two wide
 
 Point = tuple[float, float]
 
@@ -41,12 +43,12 @@ class Drawing:
         return int(right) + GAP + PAD, int(self.boxes[-1].y + self.boxes[-1].height) + GAP
 
 
-def lay_out(root: Node, measure: Callable[[str], float]) -> Drawing:
-    """Every component at its place; `measure` tells how wide a text is."""
+def lay_out(root: Node) -> Drawing:
+    """Every component at its place."""
     nodes, boxes, y = list(numbered(root)), dict[int, Box](), float(GAP)
     for depth, node in nodes:
         lines = label(node)
-        width, height = max(map(measure, lines)) + 2 * PAD, len(lines) * LINE + 2 * PAD
+        width, height = max(map(cell_len, lines)) * LETTER + 2 * PAD, len(lines) * LINE + 2 * PAD
         boxes[id(node)] = Box(GAP + depth * INDENT, y, width, height, lines, COLOURS.get(node.kind, PLAIN))
         y += height + GAP
     inside = [_elbow(boxes[id(node)], boxes[id(child)]) for _, node in nodes for child in node.children]
@@ -67,9 +69,3 @@ def _around(one: Box, other: Box, lane: float) -> list[Point]:
     """Out at the right of one box, down a lane that is free, and in at the right of another."""
     out, into = one.y + one.height * 2 / 3, other.y + other.height / 3
     return [(one.x + one.width, out), (lane, out), (lane, into), (other.x + other.width, into)]
-
-
-def arrow_head(end: Point) -> list[Point]:
-    """The corners of the head of an arrow that comes from the right and ends here."""
-    x, y = end
-    return [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
