@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from collections.abc import Mapping, Sequence
 
-    from triptych.experiments.sweep import Member
-
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("experiment", help="compose an experiment from config groups and run its task")
@@ -47,30 +45,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_all(name: str, words: Sequence[str], *, as_json: bool) -> int:
+    from triptych.experiments.comparison import compared, keep, why
     from triptych.experiments.sweep import sweep
 
-    rows = []
+    members = []
     for member in sweep(name, words):
-        said = f"kept in {member.outcome.folder}" if member.outcome else f"broken: {_why(member)}"
+        said = f"kept in {member.outcome.folder}" if member.outcome else f"broken: {why(member)}"
         print(f"{' '.join(member.choices) or name}: {said}", file=sys.stderr)
-        rows.append(_row(member))
-    broken = sum("error" in row for row in rows)
-    print(f"{len(rows)} members, {f'{broken} broken' if broken else 'none broken'}", file=sys.stderr)
-    _print(rows, as_json=as_json)
+        members.append(member)
+    broken = sum(member.outcome is None for member in members)
+    print(f"{len(members)} members, {f'{broken} broken' if broken else 'none broken'}", file=sys.stderr)
+    if folder := keep(words, members):
+        print(f"compared in {folder}", file=sys.stderr)
+    _print([compared(member) for member in members], as_json=as_json)
     return int(bool(broken))
-
-
-def _row(member: Member) -> dict[str, object]:
-    """A line of the comparison: the choices that make this member, then what it came to."""
-    choices: dict[str, object] = {key: value for key, _, value in (word.partition("=") for word in member.choices)}
-    return {**choices, **(member.outcome.result if member.outcome else {"error": _why(member)})}
-
-
-def _why(member: Member) -> str:
-    from triptych.errors import TriptychError
-
-    error = member.error
-    return str(error) if isinstance(error, TriptychError) else f"{type(error).__name__}: {error}"
 
 
 def _print(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:

@@ -9,23 +9,28 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from triptych.errors import InputError, Place, Problem
-from triptych.experiments.document import DataForm, PromptForm
+from triptych.experiments.document import DataForm, ItemForm
 from triptych.spec.document import Tree
 from triptych.spec.scope import problems_of
 
 
-def read_prompts(data: DataForm) -> list[PromptForm]:
-    """Every prompt. Raises InputError when there is none, and with every line of the file that holds none."""
-    found = [PromptForm(prompt=prompt) for prompt in data.prompts]
+def read_items(data: DataForm, *, answers: bool = False) -> list[ItemForm]:
+    """Every prompt, with the paths of its images; each with an answer where `answers` are needed.
+
+    Raises InputError when there is no prompt, and with every line of the file that holds none.
+    """
+    found = [ItemForm(prompt=prompt) for prompt in data.prompts]
+    if answers and found:
+        raise InputError("prompts in place have no answers; a `data.file` of JSON lines has", path="data.prompts")
     if data.file is not None:
-        found += _of_file(Path(data.file))
+        found += _of_file(Path(data.file), answers=answers)
     if not found:
         raise InputError("no prompts; give `data.prompts`, or a `data.file` of JSON lines", path="data")
     return found
 
 
-def _of_file(path: Path) -> list[PromptForm]:
-    found, problems = list[PromptForm](), list[Problem]()
+def _of_file(path: Path, *, answers: bool) -> list[ItemForm]:
+    found, problems = list[ItemForm](), list[Problem]()
     for place, line in _lines(path):
         try:
             fields = json.loads(line)
@@ -34,10 +39,14 @@ def _of_file(path: Path) -> list[PromptForm]:
             continue
         tree = Tree(fields) if isinstance(fields, dict) else fields
         try:
-            found.append(PromptForm.model_validate(tree))
+            item = ItemForm.model_validate(tree)
         except ValidationError as error:
             at = tree if isinstance(tree, Tree) else Tree()
-            problems += [p for detail in error.errors() for p in problems_of(detail, PromptForm, at, (), place)]
+            problems += [p for detail in error.errors() for p in problems_of(detail, ItemForm, at, (), place)]
+            continue
+        if answers and item.answer is None:
+            problems.append(Problem("the answer that is looked for is missing", "answer", place))
+        found.append(item.model_copy(update={"images": tuple(str(path.parent / image) for image in item.images)}))
     if problems:
         raise InputError(problems)
     return found

@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from triptych.spec.base import BaseSpec
 
-Task = Literal["check", "generate"]
+Task = Literal["check", "generate", "score", "bench"]
 
 
 class RunForm(BaseSpec):
@@ -21,16 +21,22 @@ class RunForm(BaseSpec):
 
 
 class DataForm(BaseSpec):
-    """`prompts` in place, or the path of a `file` of JSON lines, a `PromptForm` each."""
+    """`prompts` in place, or the path of a `file` of JSON lines, an `ItemForm` each.
+
+    A prompt is a user's turn where the checkpoint has a chat template, unless `raw`.
+    """
 
     prompts: tuple[str, ...] = ()
     file: str | None = None
+    raw: bool = False
 
 
-class PromptForm(BaseSpec):
-    """One prompt, as it is."""
+class ItemForm(BaseSpec):
+    """A prompt, the answer that is looked for, and the files of its images, from the folder of the data file."""
 
     prompt: str
+    answer: str | None = None
+    images: tuple[str, ...] = ()
 
 
 class GenerateForm(BaseSpec):
@@ -42,11 +48,23 @@ class GenerateForm(BaseSpec):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
+class BenchForm(BaseSpec):
+    """How often the answers to all prompts are timed, after how many times that are not."""
+
+    repeats: PositiveInt = 5
+    warmup: NonNegativeInt = 1
+
+
 class Experiment(BaseSpec):
-    """A whole experiment. `model` is a spec, or `base` and what differs from it; the spec merger reads it."""
+    """A whole experiment. `model` is a spec, or `base` and what differs from it; the spec merger reads it.
+
+    `checkpoint` is a folder or a hub id that the weights come from; without `model` it chooses the spec too.
+    """
 
     task: Task
-    model: dict[str, object]
+    model: dict[str, object] | None = None
+    checkpoint: str | None = None
     run: RunForm = RunForm()
     data: DataForm = DataForm()
     generate: GenerateForm = GenerateForm()
+    bench: BenchForm = BenchForm()

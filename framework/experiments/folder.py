@@ -3,6 +3,7 @@
 experiment.yaml   all that was composed but the model, with the origin of each value
 spec.yaml         the model's spec with all that it inherits; it reads back to an equal one
 metrics.jsonl     a JSON object a line, in the order of measuring
+metrics.png       the numbers among them as bars, where there are several rows
 result.json       the summary; it is there when the run is done
 log.txt           when it began, was taken up again and ended, and why
 """
@@ -12,13 +13,15 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 from triptych.errors import OptionError, Place, Problem, short
+from triptych.experiments.plot import plot
 from triptych.experiments.read import Ready
 from triptych.experiments.whole import Row, append_row, read_rows
 from triptych.spec.document import Tree, read_document, walk
@@ -27,6 +30,7 @@ from triptych.whole_file import write_whole
 
 logger = logging.getLogger(__name__)
 NOT_THERE = object()
+ANOTHER = Problem("this is another run; another `run.folder` begins it")
 
 
 @dataclass
@@ -49,22 +53,32 @@ class RunFolder:
 
     def finish(self, result: Row) -> None:
         """The run is done. Raises OSError; it is not done then."""
+        if picture := plot(self.rows, [*map(_name, self.rows)], title=str(self.path)):
+            write_whole(self.path / "metrics.png", picture)
         write_whole(self.path / "result.json", f"{json.dumps(result, indent=2, ensure_ascii=False)}\n")
         self.result = result
 
 
+def _name(row: Row) -> str:
+    """What a row begins with: a prompt, a component, the number of a repeat."""
+    return str(next(iter(row.values()), ""))
+
+
 @contextmanager
-def open_run(path: Path, ready: Ready) -> Iterator[RunFolder]:
+def open_run(path: Path, ready: Ready, asked: Sequence[Row] | None = None) -> Iterator[RunFolder]:
     """Begin a run in a folder, or take up the one that was begun there.
 
-    Raises OptionError when another experiment or another spec was begun there, with every difference, and while another
-    process runs it; OSError when nothing can be written.
+    `asked` are the values that rows begin with, as far as they are known before. Raises OptionError when another
+    experiment, another spec or other data was begun there, with every difference, and while another process runs it;
+    OSError when nothing can be written.
     """
     path.mkdir(parents=True, exist_ok=True)
     with open(path / "metrics.jsonl", "a+b", buffering=0) as metrics, _logged(path / "log.txt"):
         _lock(metrics, path)
         _keep({path / "experiment.yaml": ready.tree, path / "spec.yaml": ready.spec})
         folder = RunFolder(path, read_rows(metrics), _result(path / "result.json"), metrics)
+        if asked is not None:
+            _hold(folder, asked)
         logger.info("%s, with %d rows there", "done before" if folder.result is not None else "begun", len(folder.rows))
         try:
             yield folder
@@ -92,10 +106,31 @@ def _keep(asked: Mapping[Path, Tree]) -> None:
         for where, old, new in differences(read_document(path), tree)
     ]
     if changed:
-        raise OptionError([*changed, Problem("this is another run; another `run.folder` begins it")])
+        raise OptionError([*changed, ANOTHER])
     for path, tree in asked.items():
         if not path.exists():
             write_whole(path, render(tree))
+
+
+def _hold(folder: RunFolder, asked: Sequence[Row]) -> None:
+    """Rows that are there are those of the first things that are asked; of all of them in a run that is done."""
+    changed = [
+        Problem(f"{_said(row.get(key, NOT_THERE))} when this row was measured, {_said(value)} now", key, place)
+        for place, row, now in zip(_lines(folder.path), folder.rows, asked, strict=False)
+        for key, value in now.items()
+        if row.get(key, NOT_THERE) != value
+    ]
+    there, wanted = len(folder.rows), len(asked)
+    if there > wanted or (folder.result is not None and there < wanted):
+        changed.append(
+            Problem(f"{there} rows were measured, and {wanted} are asked now", place=Place(str(folder.path), 0, 0))
+        )
+    if changed:
+        raise OptionError([*changed, ANOTHER])
+
+
+def _lines(path: Path) -> Iterator[Place]:
+    return (Place(str(path / "metrics.jsonl"), line, 1) for line in count(1))
 
 
 def _said(value: object) -> str:

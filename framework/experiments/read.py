@@ -12,12 +12,15 @@ from triptych.experiments.compose import Composed
 from triptych.experiments.document import Experiment
 from triptych.experiments.overrides import MODEL
 from triptych.experiments.refused import at_override
+from triptych.spec.catalog import find_family
 from triptych.spec.document import Tree
+from triptych.spec.json_file import read_json
 from triptych.spec.mapping import tree_of
 from triptych.spec.merge import inherited, merge
 from triptych.spec.overrides import overridden
 from triptych.spec.scope import Collector, problems_of
 from triptych.spec.validate import mistakes
+from triptych.tasks.source import fetched
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def read(composed: Composed) -> Ready:
     spec = Tree()
     with problems.catching():
         settings = _settings(composed)
-    if isinstance(composed.tree.get("model"), Tree):
+    if isinstance(composed.tree.get("model"), Tree | None):
         with problems.catching():
             spec = _spec(composed)
     problems.check()
@@ -62,13 +65,25 @@ def _spec(composed: Composed) -> Tree:
     """The model's tree on top of its bases, with its overrides; what is wrong stands below `model`."""
     typed = {at_override(text.removeprefix(MODEL)): at_override(text) for text in composed.model_overrides}
     try:
-        tree = inherited(composed.tree["model"])
+        tree = inherited(_model(composed))
         found = overridden(tree, [text.removeprefix(MODEL) for text in composed.model_overrides])
         if wrong := list(mistakes(found)):
             raise SpecError(wrong)
     except SpecError as error:
         raise SpecError(_below_model(problem, typed) for problem in error.problems) from None
     return found
+
+
+def _model(composed: Composed) -> Tree:
+    """What stands under `model`; where nothing does, the family that answers for the checkpoint's config."""
+    given, checkpoint = composed.tree.get("model"), composed.tree.get("checkpoint")
+    if given is not None:
+        assert isinstance(given, Tree)
+        return given
+    if not isinstance(checkpoint, str):
+        raise SpecError("a spec is missing, or a `checkpoint` that chooses one", place=composed.file)
+    config = read_json(fetched(checkpoint) / "config.json")
+    return tree_of({"base": find_family(config)}, origin=f"checkpoint {checkpoint}")
 
 
 def _below_model(problem: Problem, typed: Mapping[Place, Place]) -> Problem:

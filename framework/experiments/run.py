@@ -34,9 +34,9 @@ def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
     with named_with_their_distribution():
         ready = read(compose(name, words))
     work = TASKS[ready.settings.task]
-    with open_run(folder_of(ready, words), ready) as folder:
-        result = folder.result
-        if result is None:
+    asked = work.asked(ready) if work.asked else None
+    with open_run(folder_of(ready, words), ready, asked) as folder:
+        if (result := folder.result) is None:
             for row in work.rows(ready, folder.spec, len(folder.rows)):
                 folder.add(row)
             folder.finish(result := work.summary(folder.rows))
@@ -45,8 +45,14 @@ def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
 
 def folder_of(ready: Ready, words: Sequence[str]) -> Path:
     """`run.folder`, the experiment's name, and the words that make this run another than its neighbours."""
-    said = ",".join(word for word in words if not word.startswith("run.folder="))
+    said = [word for word in words if not word.startswith("run.folder=")]
+    return Path(ready.settings.run.folder, Path(ready.name).stem, folder_name(said))
+
+
+def folder_name(words: Sequence[str]) -> str:
+    """A name for a folder that only these words have."""
+    said = ",".join(words)
     name = "".join(c if c.isalnum() or c in "=,._-+*" else "_" for c in said)
     if name != said or len(name) > MAX_NAME or set(name) == {"."}:  # two texts may not meet in one name, nor above it
         name = f"{name[:MAX_NAME]}-{sha256(said.encode()).hexdigest()[:8]}"
-    return Path(ready.settings.run.folder, Path(ready.name).stem, name or "as_it_is")
+    return name or "as_it_is"

@@ -30,7 +30,7 @@ class Source(ConfigSource):
         raise NotImplementedError
 
     def names(self, group: str) -> list[str]:
-        """The configs of a group, or the groups for ''."""
+        """The configs of a group, those in folders of it as `folder/name`; or the groups for ''."""
         raise NotImplementedError
 
     def load_config(self, config_path: str) -> ConfigResult:
@@ -52,7 +52,9 @@ class Source(ConfigSource):
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         group = config_path.strip("/")
         other = ObjectType.GROUP if group else ObjectType.CONFIG  # a group holds configs, the top holds groups
-        return sorted(self.names(group)) if self.is_group(group) and results_filter is not other else []
+        if not self.is_group(group) or results_filter is other:
+            return []
+        return sorted(name for name in self.names(group) if "/" not in name)  # which `glob(*)` is to match
 
 
 class FolderSource(Source):
@@ -68,7 +70,8 @@ class FolderSource(Source):
     def names(self, group: str) -> list[str]:
         folder = Path(self.path, group)
         if group:
-            return [file.stem for file in folder.glob("*.yaml")]
+            found = (file.relative_to(folder) for depth in ("*", "*/*") for file in folder.glob(f"{depth}.yaml"))
+            return [file.with_suffix("").as_posix() for file in found]
         return [entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in SPECS]
 
 

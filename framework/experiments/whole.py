@@ -44,3 +44,9 @@ def _row(line: bytes) -> Row | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def number(value: object) -> float:
+    """A value of a row that its task wrote as a number."""
+    assert isinstance(value, int | float)
+    return value

@@ -88,9 +88,10 @@ def _together(
     before = [range(stop - len(answer) - 1, stop - 1) for (_, stop), answer in zip(bounds, answers, strict=True)]
     rows_N = torch.tensor([row for rows in before for row in rows], device=run.device)
     ids_N = torch.tensor([token for answer in answers for token in answer], device=run.device)
-    chunks = zip(hidden_TD[rows_N].split(HEAD_ROWS), ids_N.split(HEAD_ROWS), strict=True)
+    chunks = zip(torch.split(hidden_TD[rows_N], HEAD_ROWS), torch.split(ids_N, HEAD_ROWS), strict=True)
     found = [_scored(model.compute_logits(hidden_ND), ids) for hidden_ND, ids in chunks]
-    logprobs, greedy = (torch.cat(each).split([len(a) for a in answers]) for each in zip(*found, strict=True))
+    sizes = [len(answer) for answer in answers]
+    logprobs, greedy = (torch.split(torch.cat(each), sizes) for each in zip(*found, strict=True))
     for answer, values, hits in zip(answers, logprobs, greedy, strict=True):
         yield Likelihood(answer, tuple(values.tolist()), bool(hits.all()))
 

@@ -57,13 +57,14 @@ def read_source(folder: Folder, *, tokens: Sequence[str | int] | None = None, me
 
     Raises CheckpointError when there is neither, and for files that cannot be used.
     """
-    checkpoint = Checkpoint(_fetched(folder))
+    checkpoint = Checkpoint(fetched(folder))
     said = {key: value for key, value in ((TOKENS, tokens), (METHOD, method)) if value is not None}
     sentences = load_sentence_use(checkpoint.folder) or SentenceUse()
     return Source(checkpoint, {**checkpoint.config, **said}, load_tokenizer(checkpoint.folder), sentences)
 
 
-def _fetched(folder: Folder) -> Path:
+def fetched(folder: Folder) -> Path:
+    """The folder itself, or that to which the files of a hub id were fetched. Raises CheckpointError for neither."""
     if not isinstance(folder, str | os.PathLike):
         raise InputTypeError(f"a checkpoint folder or a hub id is needed, not {short(folder)}", path="folder")
     path = Path(folder)

@@ -7,21 +7,22 @@ from pathlib import Path
 
 import pytest
 
+import triptych.conf
+from triptych.experiments import check
 from triptych.experiments.compose import compose
 from triptych.experiments.offered import GROUPS, offered_names
 from triptych.experiments.read import read
-from triptych.experiments.tasks import check
 from triptych.experiments.whole import Row
 from triptych.registry import part_names
 from triptych.spec.catalog import catalog
 
+CONF = Path(triptych.conf.__file__).parent
 MEMBERS = [*product(*(offered_names(group) for group in GROUPS))]
 
 
 def checked(*words: str) -> Row:
     """What the check of the shipped experiment measures."""
-    (row,) = check(read(compose("assemble", words)), Path(), 0)
-    return row
+    return check.summary([*check.rows(read(compose("assemble", words)), Path(), 0)])
 
 
 @pytest.mark.parametrize("member", MEMBERS, ids="-".join)
@@ -48,3 +49,29 @@ def test_widths_are_inferred_from_what_stands_on_both_sides() -> None:
 def test_counts_are_inferred_from_the_tower() -> None:
     row = checked("model.sample.vision_config.image_size=84")
     assert row["image_tokens"] == 6 * 6 + 1
+
+
+def parameters(component: str, *words: str) -> object:
+    found = check.rows(read(compose("assemble", words)), Path(), 0)
+    return next(row["parameters"] for row in found if row["component"] == component)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("llama3_8b", 8_030_261_248), ("qwen3_600m", 596_049_920), ("smollm2_135m", 134_515_008)]
+)
+def test_a_language_model_of_a_published_size_has_its_parameters(name: str, count: int) -> None:
+    assert parameters("language_model", f"language_model=sizes/{name}") == count
+
+
+@pytest.mark.parametrize(("name", "rows"), [("clip_large_336", 24 * 24 + 1), ("siglip_so400m_384", 27 * 27)])
+def test_a_tower_of_a_published_size_gives_its_rows(name: str, rows: int) -> None:
+    assert checked(f"tower=sizes/{name}")["image_tokens"] == rows
+
+
+FILES = [(group, file.relative_to(CONF / group)) for group in GROUPS for file in (CONF / group).rglob("*.yaml")]
+OPTIONS = [f"{group}={file.with_suffix('').as_posix()}" for group, file in FILES]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_by_file_goes_with_the_others(option: str) -> None:
+    assert checked(option)["image_tokens"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from tests.experiments.test_plot import bars
 from triptych.cli import main
 from triptych.errors import OptionError
 from triptych.experiments.offered import offered_names
@@ -39,7 +42,8 @@ def test_several_values_make_a_member_each(words: list[str], choices: list[tuple
 
 def test_members_are_every_combination_and_each_has_all_its_words() -> None:
     found = members("assemble", ["run.seed=5", "tower=clip,siglip", "projector=glob(*)", "language_model=glob(*)"])
-    assert len(found) == 2 * len(offered_names("projector")) * len(offered_names("language_model"))
+    projectors = {*offered_names("projector"), "normed_mlp"}  # and one by file
+    assert len(found) == 2 * len(projectors) * len(offered_names("language_model"))
     assert len({words for words, _ in found}) == len(found)
     assert {words[0] for words, _ in found} == {"run.seed=5"}
     assert {len(choices) for _, choices in found} == {3}
@@ -79,7 +83,11 @@ def test_a_broken_member_is_told_and_the_others_finish(capsys: Capture) -> None:
     place = f"{odd.absolute()}:1:33: model.projectors.image.odd.use"
     assert rows[1]["error"] == f"{place}: unknown projector 'mlpp'; did you mean 'mlp'?"
     assert f"projector=odd: broken: {place}" in captured.err
-    assert captured.err.splitlines()[-1] == "3 members, 1 broken"
+    assert "3 members, 1 broken" in captured.err.splitlines()
+    (folder,) = Path("runs/mine/sweeps").iterdir()
+    assert captured.err.splitlines()[-1] == f"compared in {folder}"
+    assert [json.loads(line) for line in (folder / "comparison.jsonl").read_text().splitlines()] == rows
+    assert len(bars(np.asarray(Image.open(folder / "comparison.png").convert("RGB")))) == 2
 
 
 def test_a_part_that_raises_is_a_broken_member_too(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +119,13 @@ def test_a_sweep_ends_with_a_table_that_compares_its_members(capsys: Capture) ->
         ["siglip", "1", "16"],
         ["siglip", "2", "16"],
     ]
-    assert captured.err.splitlines()[-1] == "4 members, none broken"
+    assert "4 members, none broken" in captured.err.splitlines()
+
+
+def test_a_sweep_of_which_nothing_came_is_not_compared(capsys: Capture) -> None:
+    assert main(["experiment", "assemble", "-m", "model.tokens.image.count=1,2"]) == 1
+    assert "compared in" not in capsys.readouterr().err
+    assert not Path("runs/assemble/sweeps").exists()
 
 
 def test_a_sweep_is_taken_up_where_it_was_stopped() -> None:

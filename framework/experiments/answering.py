@@ -1,0 +1,99 @@
+"""The tasks `generate` and `score`: what a model answers to prompts, and how likely it finds given answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+
+from triptych.experiments.data import read_items
+from triptych.experiments.document import ItemForm
+from triptych.experiments.model import load_model
+from triptych.experiments.read import Ready
+from triptych.experiments.whole import Row, number
+
+
+def asked(ready: Ready) -> list[Row]:
+    """The prompt of each row, its images, and the answer that is looked for, where there are any.
+
+    Raises InputError for data that cannot be read.
+    """
+    return [_asked(item) for item in read_items(ready.settings.data)]
+
+
+def asked_with_answers(ready: Ready) -> list[Row]:
+    """The same, for data of which every prompt needs an answer."""
+    return [_asked(item) for item in read_items(ready.settings.data, answers=True)]
+
+
+def answers(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
+    """A row for each prompt: what the model answers, whether that is what was looked for, and how long it took.
+
+    Each is drawn from the seed of the run, so that a run in two parts gives what one in a piece does. Raises InputError
+    for prompts that the model does not take.
+    """
+    settings = ready.settings
+    items, model = read_items(settings.data), load_model(ready, spec)
+    options = {**settings.generate.model_dump(), "seed": settings.run.seed, "raw": settings.data.raw}
+    for item in islice(items, done, None):
+        start = perf_counter()
+        (answer,) = model.generate([item.prompt], [item.images], **options)
+        yield {
+            **_asked(item),
+            "text": answer.text,
+            "prompt_tokens": len(answer.prompt_token_ids),
+            "tokens": len(answer.token_ids),
+            "finish_reason": answer.finish_reason,
+            **({} if item.answer is None else {"exact": answer.text.strip() == item.answer.strip()}),
+            "seconds": round(perf_counter() - start, 6),
+        }
+
+
+def scores(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
+    """A row for each prompt and its answer: the natural logarithm of how likely the model finds that.
+
+    Raises InputError for what the model does not take, CapabilityError for one that does not write.
+    """
+    data = ready.settings.data
+    items, model = read_items(data, answers=True), load_model(ready, spec)
+    for item in islice(items, done, None):
+        (found,) = model.likelihood([item.prompt], [item.answer or ""], [item.images], raw=data.raw)
+        yield {
+            **_asked(item),
+            "tokens": len(found.token_ids),
+            "logprob": found.logprob,
+            "logprob_per_token": found.logprob / len(found.token_ids),
+            "greedy": found.is_greedy,
+        }
+
+
+def speed(rows: Sequence[Row]) -> Row:
+    """How many prompts were answered, with how many tokens, how fast, and which share as was looked for."""
+    tokens, seconds = (sum(number(row[key]) for row in rows) for key in ("tokens", "seconds"))
+    exact = [bool(row["exact"]) for row in rows if "exact" in row]
+    return {
+        "prompts": len(rows),
+        "tokens": tokens,
+        "seconds": seconds,
+        "tokens_per_second": tokens / max(seconds, 1e-9),
+        **({"exact": sum(exact) / len(exact)} if exact else {}),
+    }
+
+
+def likelihood(rows: Sequence[Row]) -> Row:
+    """Of all answers together: logarithm a token and perplexity, and the share that would be given greedily."""
+    tokens, logprob = (sum(number(row[key]) for row in rows) for key in ("tokens", "logprob"))
+    return {
+        "prompts": len(rows),
+        "tokens": tokens,
+        "logprob_per_token": logprob / tokens,
+        "perplexity": math.exp(min(-logprob / tokens, 700)),  # past it there is no such float
+        "greedy": sum(bool(row["greedy"]) for row in rows) / len(rows),
+    }
+
+
+def _asked(item: ItemForm) -> Row:
+    said = {"prompt": item.prompt, "answer": item.answer, "images": list(item.images)}
+    return {key: value for key, value in said.items() if value not in (None, [])}

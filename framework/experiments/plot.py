@@ -1,0 +1,80 @@
+"""Measurements as a picture: a panel for each, a bar for each row, or a line where rows are many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from math import isnan
+from warnings import catch_warnings, filterwarnings
+
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BARS = 40  # rows beyond it are a line
+PANELS = 3  # beside each other
+LABEL = 40  # letters of a row's name
+MAX = 1e300  # what axes can be made for
+
+
+def plot(rows: Sequence[Mapping[str, object]], names: Sequence[str], *, title: str) -> bytes | None:
+    """A PNG of the columns that have numbers, over the rows, called by their `names`.
+
+    A column that is the same all over is left out, unless all are. None for fewer than two rows, or no number.
+    """
+    columns = _columns(rows)
+    if not columns or len(rows) < 2:
+        return None
+    across, down = min(PANELS, len(columns)), -(-len(columns) // PANELS)
+    height = 1.2 + (0.25 * len(rows) if len(rows) <= BARS else 2)
+    figure = Figure(figsize=(2 + 4 * across, 0.4 + down * height), layout="constrained")
+    with _as_anywhere():
+        figure.suptitle(_short(title, 3 * LABEL))
+        panels = figure.subplots(down, across, squeeze=False).flatten()
+        for number, (panel, column) in enumerate(zip(panels, columns, strict=False)):
+            values = [_value(row.get(column)) for row in rows]
+            _draw(panel, values, names if number % across == 0 else [""] * len(names), title=column)
+        for panel in panels[len(columns) :]:
+            panel.remove()
+        found = BytesIO()
+        figure.savefig(found, format="png", dpi=100)
+    return found.getvalue()
+
+
+@contextmanager
+def _as_anywhere() -> Iterator[None]:
+    """What the user's own settings say of plots is not said of these; letters that no font has are boxes."""
+    with style.context(["default", {"text.parse_math": False}]), catch_warnings():
+        filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        yield
+
+
+def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    values: dict[str, set[float]] = {}
+    for row in rows:
+        for key, value in row.items():
+            if not isnan(found := _value(value)):
+                values.setdefault(key, set()).add(found)
+    return [key for key, found in values.items() if len(found) > 1] or list(values)
+
+
+def _draw(panel: Axes, values: Sequence[float], names: Sequence[str], *, title: str) -> None:
+    panel.set_title(title, fontsize="medium")
+    if len(values) > BARS:
+        panel.plot(values)
+        return
+    panel.barh(range(len(values)), values)
+    panel.set_yticks(range(len(values)), [_short(name, LABEL) for name in names])
+    panel.invert_yaxis()
+
+
+def _short(text: str, length: int) -> str:
+    """The text in one line, no longer than `length`."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 3]}..."
+
+
+def _value(value: object) -> float:
+    """A number that can be drawn, else NaN."""
+    return float(value) if isinstance(value, int | float) and abs(value) < MAX else float("nan")

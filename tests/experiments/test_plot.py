@@ -1,0 +1,70 @@
+"""Measurements as a picture: what is drawn, what is not, and that no name breaks it."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from triptych.experiments.plot import BARS, plot
+
+BLUE = (31, 119, 180)
+
+
+def drawn(*args: Any, **options: Any) -> np.ndarray:
+    found = plot(*args, **options)
+    assert found is not None
+    return np.asarray(Image.open(BytesIO(found)).convert("RGB"))
+
+
+def bars(picture: np.ndarray) -> list[int]:
+    """The length in pixels of each bar, from the top; those beside each other count as one."""
+    blue = (picture == BLUE).all(-1).sum(1)
+    starts = [y for y in range(1, len(blue)) if blue[y] and not blue[y - 1]]
+    return [int(blue[y + 3]) for y in starts]
+
+
+def test_bars_are_as_long_as_the_numbers_and_stand_in_the_order_of_the_rows() -> None:
+    lengths = bars(drawn([{"x": 1}, {"x": 4}, {"x": 2.0}], ["a", "b", "c"], title="t"))
+    assert len(lengths) == 3
+    assert np.allclose(np.array(lengths) / lengths[0], [1, 4, 2], rtol=0.05)
+
+
+def test_a_column_that_is_the_same_all_over_is_left_out_unless_all_are() -> None:
+    one = [{"x": 1}, {"x": 2}]
+    both, alike = [{**row, "y": 3} for row in one], [{"y": 3}, {"y": 3}]
+    names = ["a", "b"]
+    assert (drawn(one, names, title="t") == drawn(both, names, title="t")).all()
+    assert len(bars(drawn(alike, names, title="t"))) == 2
+
+
+def test_there_is_a_panel_for_each_measurement() -> None:
+    rows = [{key: number + size for number, key in enumerate("abcd")} for size in range(2)]
+    one, three, four = (
+        drawn([{k: row[k] for k in keys} for row in rows], ["a", "b"], title="t") for keys in ("a", "abc", "abcd")
+    )
+    assert one.shape[1] < three.shape[1] == four.shape[1]
+    assert one.shape[0] == three.shape[0] < four.shape[0]
+
+
+def test_many_rows_are_a_line() -> None:
+    rows = [{"x": number % 7} for number in range(BARS + 1)]
+    many, more = (drawn(each, [""] * len(each), title="t") for each in (rows, rows * 9))
+    assert many.shape == more.shape
+
+
+def test_where_there_is_nothing_to_see_nothing_is_drawn() -> None:
+    assert plot([], [], title="t") is None
+    assert plot([{"x": 1}], ["a"], title="t") is None
+    assert plot([{"x": "1"}, {"x": None}], ["a", "b"], title="t") is None
+
+
+@given(name=st.text(st.characters(codec="utf-8")), value=st.floats() | st.booleans() | st.integers() | st.text())
+@settings(deadline=None, max_examples=25)
+def test_no_name_and_no_value_breaks_it(name: str, value: object) -> None:
+    picture = drawn([{"x": 1, name: value}, {"x": 2}], [name, f"${name}$"], title=name * 9)
+    assert picture.shape[0] < 1000
