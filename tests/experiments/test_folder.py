@@ -45,7 +45,7 @@ def room_for(size: int) -> Iterator[None]:
 def test_a_run_is_kept_whole_and_its_spec_reads_back_equal(ready: Ready) -> None:
     outcome = run_experiment("assemble")
     assert outcome.folder == Path("runs/assemble/as_it_is")
-    names = ["experiment.yaml", "log.txt", "metrics.jsonl", "result.json", "spec.yaml"]
+    names = ["experiment.yaml", "log.txt", "metrics.jsonl", "metrics.png", "result.json", "spec.yaml"]
     assert sorted(file.name for file in outcome.folder.iterdir()) == names
     assert read_document(outcome.folder / "spec.yaml") == ready.spec
     resolved = read_document(outcome.folder / "experiment.yaml")
