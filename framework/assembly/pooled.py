@@ -45,7 +45,7 @@ class Pooled(nn.Module):
     compute_logits = _Absent()
 
     pooler: nn.Module
-    """Hidden rows [T, D] and the step that cuts them -> a row for each sequence."""
+    """Hidden rows [T, D] and the step that cuts them -> a row for each sequence, or for each token."""
 
     def __init__(self, settings: Settings, prefix: str = "") -> None:
         super().__init__(**arguments(self.converted, settings, prefix=prefix))
@@ -77,9 +77,13 @@ class Pooled(nn.Module):
 
     def _plan(self, settings: Settings) -> PartSpec:
         """What is said of the pooler, else what is usual for the conversion with the row that the class says."""
-        taken = TAKEN[get_default_seq_pooling_type(type(self))]
+        usual = self._usual()
         said = {"normalize": False, **settings.pooler} if settings.pooler else {}
-        return plan_pooler(self.conversion, settings.config, {"take": taken, **said})
+        return plan_pooler(self.conversion, settings.config, {**usual, **said})
+
+    def _usual(self) -> dict[str, str]:
+        """What the class itself says of the pooler."""
+        return {"take": TAKEN[get_default_seq_pooling_type(type(self))]}
 
     def _given(self, weights: Weights) -> Iterator[tuple[str, Tensor]]:
         for name, tensor in weights:
@@ -127,12 +131,9 @@ class Embeds(Pooled):
     conversion = "embed"
 
 
-class Classifies(Pooled):
-    """The chance of each label for each sequence, through the linear layer `score`."""
+class _Classifies(Pooled):
+    """The chance of each label, through the linear layer `score`."""
 
-    does = "as a classifier of sequences"
-    conversion = "classify"
-    score_type: ClassVar[ScoreType] = "cross-encoder"
     _rows: TokenLabels | None = None
 
     def load_weights(self, weights: Weights) -> set[str] | None:
@@ -186,6 +187,36 @@ class Classifies(Pooled):
         compute: Callable[[Tensor], Tensor | None] = super(Pooled, self).compute_logits  # type: ignore[misc]
         self.score.weight, self.score.bias = row_weights(heads[0], labels, compute)
         super()._leave_heads_out()
+
+
+class Classifies(_Classifies):
+    """The chance of each label for each sequence."""
+
+    does = "as a classifier of sequences"
+    conversion = "classify"
+    score_type: ClassVar[ScoreType] = "cross-encoder"
+
+
+class _OfTokens(Pooled):
+    """A row for each token, whichever of a sequence the class would take."""
+
+    def _usual(self) -> dict[str, str]:
+        return {}
+
+
+class EmbedsTokens(_OfTokens):
+    """A row for each token, at length 1: what late interaction compares."""
+
+    does = "as a model for embeddings of tokens"
+    conversion = "token_embed"
+    score_type: ClassVar[ScoreType] = "late-interaction"
+
+
+class ClassifiesTokens(_OfTokens, _Classifies):
+    """The chance of each label for each token."""
+
+    does = "as a classifier of tokens"
+    conversion = "token_classify"
 
 
 def _has(module: nn.Module, name: str) -> bool:

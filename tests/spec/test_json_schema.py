@@ -94,7 +94,7 @@ MISTAKES = [
     ("parts: {attention: {use: attention, qk_norm: {use: rms_nrm}}}", "parts.attention.qk_norm.use"),
     ("parts: {attention: {use: attention, position: {use: rms_norm}}}", "parts.attention.position.use"),
     ("pooler: {take: middle}", "pooler.take"),
-    ("pooler: {projector: [{oot: 3}]}", "pooler.projector.0"),
+    ("pooler: {projector: [{oot: 3}]}", "pooler.projector"),
     ("language_model: {widht: 3}", "language_model"),
     ("language_model: {width: wide}", "language_model.width"),
     ("language_model: {width: 0}", "language_model.width"),
