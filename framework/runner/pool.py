@@ -35,7 +35,7 @@ def pool_tokens(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOption
     found: dict[int, Tensor] = {}
     for group, rows_TD in _pooled(model, prompts, run=run):
         lengths = [len(prompts[number].token_ids) for number in group]
-        rows = check_rows(model.pooler, rows_TD, sum(lengths), by="forward").split(lengths)
+        rows = check_rows(model.pooler, rows_TD, sum(lengths), by="forward").split_with_sizes(lengths)
         found.update(zip(group, rows, strict=True))
     return [found[number] for number in range(len(prompts))]
 
