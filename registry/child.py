@@ -1,8 +1,8 @@
 """The process in which a model class is inspected.
 
-`python -P -m triptych.registry.child ARCHITECTURE MODULE:CLASS DISTRIBUTION`; the last one is empty where no entry point
-offers the class. It loads the plugins, imports the class, and writes one JSON object to its standard output: the record,
-and the modules that the class and its bases stand in. What anything else prints goes to standard error.
+`python -P -m triptych.registry.child ARCHITECTURE MODULE:CLASS DISTRIBUTION`; the last one is empty where no entry
+point offers the class. It loads the plugins, imports the class, and writes one JSON object to its standard output: the
+record, and the modules that the class and its bases stand in. What anything else prints goes to standard error.
 """
 
 from __future__ import annotations
