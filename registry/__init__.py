@@ -3,7 +3,7 @@
 if __name__ != "triptych.registry":
     raise ImportError(f"import triptych.registry, not {__name__}")
 
-from triptych.registry.parts import KINDS as KINDS
+from triptych.registry.part_targets import KINDS as KINDS
 from triptych.registry.parts import Part as Part
 from triptych.registry.parts import get_part as get_part
 from triptych.registry.parts import part as part

@@ -1,7 +1,8 @@
-"""The process in which a model class is inspected: `python -P -m triptych.registry.child ARCHITECTURE MODULE:CLASS`.
+"""The process in which a model class is inspected.
 
-It loads the plugins, imports the class, and writes one JSON object to its standard output: the record, and the modules
-that the class and its bases stand in. What anything else prints goes to standard error.
+`python -P -m triptych.registry.child ARCHITECTURE MODULE:CLASS DISTRIBUTION`; the last one is empty where no entry
+point offers the class. It loads the plugins, imports the class, and writes one JSON object to its standard output: the
+record, and the modules that the class and its bases stand in. What anything else prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from triptych.registry.lazy import load_class
 from triptych.registry.plugins import load_plugins
 
 
-def main(architecture: str, target: str) -> None:
+def main(architecture: str, target: str, distribution: str) -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answer:
         os.dup2(2, 1)  # a plugin or a model that prints does not spoil the answer
         load_plugins()
-        found = load_class(target, architecture=architecture)
+        found = load_class(target, architecture=architecture, distribution=distribution)
         record = json.loads(inspect_loaded(found, architecture=architecture).to_json())
         json.dump({"info": record, "modules": modules_of(found, target)}, answer)
 

@@ -43,8 +43,8 @@ def inspect_loaded(model: type, *, architecture: str) -> ModelInfo:
 
 
 @lru_cache(maxsize=128)
-def inspect_class(target: str, *, architecture: str, timeout_s: float = TIMEOUT_S) -> ModelInfo:
-    """The record of class `module:Class`, which is not imported here.
+def inspect_class(target: str, *, architecture: str, distribution: str = "", timeout_s: float = TIMEOUT_S) -> ModelInfo:
+    """The record of class `module:Class`, which is not imported here; `distribution` offers it by an entry point.
 
     What was found is remembered for the life of the process, as an import is; a failure is not. Raises PluginError,
     with what the fresh process wrote to standard error, when that fails or takes longer than `timeout_s` seconds.
@@ -52,21 +52,23 @@ def inspect_class(target: str, *, architecture: str, timeout_s: float = TIMEOUT_
     info = load_record(target)
     if info is None:
         started = time.time()
-        info, modules = _ask_child(target, architecture, timeout_s)
+        info, modules = _ask_child(target, architecture, distribution, timeout_s)
         save_record(target, info, modules=modules, since=started)
     return replace(info, architecture=architecture)
 
 
-def _ask_child(target: str, architecture: str, timeout_s: float) -> tuple[ModelInfo, list[str]]:
+def _ask_child(target: str, architecture: str, distribution: str, timeout_s: float) -> tuple[ModelInfo, list[str]]:
     """The record, and the modules that it depends on."""
-    command = [sys.executable, "-P", "-m", "triptych.registry.child", architecture, target]
+    command = [sys.executable, "-P", "-m", "triptych.registry.child", architecture, target, distribution]
     with TemporaryFile() as out, TemporaryFile() as err:  # a pipe could be held open by what the child starts
         try:
             subprocess.run(command, stdout=out, stderr=err, env=_environment(), timeout=timeout_s, check=True)
             answer = json.loads(_text(out))
             return ModelInfo.from_json(json.dumps(answer["info"])), answer["modules"]
         except (subprocess.SubprocessError, OSError, ValueError, LookupError, TypeError) as error:
-            raise PluginError(_message(target, architecture, error, said=_text(err)[-MAX_STDERR:])) from error
+            offered_by = distribution or find_distribution(target.partition(":")[0])
+            where = f"{target}, from {offered_by}" if offered_by else target
+            raise PluginError(_message(f"{architecture} ({where})", error, _text(err)[-MAX_STDERR:])) from error
 
 
 def _environment() -> dict[str, str]:
@@ -75,11 +77,9 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
 
 
-def _message(target: str, architecture: str, error: Exception, *, said: str) -> str:
+def _message(name: str, error: Exception, said: str) -> str:
     shown = f"\nits process wrote:\n{indent(said, '  ')}" if said else ""
-    offered_by = find_distribution(target.partition(":")[0])
-    where = f"{target}, from {offered_by}" if offered_by else target
-    return f"{architecture} ({where}) cannot be inspected: {_cause(error, said)}{shown}"
+    return f"{name} cannot be inspected: {_cause(error, said)}{shown}"
 
 
 def _cause(error: Exception, said: str) -> str:

@@ -88,7 +88,7 @@ class LazyModel:
             raise RegistrationError(f"{self.architecture} (from {self.distribution}): {fault}")
         from triptych.registry.inspection import inspect_class  # pydantic, which no list of names needs
 
-        return inspect_class(self.target, architecture=self.architecture)
+        return inspect_class(self.target, architecture=self.architecture, distribution=self.distribution)
 
     def load(self) -> type:
         return load_class(self.target, architecture=self.architecture, distribution=self.distribution)

@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TypeVar
 
-from triptych.errors import PluginError, RegistrationError, UnknownNameError, short, suggest
+from triptych.errors import PluginError, RegistrationError, RegistrationTypeError, UnknownNameError, short, suggest
 from triptych.registry.allow_list import allowed_entries
 from triptych.registry.entries import Entry
+from triptych.registry.part_targets import KINDS, check_kind, check_name, spec_of, target_fault
 from triptych.registry.sources import origin_of
 
 GROUP = "triptych.parts"
-KINDS = (
-    *("norm", "position", "mixer", "embed", "table", "projector", "head", "pooler"),
-    *("size", "transform", "activation"),
-)
 
 T = TypeVar("T")
 _decorated: dict[tuple[str, str], object] = {}
@@ -39,7 +36,7 @@ class Part:
     @property
     def spec(self) -> type:
         """The class that types what YAML says of this part; no torch is needed when the entry names a Spec."""
-        found = _spec_of(self.target)
+        found = spec_of(self.target)
         if not isinstance(found, type):
             raise PluginError(f"{self.kind} {self.name!r} ({self.origin}) has no Spec class")
         return found
@@ -48,12 +45,15 @@ class Part:
 def part(kind: str, name: str) -> Callable[[T], T]:
     """Register the decorated Spec, class with a `Spec`, or function as part `name` of `kind`.
 
-    Raises RegistrationError for an unknown kind and for a name that another object holds already.
+    Raises RegistrationError for an unknown kind and for a name that another object holds already,
+    RegistrationTypeError for what can be no part of that kind.
     """
-    if kind not in KINDS:
-        raise RegistrationError(f"unknown kind of part {kind!r}{suggest(kind, KINDS)}")
+    check_kind(kind)
+    check_name(kind, name)
 
     def register(target: T) -> T:
+        if fault := target_fault(kind, target):
+            raise RegistrationTypeError(f"{kind} {name!r}: {fault}")
         other = _decorated.get((kind, name))
         if other is not None and _identity(other) != _identity(target):
             raise RegistrationError(
@@ -66,7 +66,8 @@ def part(kind: str, name: str) -> Callable[[T], T]:
 
 
 def part_names(kind: str) -> list[str]:
-    """The names registered under `kind`; imports nothing."""
+    """The names registered under `kind`; imports nothing. Raises UnknownNameError for what is no kind of part."""
+    check_kind(kind)
     offered = {
         entry.name.removeprefix(f"{kind}.") for entry in allowed_entries(GROUP) if entry.name.startswith(f"{kind}.")
     }
@@ -76,9 +77,11 @@ def part_names(kind: str) -> list[str]:
 def get_part(kind: str, name: str) -> Part:
     """The part `name` of `kind`, its target imported.
 
-    Raises UnknownNameError, with the nearest name; RegistrationError when two distributions offer it, or one does and
-    the decorator registered something else; PluginError when it cannot be imported.
+    Raises UnknownNameError, with the nearest name or kind; RegistrationError when two distributions offer it, or one
+    does and the decorator registered something else; PluginError when it cannot be imported or is none.
     """
+    check_kind(kind)
+    check_name(kind, name)
     offered = [entry for entry in allowed_entries(GROUP) if entry.name == f"{kind}.{name}"]
     if len(offered) > 1:
         raise RegistrationError(_doubled(f"{kind}.{name}", offered))
@@ -88,7 +91,9 @@ def get_part(kind: str, name: str) -> Part:
     if not offered:
         return Part(kind, name, decorated, _identity(decorated))
     found = Part(kind, name, offered[0].load(), _origin(offered[0]))
-    if decorated is not None and _spec_of(decorated) is not _spec_of(found.target):
+    if fault := target_fault(kind, found.target):
+        raise PluginError(f"{kind} {name!r} ({found.origin}): {fault}")
+    if decorated is not None and spec_of(decorated) is not spec_of(found.target):
         raise RegistrationError(f"{kind} {name!r} is offered by {found.origin} and by {_identity(decorated)}")
     return found
 
@@ -126,10 +131,6 @@ def get_builder(target: str | type) -> type:
     if getattr(getattr(found, "forward", None), "__qualname__", "").startswith("_forward_unimplemented"):  # torch's own
         raise PluginError(f"{origin_of(target)} has no method `forward`; a part is called with rows")
     return found
-
-
-def _spec_of(target: object) -> object:
-    return getattr(target, "Spec", target)
 
 
 def _identity(target: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 Runner = Literal["generate", "pooling"]
-Conversion = Literal["none", "embed", "classify"]
+Conversion = Literal["none", "embed", "classify", "token_embed", "token_classify"]
 
 # The first that fits counts, so the most general stands last.
 SUFFIXES: dict[str, tuple[Runner, Conversion]] = {
@@ -28,7 +28,11 @@ SUFFIXES: dict[str, tuple[Runner, Conversion]] = {
 }
 
 # The end of the name of a class that no spec names -> what makes it of the family that a sibling's name leads to.
-CONVERSIONS: dict[str, Conversion] = {"ForSequenceClassification": "classify", "Model": "embed"}
+CONVERSIONS: dict[str, Conversion] = {
+    "ForSequenceClassification": "classify",
+    "ForTokenClassification": "token_classify",
+    "Model": "embed",
+}
 
 
 def find_suffix(architecture: str, *, runner: Runner | None = None, conversion: Conversion | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from triptych.assembly.model_class import FromSpec, model_class
 from triptych.errors import SpecError
@@ -22,7 +22,7 @@ class Choice:
     convert: str | None
 
 
-def choose(config: Mapping[str, Any], *, convert: Literal["embed", "classify"] | None = None, name: str = "") -> Choice:
+def choose(config: Mapping[str, Any], *, convert: Conversion | None = None, name: str = "") -> Choice:
     """The class for a checkpoint's config, by its `architectures`, or by its `model_type` where it lists none.
 
     An architecture that nothing is registered for may be that of a model which is, converted. `name` is the

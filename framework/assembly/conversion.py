@@ -1,4 +1,4 @@
-"""Model classes that write text, as classes that embed or classify."""
+"""Model classes that write text, as classes that embed or classify, whole sequences or each token of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from torch import nn
 
 from triptych.assembly.model_class import FromSpec, model_class
-from triptych.assembly.pooled import Classifies, Embeds, Pooled
+from triptych.assembly.pooled import Classifies, ClassifiesTokens, Embeds, EmbedsTokens, Pooled
 from triptych.capabilities import check_triptych_model, is_pooling_model
 from triptych.errors import CapabilityError, short
 from triptych.registry.suffixes import find_suffix
@@ -57,6 +57,8 @@ def _pools(model: object) -> bool:
 _WAYS: dict[str, tuple[type[Pooled], str]] = {
     "embed": (Embeds, "ForEmbedding"),
     "classify": (Classifies, "ForSequenceClassification"),
+    "token_embed": (EmbedsTokens, "ForTokenEmbedding"),
+    "token_classify": (ClassifiesTokens, "ForTokenClassification"),
 }
 
 

@@ -37,8 +37,11 @@ def _shown(planned: ModelPlan) -> Iterator[str]:
     """What the class of the module does not say already."""
     if planned.pooler is not None:
         yield "is_pooling_model"
-    if getattr(planned.pooler, "labels", None) is not None:
+    labels, per_token = (getattr(planned.pooler, name, None) for name in ("labels", "per_token"))
+    if labels is not None and not per_token:
         yield "supports_cross_encoding"
+    if labels is None and per_token:
+        yield "supports_late_interaction"
 
 
 def _raise_flag(module: nn.Module, row: Capability) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from triptych.assembly.heads import matrix_of
 from triptych.errors import CapabilityError
 from triptych.parts.transforms import Rows
 from triptych.spec.classifier import TokenLabels
@@ -24,8 +25,8 @@ def row_weights(
     Raises CapabilityError for a head that is no matrix, and when the numbers are not those of `compute_logits`, which
     takes rows [N, H] to logits [N, V]: a cap on logits is not in the rows.
     """
-    matrix, bias = getattr(head, "matrix", getattr(head, "weight", None)), getattr(head, "bias", None)
-    if not isinstance(matrix, Tensor) or matrix.ndim != 2:
+    matrix, bias = matrix_of(head), getattr(head, "bias", None)
+    if matrix is None:
         raise CapabilityError(f"labels are rows of a head, and {type(head).__qualname__} has no matrix `weight`")
     labels.check(len(matrix))
     rows = Rows(of=labels.of, less=labels.less, scale=getattr(head, "scale", 1.0))

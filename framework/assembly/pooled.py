@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from triptych.assembly.head_rows import row_weights
+from triptych.assembly.heads import HEADS, find_heads
 from triptych.capabilities import ScoreType, get_default_seq_pooling_type
 from triptych.capabilities.construct import arguments
 from triptych.errors import CapabilityError, WeightMapError
 from triptych.parts.parameters import Linear
 from triptych.settings import Settings
 from triptych.spec.base import PartSpec
-from triptych.spec.classifier import TokenLabels, read_token_labels
+from triptych.spec.classifier import METHOD, TOKENS, TokenLabels, read_token_labels
 from triptych.spec.conversion import plan_pooler, width_of
 from triptych.weights import AutoWeightsLoader
 from triptych.weights.stages import Placeholder, StageMissingLayer
 
 TAKEN = {"CLS": "first", "LAST": "last", "MEAN": "mean"}  # a class's word for what is pooled -> a spec's
-HEADS = ("lm_head", "head", "embed_out")
 Weights = Iterable[tuple[str, Tensor]]
 
 
@@ -45,11 +46,11 @@ class Pooled(nn.Module):
     compute_logits = _Absent()
 
     pooler: nn.Module
-    """Hidden rows [T, D] and the step that cuts them -> a row for each sequence."""
+    """Hidden rows [T, D] and the step that cuts them -> a row for each sequence, or for each token."""
 
     def __init__(self, settings: Settings, prefix: str = "") -> None:
-        super().__init__(**arguments(self.converted, settings, prefix=prefix))
-        self._heads = tuple(self._find_heads())
+        super().__init__(**arguments(self.converted, _without_labels(settings), prefix=prefix))
+        self._heads = find_heads(self, self._language_model())
         own = getattr(self, "pooler", None)
         found = own if own is not None else getattr(self._language_model(), "pooler", None)
         if found is None:
@@ -77,9 +78,13 @@ class Pooled(nn.Module):
 
     def _plan(self, settings: Settings) -> PartSpec:
         """What is said of the pooler, else what is usual for the conversion with the row that the class says."""
-        taken = TAKEN[get_default_seq_pooling_type(type(self))]
+        usual = self._usual()
         said = {"normalize": False, **settings.pooler} if settings.pooler else {}
-        return plan_pooler(self.conversion, settings.config, {"take": taken, **said})
+        return plan_pooler(self.conversion, settings.config, {**usual, **said})
+
+    def _usual(self) -> dict[str, str]:
+        """What the class itself says of the pooler."""
+        return {"take": TAKEN[get_default_seq_pooling_type(type(self))]}
 
     def _given(self, weights: Weights) -> Iterator[tuple[str, Tensor]]:
         for name, tensor in weights:
@@ -101,14 +106,6 @@ class Pooled(nn.Module):
         found: object = getattr(self, "get_language_model", lambda: self)()
         return found if isinstance(found, nn.Module) else self
 
-    def _find_heads(self) -> Iterator[tuple[str, nn.Module, str]]:
-        """The path of each head, the module that has it, and its name there."""
-        paths = {id(module): path for path, module in self.named_modules()}
-        for owner in {id(m): m for m in (self, self._language_model())}.values():
-            for name in HEADS:
-                if isinstance(owner._modules.get(name), nn.Module):
-                    yield f"{paths[id(owner)]}.{name}".removeprefix("."), owner, name
-
     def _is_of_head(self, name: str) -> bool:
         known = {HEADS[0], *(path for path, _, _ in self._heads)}
         return any(name.startswith(f"{path}.") for path in known)
@@ -127,12 +124,9 @@ class Embeds(Pooled):
     conversion = "embed"
 
 
-class Classifies(Pooled):
-    """The chance of each label for each sequence, through the linear layer `score`."""
+class _Classifies(Pooled):
+    """The chance of each label, through the linear layer `score`."""
 
-    does = "as a classifier of sequences"
-    conversion = "classify"
-    score_type: ClassVar[ScoreType] = "cross-encoder"
     _rows: TokenLabels | None = None
 
     def load_weights(self, weights: Weights) -> set[str] | None:
@@ -186,6 +180,41 @@ class Classifies(Pooled):
         compute: Callable[[Tensor], Tensor | None] = super(Pooled, self).compute_logits  # type: ignore[misc]
         self.score.weight, self.score.bias = row_weights(heads[0], labels, compute)
         super()._leave_heads_out()
+
+
+class Classifies(_Classifies):
+    """The chance of each label for each sequence."""
+
+    does = "as a classifier of sequences"
+    conversion = "classify"
+    score_type: ClassVar[ScoreType] = "cross-encoder"
+
+
+class _OfTokens(Pooled):
+    """A row for each token, whichever of a sequence the class would take."""
+
+    def _usual(self) -> dict[str, str]:
+        return {}
+
+
+class EmbedsTokens(_OfTokens):
+    """A row for each token, at length 1: what late interaction compares."""
+
+    does = "as a model for embeddings of tokens"
+    conversion = "token_embed"
+    score_type: ClassVar[ScoreType] = "late-interaction"
+
+
+class ClassifiesTokens(_OfTokens, _Classifies):
+    """The chance of each label for each token."""
+
+    does = "as a classifier of tokens"
+    conversion = "token_classify"
+
+
+def _without_labels(settings: Settings) -> Settings:
+    """What the class itself is built of: which tokens are labels is for what is made of it, and unknown inside it."""
+    return replace(settings, config={k: v for k, v in settings.config.items() if k not in (TOKENS, METHOD)})
 
 
 def _has(module: nn.Module, name: str) -> bool:

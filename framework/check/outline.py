@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import nn
 
 from triptych.assembly import Assembled, MultimodalModel, TextModel, Tower
-from triptych.parts.cache_needs import Rows
+from triptych.check.counts import cache_facts, needs_of, parameters_of
 from triptych.spec.base import PartSpec
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan
@@ -24,8 +23,9 @@ class Node:
     """A component, and what it is made of.
 
     `kind` is model, tower, projector, language_model, pooler, or the place in one of these: embed, layers, layer,
-    branch, norm, head, step. `part` is what the spec calls what stands there. Layers that are alike are one node:
-    `which` they are, counted from 0, and all else is said of one of them. `parameters` are those of all below it too.
+    branch, norm, head, step; of a model class also module. `part` is what the spec calls what stands there, or the
+    class of it. Layers that are alike are one node: `which` they are, counted from 0, and all else is said of one of
+    them. `parameters` are those of all below it too.
     `facts` count rows, tokens, layers or the numbers of a row; `cache` is how many numbers a token leaves in the
     cache, `cache_in_windows` how many of these are forgotten once a window has passed. `options` are what the spec
     says of the part beside its defaults.
@@ -51,14 +51,14 @@ def outline(assembled: Assembled) -> Node:
     module, plan = assembled.module, assembled.plan
     if isinstance(module, Tower):
         tower = _tower(plan, "", module)
-        return Node(plan.name, "model", _size(module), children=(tower,))
+        return Node(plan.name, "model", parameters_of(module), children=(tower,))
     children = [*_before_text(plan, module)] if isinstance(module, MultimodalModel) else []
     children.append(_language_model(plan, module))
     if (pooler := getattr(module, "pooler", None)) is not None:
         facts = {"width_in": module.width, "width_out": pooler.out_width}
-        children.append(Node("pooler", "pooler", _size(pooler), facts=facts, options=_options(plan.pooler)))
-    cache = _cache(module.cache_needs().values())
-    return Node(plan.name, "model", _size(module), facts=cache, children=tuple(children))
+        children.append(Node("pooler", "pooler", parameters_of(pooler), facts=facts, options=_options(plan.pooler)))
+    cache = cache_facts(module.cache_needs().values())
+    return Node(plan.name, "model", parameters_of(module), facts=cache, children=tuple(children))
 
 
 def _before_text(plan: ModelPlan, module: MultimodalModel) -> Iterator[Node]:
@@ -67,11 +67,11 @@ def _before_text(plan: ModelPlan, module: MultimodalModel) -> Iterator[Node]:
         yield _tower(plan, name, tower)
     for name, projector in module.projectors.items():
         steps = [
-            Node(step, "step", _size(projector.get_submodule(step)), options=_options(spec))
+            Node(step, "step", parameters_of(projector.get_submodule(step)), options=_options(spec))
             for step, _, spec in plan.projectors[name]
         ]
         facts = {"width_in": module.towers[name].out_width, "width_out": projector.out_width}
-        yield Node(f"projectors.{name}", "projector", _size(projector), facts=facts, children=tuple(steps))  # type: ignore[arg-type]
+        yield Node(f"projectors.{name}", "projector", parameters_of(projector), facts=facts, children=tuple(steps))  # type: ignore[arg-type]
 
 
 def _tower(plan: ModelPlan, name: str, tower: Tower) -> Node:
@@ -80,7 +80,7 @@ def _tower(plan: ModelPlan, name: str, tower: Tower) -> Node:
     if tower.skipped:
         facts["not_built"] = ", ".join(tower.skipped)
     path, children = f"towers.{name}" if name else "tower", _stack(tower, plan.towers[name])
-    return Node(path, "tower", _size(tower), facts=facts, children=children)
+    return Node(path, "tower", parameters_of(tower), facts=facts, children=children)
 
 
 def _items(plan: ModelPlan, name: str, *, skip: int) -> dict[str, int]:
@@ -105,8 +105,10 @@ def _language_model(plan: ModelPlan, module: TextModel | MultimodalModel) -> Nod
     facts = {"width": text.width, "layers": len(text.layers), "vocabulary": text.vocab_size}
     if text.context is not None:
         facts["context"] = text.context
-    facts |= _cache(text.cache_needs().values())
-    size = sum(_size(part) for name, part in text.named_children() if name != "pooler")  # which stands beside it
+    facts |= cache_facts(text.cache_needs().values())
+    size = sum(
+        parameters_of(part) for name, part in text.named_children() if name != "pooler"
+    )  # which stands beside it
     children = _stack(text, plan.language_model)
     return Node("language_model", "language_model", size, facts=facts, children=children)
 
@@ -115,11 +117,11 @@ def _stack(stack: Tower | TextModel, plan: StackPlan) -> tuple[Node, ...]:
     """Embedding, layers, norm and head, as far as they are there; layers of several kinds are one node of several."""
     layers = tuple(_layers(stack, plan.layers))
     if len(layers) > 1:
-        layers = (Node("layers", "layers", _size(stack.layers), children=layers),)
+        layers = (Node("layers", "layers", parameters_of(stack.layers), children=layers),)
     places = {"embed": plan.embed, "norm": plan.norm, "head": plan.head}
     modules = {name: getattr(stack, name, None) for name in places}
     embed, *after = [
-        Node(name, name, _size(module), options=_options(places[name]))
+        Node(name, name, parameters_of(module), options=_options(places[name]))
         for name, module in modules.items()
         if module is not None
     ]
@@ -138,19 +140,19 @@ def _layers(stack: Tower | TextModel, plans: Sequence[BlockPlan]) -> Iterator[No
     for plan, numbers in alike:
         block = stack.layers[numbers[0]]
         branches = tuple(_branch(branch, block, cached=isinstance(stack, TextModel)) for branch in plan)
-        cache = _cache(_needs(block)) if isinstance(stack, TextModel) else {}
-        yield Node("layer", "layer", _size(block), which=tuple(numbers), facts=cache, children=branches)
+        cache = cache_facts(needs_of(block)) if isinstance(stack, TextModel) else {}
+        yield Node("layer", "layer", parameters_of(block), which=tuple(numbers), facts=cache, children=branches)
 
 
 def _branch(plan: BranchPlan, block: nn.Module, *, cached: bool) -> Node:
     """A branch with its norms; members that stand side by side are branches below it, which the block owns."""
     modules = [block.get_submodule(name) for name in (plan.name, *(member.name for member in plan.parallel))]
     members = tuple(_branch(member, block, cached=cached) for member in plan.parallel)
-    facts = _cache(need for module in modules for need in _needs(module)) if cached else {}
+    facts = cache_facts(need for module in modules for need in needs_of(module)) if cached else {}
     return Node(
         name=plan.name,
         kind="branch",
-        parameters=sum(map(_size, modules)),
+        parameters=sum(map(parameters_of, modules)),
         part=plan.label or "",
         facts=facts,
         options=_options(plan.mixer),
@@ -158,26 +160,8 @@ def _branch(plan: BranchPlan, block: nn.Module, *, cached: bool) -> Node:
     )
 
 
-def _needs(module: nn.Module) -> Iterable[Rows]:
-    """As `Stack.cache_needs`, of a part of it."""
-    mixers: list[Any] = [m for m in module.modules() if getattr(m, "cache_need", None) is not None]
-    return {mixer.key: mixer.cache_need for mixer in mixers}.values()
-
-
-def _cache(needs: Iterable[Rows]) -> dict[str, int]:
-    found = {"cache": 0, "cache_in_windows": 0}
-    for need in needs:
-        found["cache"] += need.width
-        found["cache_in_windows"] += need.width if need.window is not None else 0
-    return {name: total for name, total in found.items() if total}
-
-
 def _options(spec: PartSpec | None) -> dict[str, Option]:
     """What is said of a part beside its defaults, less the parts inside it."""
     fields = type(spec).model_fields if spec is not None else {}
     given = {name: getattr(spec, name) for name in fields}
     return {name: v for name, v in given.items() if isinstance(v, Option) and v != fields[name].default}
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -19,7 +19,11 @@ ABOUT = (
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("show", help=ABOUT, description=f"{ABOUT}.")
-    parser.add_argument("name", metavar="NAME", help="a registered spec, or the path of a YAML file")
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        help="a registered spec, or the path of a YAML file; for --tree and --capabilities also a model class",
+    )
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -34,14 +38,14 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="the model instead: components, widths, tokens of an item, parameters, cache",
     )
-    instead.add_argument(
-        "--capabilities", action="store_true", help="what the model can do instead; NAME may be that of a model class"
-    )
+    instead.add_argument("--capabilities", action="store_true", help="what the model can do instead")
     instead.add_argument(
         "--schemas", action="store_true", help="its input schemas instead, for the sample config; --json: JSON Schema"
     )
     parser.add_argument(
-        "--config", metavar="FILE", help="the config.json to draw the model for, or its folder; default: the sample"
+        "--config",
+        metavar="FILE",
+        help="the config.json to draw the model for, or its folder; default: the spec's sample, which a class has not",
     )
     parser.add_argument("--picture", metavar="FILE", help="draw the tree in this file: .svg, .png, or .md (Mermaid)")
     parser.add_argument("--json", action="store_true", help="as JSON: the tree, and origins by dotted path")

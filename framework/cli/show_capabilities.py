@@ -6,30 +6,22 @@ from collections.abc import Sequence
 
 from triptych.assembly import assemble
 from triptych.capabilities import CapabilityReport, capability_report
+from triptych.cli.class_named import find_class
 from triptych.cli.output import print_json
-from triptych.errors import OptionError
-from triptych.registry.models import model_names
-from triptych.registry.resolution import ResolutionSettings
 from triptych.spec.catalog import load_named, sample_config
-from triptych.spec.models import resolver
 from triptych.spec.overrides import overridden
 
 
 def show_capabilities(name: str, overrides: Sequence[str], *, as_json: bool) -> int:
     """Print the report on a spec, built of its sample config, or on a model class; 1 when something contradicts."""
-    report = _of_class(name, overrides) if name in model_names() else _of_spec(name, overrides)
+    model = find_class(name, overrides)
+    report = _of_spec(name, overrides) if model is None else capability_report(model)
     if as_json:
         wrong = [str(problem) for problem in report.contradictions]
         print_json({"name": name, "capabilities": report.states, "contradictions": wrong})
     else:
         _print(name, report)
     return int(bool(report.contradictions))
-
-
-def _of_class(name: str, overrides: Sequence[str]) -> CapabilityReport:
-    if overrides:
-        raise OptionError(f"{name} is a model class, and has no spec for {', '.join(overrides)} to change")
-    return capability_report(resolver().resolve(name, ResolutionSettings()).model)
 
 
 def _of_spec(name: str, overrides: Sequence[str]) -> CapabilityReport:

@@ -1,4 +1,4 @@
-"""`triptych show NAME --tree`: the model that a spec makes of a config, component by component."""
+"""`triptych show NAME --tree`: the model that a spec, or a class, makes of a config, component by component."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from rich.text import Text
 from rich.tree import Tree as Branches
 
 from triptych.assembly import assemble
+from triptych.check.class_outline import outline_class
 from triptych.check.outline import Node, outline
+from triptych.cli.class_named import find_class
 from triptych.cli.node_words import facts, options, title
 from triptych.cli.output import print_json
 from triptych.cli.pictures import Picture, picture_of
@@ -36,8 +38,9 @@ def show_tree(
 ) -> int:
     """Print the tree as text or JSON, and draw it in the file `picture`, as far as these are asked for.
 
-    `config` is a config.json or its folder; without one the spec's sample. Raises OptionError for a second spec and for
-    a picture of an unknown kind, before anything is read; SpecError for a config that the spec does not serve.
+    `config` is a config.json or its folder; without one the spec's sample. Raises OptionError for a second spec, for a
+    picture of an unknown kind, before anything is read, and for a class without a config; SpecError for a config that
+    the spec does not serve.
     """
     if beside := [*filter(is_spec, overrides)]:
         raise OptionError(f"one spec is drawn at a time, not {name} and {' and '.join(beside)} too")
@@ -53,6 +56,12 @@ def show_tree(
 
 
 def _outlined(name: str, overrides: Sequence[str], config: str | None) -> Node:
+    if (model := find_class(name, overrides)) is not None:
+        if config is None:
+            raise OptionError(
+                f"{name} is a model class, and has no sample config to be built of; --config FILE names one"
+            )
+        return outline_class(model, _config(Path(config)), name=name)
     stem, tree = load_named(name)
     given = _config(Path(config)) if config is not None else sample_config(overridden(tree, overrides), needed_by=stem)
     convert = find_conversion(given, stem) if config is not None and stem in catalog() else None

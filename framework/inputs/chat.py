@@ -34,10 +34,15 @@ class ChatTemplate:
     def __init__(self, source: str, *, origin: str, named: Mapping[str, str]) -> None:
         self.origin = origin
         self.named = dict(named)
+        self._source = source
         try:
             self._template = _environment().from_string(source)
         except (TemplateError, RecursionError) as error:
             raise CheckpointError(f"{origin}: the chat template cannot be read: {error}") from error
+
+    def speaks_of(self, *roles: str) -> bool:
+        """Whether each of these words stands in the template itself, in quotes."""
+        return all(f"'{role}'" in self._source or f'"{role}"' in self._source for role in roles)
 
     def render(self, messages: Sequence[Message], *, limit: int = MAX_CHARACTERS) -> str:
         """The text of the chat up to where the answer starts.

@@ -23,7 +23,10 @@ MAX_RATIO = 200  # resizing by the shorter side makes the longer one this many t
 
 
 def open_image(image: object, *, name: str) -> Image.Image:
-    """An image in RGB, its pixels read. Raises InputError that says `name`, what was found and what would do."""
+    """An image in RGB, its pixels read, upright where its EXIF data say how it was held; an array has none.
+
+    Raises InputError that says `name`, what was found and what would do.
+    """
     match image:
         case str() | os.PathLike():
             return _open_file(Path(image), name)
@@ -71,7 +74,7 @@ def _open_file(file: Path, name: str) -> Image.Image:
             opened = Image.open(file, formats=[known for known in FORMATS if known in Image.OPEN])
         with opened:
             check_size(opened.height, opened.width, name=name)
-            return ImageOps.exif_transpose(opened).convert("RGB")
+            return _upright(opened)
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -83,9 +86,15 @@ def _open_file(file: Path, name: str) -> Image.Image:
 def _from_pillow(image: Image.Image, name: str) -> Image.Image:
     check_size(image.height, image.width, name=name)
     try:
-        return image.convert("RGB")  # where an image that was opened and never read is decoded
+        return _upright(image)  # where an image that was opened and never read is decoded
     except Exception as error:
         raise InputError(f"cannot be read as an image: {error}", path=name) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A copy in RGB, turned as its EXIF orientation says, which is then gone: read again it is not turned twice."""
+    turned = ImageOps.exif_transpose(image)
+    return turned if turned.mode == "RGB" else turned.convert("RGB")
 
 
 def _from_array(array: NDArray[np.generic], name: str) -> Image.Image:

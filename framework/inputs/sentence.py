@@ -50,7 +50,8 @@ class _Listed(BaseModel):
 class SentenceUse:
     """What a folder says: of the pooler, in a spec's words; the longest text in tokens; what stands before a text.
 
-    `tensors` are those of the pooler that stand in files of their own, by our paths.
+    `tensors` are those of the pooler that stand in files of their own, by our paths. `activation` is what a cross
+    encoder makes of its numbers, by the name of torch's class.
     """
 
     pooler: Mapping[str, object] | None = None
@@ -59,6 +60,7 @@ class SentenceUse:
     lower: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
+    activation: str | None = None
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -144,6 +146,7 @@ def _of_texts(folder: Path) -> SentenceUse:
         lower=limits.get("do_lower_case") is True,
         prompts={str(name): str(text) for name, text in prompts.items()} if isinstance(prompts, dict) else {},
         default_prompt=texts.get("default_prompt_name"),
+        activation=texts.get("activation_fn"),
     )
 
 

@@ -1,10 +1,10 @@
-"""Prompts -> one row each: whole sequences, packed, without a cache."""
+"""Prompts -> pooled rows: whole sequences, packed, without a cache."""
 
-# B prompts, D width
+# B prompts, T tokens, T_i of one prompt, D width
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import torch
@@ -18,18 +18,41 @@ from triptych.runner.request import RunOptions
 from triptych.runner.rows import check_rows
 
 
-@torch.inference_mode()
 def pool(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -> Tensor:
     """The pooled rows [B, D] of prompts, float32. Raises InputError for prompts that the model does not take."""
     check_prompts(model, prompts)
-    lengths = [len(prompt.token_ids) for prompt in prompts]
-    found = []
-    for group in packed(lengths, most=run.max_batch):
+    found: dict[int, Tensor] = {}
+    for group, rows_ND in _pooled(model, prompts, run=run):
+        found.update(zip(group, check_rows(model.pooler, rows_ND, len(group), by="forward"), strict=True))
+    if not prompts:
+        return torch.empty(0, getattr(model.pooler, "out_width", 0), device=run.device)
+    return torch.stack([found[number] for number in range(len(prompts))])
+
+
+def pool_tokens(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -> list[Tensor]:
+    """The pooled rows [T_i, D] of the tokens of each prompt, float32. Raises InputError as `pool` does."""
+    check_prompts(model, prompts)
+    found: dict[int, Tensor] = {}
+    for group, rows_TD in _pooled(model, prompts, run=run):
+        lengths = [len(prompts[number].token_ids) for number in group]
+        rows = check_rows(model.pooler, rows_TD, sum(lengths), by="forward").split_with_sizes(lengths)
+        found.update(zip(group, rows, strict=True))
+    return [found[number] for number in range(len(prompts))]
+
+
+@torch.inference_mode()
+def _pooled(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -> Iterator[tuple[list[int], Tensor]]:
+    """Numbers of prompts that are read in one call, those of like length together, and what the pooler gives for them.
+
+    Which are read together depends on the prompts alone, so that the same ones give the same numbers to the last bit.
+    """
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number].token_ids))
+    for places in packed([len(prompts[number].token_ids) for number in order], most=run.max_batch):
+        group = [order[place] for place in places]
         together = [prompts[number] for number in group]
-        step = Step.of([lengths[number] for number in group], device=run.device, types=_types(together))
-        hidden_TD = read_prompts(model, together, step, run=run)
-        found.append(check_rows(model, model.pooler(hidden_TD, step), len(group), by="pooler"))
-    return torch.cat(found)
+        lengths = [len(prompt.token_ids) for prompt in together]
+        step = Step.of(lengths, device=run.device, types=_types(together))
+        yield group, model.pooler(read_prompts(model, together, step, run=run), step)
 
 
 def _types(prompts: Sequence[Prompt]) -> list[int] | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from triptych.errors import RegistrationError, SpecError, short, suggest
 from triptych.registry import spec_files
+from triptych.registry.models import model_names
 from triptych.registry.specs import spec_origins
 from triptych.registry.suffixes import family_words
 from triptych.spec.classifier import TOKENS
@@ -75,9 +76,23 @@ def _kind(tree: Tree, path: Path, words: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def load_named(name: str) -> tuple[str, Tree]:
-    """A spec by name or by the path of a YAML file: (its name, the merged tree)."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else find_spec(name)
+    """A spec by name or by the path of a YAML file: (its name, the merged tree).
+
+    Raises SpecError; for a name that is no spec's it says whose it is, or the nearest.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _find_listed(name)
     return path.stem, load_tree(path)
+
+
+def _find_listed(name: str) -> Path:
+    try:
+        return find_spec(name)
+    except SpecError:
+        if serving := [s.name for s in catalog().values() if name in (*s.architectures, *s.model_types)]:
+            raise SpecError(f"unknown spec {name!r}; {' and '.join(serving)} answers for it") from None
+        if name in model_names():
+            raise SpecError(f"{name} is a model class, written by hand; there is no spec of it") from None
+        raise
 
 
 def find_family(config: Mapping[str, Any], *, inside: bool = False) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from triptych.errors import SpecError, short, suggest
-from triptych.registry.suffixes import CONVERSIONS
+from triptych.registry.suffixes import Conversion
 from triptych.spec.base import PartSpec
 from triptych.spec.classifier import METHOD, TOKENS, TokenLabels, read_token_labels
 from triptych.spec.document import Tree, parse_document
@@ -27,7 +27,7 @@ def converted(tree: Tree, conversion: str, *, name: str, config: Mapping[str, An
     A `config` that names tokens as labels has the layer of the labels made of the head. Raises SpecError for a
     conversion that there is not, and for a spec that it does not fit.
     """
-    if conversion not in (known := set(CONVERSIONS.values())):
+    if conversion not in (known := {*get_args(Conversion)} - {"none"}):
         raise SpecError(f"no conversion {short(conversion)}{suggest(str(conversion), known)}", path="convert")
     check_structure(tree)
     stack = tree.get("language_model")
@@ -35,7 +35,7 @@ def converted(tree: Tree, conversion: str, *, name: str, config: Mapping[str, An
         raise SpecError(f"{name} has no text model of its own; only such a one can {conversion}", path="convert")
     own = (tree.get("conversions") or Tree()).get(conversion)
     found = merge(merge(tree, _general(conversion)), own or Tree())
-    if conversion == "classify" and (labels := read_token_labels(config)):
+    if conversion.endswith("classify") and (labels := read_token_labels(config)):
         found = merge(found, _from_head(Scope.of(name, tree, config), labels))
     assert isinstance(found, Tree)
     return found

@@ -104,8 +104,12 @@ def shown(tree: Tree) -> Iterator[str]:
         yield "supports_tower_connector_lora"
     if tree.get("pooler") is not None:
         yield "is_pooling_model"
-    if _pooler(tree).get("labels") is not None:
+    pooler = _pooler(tree)
+    labels, per_token = pooler.get("labels") is not None, _is_per_token(tree, pooler)
+    if labels and not per_token:
         yield "supports_cross_encoding"
+    if per_token and not labels:
+        yield "supports_late_interaction"
 
 
 def _towers(tree: Tree) -> list[str]:
@@ -115,6 +119,14 @@ def _towers(tree: Tree) -> list[str]:
 def _pooler(tree: Tree) -> Tree:
     """What a spec says of its pooler, with what that is like; empty without one."""
     return Scope.of("", tree, {}).derived("parts", tree.get("pooler") or Tree())[1]
+
+
+def _is_per_token(tree: Tree, pooler: Tree) -> bool:
+    """Whether the part gives a row for each token, as its Spec says."""
+    use = words_of(pooler.get("use"))
+    if not use or len(use) != 1:
+        return False
+    return bool(getattr(Scope.of("", tree, {}).spec_class("pooler", use.pop(), None), "per_token", False))
 
 
 def _child(stack: Tree) -> Tree | None:

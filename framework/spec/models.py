@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from triptych.registry import spec_troubles
 from triptych.registry.model_info import ModelInfo
 from triptych.registry.models import Spec
 from triptych.registry.resolution import Resolver
+from triptych.registry.suffixes import Conversion
 from triptych.spec.catalog import catalog, unreadable
 from triptych.spec.document import Tree
 from triptych.spec.facts import model_info
@@ -94,8 +95,8 @@ class SpecModels:
 @cache
 def resolver() -> Resolver:
     """What answers for all that is registered in this process: classes and specs, by decorator, call or entry point."""
-    embed, classify = (partial(_converted, conversion=how) for how in ("embed", "classify"))
-    return Resolver(SpecModels(), conversions={"embed": embed, "classify": classify})
+    known = (how for how in get_args(Conversion) if how != "none")
+    return Resolver(SpecModels(), conversions={how: partial(_converted, conversion=how) for how in known})
 
 
 def _converted(model: type, *, conversion: str) -> type:

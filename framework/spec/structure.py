@@ -166,7 +166,7 @@ class DocumentForm(ModelForm):
     schema_: Literal[1] | None = Field(None, alias="schema")
     architectures: Names | None = None
     model_types: Names | None = None
-    conversions: dict[Literal["embed", "classify"], ModelForm | None] | None = None
+    conversions: dict[Literal["embed", "classify", "token_embed", "token_classify"], ModelForm | None] | None = None
     processor: str | None = None
     dummy_inputs: str | None = None
     sample: Plain | None = None

@@ -59,17 +59,18 @@ def load(
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
 
     `config.json` chooses the spec, or the registered class, and what it is converted to; `spec`, a registered name or
-    the path of a YAML file, goes before it. `convert` makes a model that writes one to `embed` or to `classify`. Where
-    it has no layer for labels, rows of its head are one: `classifier_from_token` names the tokens, by text or by id,
-    and `method` is `from_2_way_softmax` (false, true: the chance of the second among the two) or `no_post_processing`
-    (a label each); a config may say both under the same names. `overrides` (`path.to.key=value`) change the spec.
-    `multimodal` says which items prompts may have, and with that which towers are there at all; it may leave the
-    language model out too. What is left out is not read. Without `dtype` it is what the config says, else what most of
-    the file is stored in. `progress(done, total)` counts bytes read. Raises TriptychError with all that is wrong,
-    before any weight is read.
+    the path of a YAML file, goes before it. `convert` makes a model that writes one to `embed` or to `classify`, or
+    with `token_` before it to do so with each token. Where it has no layer for labels, rows of its head are one:
+    `classifier_from_token` names the tokens, by text or by id, and `method` is `from_2_way_softmax` (false, true: the
+    chance of the second among the two) or `no_post_processing` (a label each); a config may say both under the same
+    names. `overrides` (`path.to.key=value`) change the spec. `multimodal` says which items prompts may have, and with
+    that which towers are there at all; it may leave the language model out too. What is left out is not read. Without
+    `dtype` it is what the config says, else what most of the file is stored in. `progress(done, total)` counts bytes
+    read. Raises TriptychError with all that is wrong, before any weight is read.
     """
     where, kind, media = as_device(device), as_dtype(dtype), as_settings(multimodal)
     source = read_source(folder, tokens=classifier_from_token, method=method)
+    source = source.converted(convert or source.conversion)
     chosen = _chosen(spec, source, convert or source.conversion)
     use = _Use(overrides or (), media, where, kind or stated_dtype(source.checkpoint), progress)
     built: Assembled | None = None

@@ -11,7 +11,7 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
-from triptych.capabilities import get_score_type
+from triptych.capabilities import PoolingTask
 from triptych.errors import CapabilityError, InputError, OptionError
 from triptych.inputs.images import ImageInput
 from triptych.inputs.processing import BaseMultiModalProcessor
@@ -19,18 +19,18 @@ from triptych.inputs.prompt import as_token_ids
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
-from triptych.parts.pooler_spec import SequencePoolerSpec
 from triptych.parts.step import Step
 from triptych.runner.answer import FinishReason
 from triptych.runner.batch import read_prompts
 from triptych.runner.generate import Event, check_prompts, generate
-from triptych.runner.pool import pool
+from triptych.runner.pool import pool, pool_tokens
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import SamplingOptions
 from triptych.spec.conversion import labels_of
 from triptych.tasks.likelihood import Likelihood, as_answers, likelihoods
+from triptych.tasks.pooling import Pooling
 from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired, read_each
-from triptych.tasks.texts import read_texts
+from triptych.tasks.score import Scorer, score
 from triptych.weights import StageMissingLayer
 
 # T tokens, V vocabulary, B prompts, D width
@@ -133,11 +133,7 @@ class Model:
         `prompt` names what stands before a text where the checkpoint keeps such prompts. A text longer than the length
         that it keeps is cut there. Raises CapabilityError for a model that is not for embeddings.
         """
-        if getattr(self.module, "pooler", None) is None or _classifies(self.module):
-            raise CapabilityError(
-                f"{self.name} as it was loaded gives no embeddings; load(..., convert='embed') may do"
-            )
-        read = read_texts(texts, None, reader=self._reader, use=self.sentences, prompt=prompt)
+        read = self._pooling_for("embed").read(texts, prompt=prompt)
         return pool(self.module, read, run=self._options(max_batch=max_batch))
 
     def classify(self, texts: Prompts, *, pairs: str | Sequence[str] | None = None, max_batch: int = 32) -> Tensor:
@@ -146,12 +142,42 @@ class Model:
         `pairs` are the other texts of pairs, one for each. `labels` has their names in this order. A regression gives
         its numbers. Raises CapabilityError for a model that is no classifier.
         """
-        if getattr(self.module, "pooler", None) is None or not _classifies(self.module):
-            raise CapabilityError(
-                f"{self.name} as it was loaded is no classifier; load(..., convert='classify') may do"
-            )
-        read = read_texts(texts, pairs, reader=self._reader, use=self.sentences)
+        read = self._pooling_for("classify").read(texts, pairs)
         return pool(self.module, read, run=self._options(max_batch=max_batch))
+
+    def token_embed(self, texts: Prompts, *, prompt: str | None = None, max_batch: int = 32) -> list[Tensor]:
+        """The rows of the tokens of each text (or list of token ids), special ones among them: [T_i, D], float32.
+
+        `prompt` and long texts as with `embed`. Raises CapabilityError for a model that was not loaded for this.
+        """
+        read = self._pooling_for("token_embed").read(texts, prompt=prompt)
+        return pool_tokens(self.module, read, run=self._options(max_batch=max_batch))
+
+    def token_classify(self, texts: Prompts, *, max_batch: int = 32) -> list[Tensor]:
+        """The chance of each label for each token of each text, special ones among them: [T_i, labels], float32.
+
+        `labels` has their names in this order. Raises CapabilityError for a model that was not loaded for this.
+        """
+        read = self._pooling_for("token_classify").read(texts)
+        return pool_tokens(self.module, read, run=self._options(max_batch=max_batch))
+
+    def score(self, queries: Prompts, documents: Prompts, *, max_batch: int = 32) -> Tensor:
+        """How well each document answers its query, or the one query that there is: [B], float32.
+
+        A classifier of one label reads both as one sequence and gives its number; a model for embeddings the cosine of
+        the two; one for embeddings of tokens the sum, over the query's, of the best match among the document's. Which
+        it is was decided when it was loaded. Raises CapabilityError for a model that scores nothing.
+        """
+        return score(Scorer(self.pooling), queries, documents, run=self._options(max_batch=max_batch))
+
+    @property
+    def pooling(self) -> Pooling:
+        """The model as it pools."""
+        return Pooling(self.module, self.name, self._reader, self.sentences)
+
+    def _pooling_for(self, task: PoolingTask) -> Pooling:
+        self.pooling.check(task)
+        return self.pooling
 
     def likelihood(
         self,
@@ -219,14 +245,6 @@ class Model:
 
     def _options(self, *, max_batch: int) -> RunOptions:
         return RunOptions(device=self.device, dtype=self.dtype, max_batch=max_batch)
-
-
-def _classifies(module: Any) -> bool:
-    """Whether the pooler gives labels; of one that an author wrote, the score type of the model says."""
-    spec = getattr(module.pooler, "spec", None)
-    if isinstance(spec, SequencePoolerSpec):
-        return spec.labels is not None
-    return get_score_type(module) == "cross-encoder"
 
 
 class _Collected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from triptych.weights import Checkpoint, Stored
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # no pickle and no code
 
 Folder = str | os.PathLike[str]
-Conversion = Literal["embed", "classify"]
+Conversion = Literal["embed", "classify", "token_embed", "token_classify"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,14 @@ class Source:
     def tensors(self) -> Mapping[str, Stored]:
         """Those of the checkpoint, and of the pooler where that has files of its own."""
         return {**self.checkpoint.tensors, **self.sentences.tensors}
+
+    def converted(self, convert: Conversion | None) -> Source:
+        """As it is for one use: what the folder says of a pooler is for embeddings, of numbers for a classifier."""
+        sentences = self.sentences if convert == "embed" else replace(self.sentences, pooler=None, tensors={})
+        if self.sentences.activation is None or convert in ("embed", "token_embed"):
+            return replace(self, sentences=sentences)
+        config = {**self.config, "label_activation": self.sentences.activation}
+        return replace(self, sentences=sentences, config=config)
 
     @property
     def conversion(self) -> Conversion | None:

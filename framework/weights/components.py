@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import nn
+from torch import Tensor, nn
 
 from triptych.capabilities.components import component_map
 from triptych.capabilities.marking import LANGUAGE_MODEL, MarksComponents
-from triptych.errors import CapabilityError, Problem
+from triptych.errors import CapabilityError, Problem, suggest
 from triptych.weights.stages import StageMissingLayer, present
 
 NO_MARK = (
@@ -24,9 +24,10 @@ def check_components(model: nn.Module) -> None:
 
 
 def component_report(model: nn.Module) -> list[Problem]:
-    """What a built model marks and does not have, or has and does not mark.
+    """What a built model marks or names and does not have, or has and does not mark.
 
-    A child counts as marked when something in it is, and when the class's own `get_mm_mapping` names it.
+    A child counts as marked when something in it is, and when the class's own `get_mm_mapping` names it. What that
+    names is a module, a parameter, or an attribute that is None where this model goes without.
     """
     name = type(model).__qualname__
     return [Problem(f"{name}: {message}", path) for path, message in _findings(model)]
@@ -42,7 +43,11 @@ def _findings(model: nn.Module) -> Iterator[tuple[str, str]]:
         if message := _misplaced(model, path, is_tower=path in towers):
             yield path, message
     own = getattr(type(model), "get_mm_mapping", None) is not MarksComponents.get_mm_mapping
-    known = [*language, *towers, *(component_map(model).kinds if own else ())]
+    named = component_map(model).kinds if own else {}
+    for path, kind in named.items():
+        if message := _nowhere(model, path):
+            yield path, f"get_mm_mapping names it as a {kind}, and {message}"
+    known = [*language, *towers, *named]
     for child, module in model.named_children():
         if next(module.parameters(), None) is not None and not any(_related(child, path) for path in known):
             yield child, NO_MARK
@@ -61,6 +66,19 @@ def _misplaced(model: nn.Module, path: str, *, is_tower: bool) -> str:
     if around is None or isinstance(here, StageMissingLayer) or (around.stage_name == LANGUAGE_MODEL) != is_tower:
         return ""
     return f"stands in what is left out as {around.stage_name}, and is built by itself; narrow the targets"
+
+
+def _nowhere(model: nn.Module, path: str) -> str:
+    """Where a named prefix stops leading anywhere; empty when it leads to something, or to None."""
+    here: object = model
+    steps = path.split(".") if path else []
+    for number, step in enumerate(steps):
+        owner = present(here) if isinstance(here, nn.Module) else nn.Module()  # which has nothing
+        here = getattr(owner, step, ...)
+        if not isinstance(here, nn.Module | Tensor | None):
+            nearest = suggest(step, [name for name, _ in owner.named_children()])
+            return f"{'.'.join(steps[:number]) or 'the model'} has no module {step!r}{nearest}"
+    return ""
 
 
 def _related(a: str, b: str) -> bool:

@@ -165,7 +165,20 @@ def test_a_classifier_reads_two_texts_as_one_sequence() -> None:
     assert get_score_type(triptych.as_embedding_model(TinyForCausalLM)) == "bi-encoder"
 
 
-@pytest.mark.parametrize(("how", "ending"), [("embed", "ForEmbedding"), ("classify", "ForSequenceClassification")])
+def test_rows_of_tokens_are_compared_and_their_labels_are_not() -> None:
+    assert get_score_type(converted_class(TinyForCausalLM, conversion="token_embed")) == "late-interaction"
+    assert get_score_type(converted_class(TinyForCausalLM, conversion="token_classify")) == "bi-encoder"
+
+
+ENDINGS = {
+    "embed": "ForEmbedding",
+    "classify": "ForSequenceClassification",
+    "token_embed": "ForTokenEmbedding",
+    "token_classify": "ForTokenClassification",
+}
+
+
+@pytest.mark.parametrize(("how", "ending"), ENDINGS.items())
 def test_the_resolver_converts_a_class_so(how: str, ending: str) -> None:
     assert converted_class(TinyForCausalLM, conversion=how).__name__ == f"Tiny{ending}"
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from transformers import CLIPImageProcessor, SiglipImageProcessor
 
 from triptych.errors import CheckpointError, InputError
 from triptych.inputs.images import open_image
 from triptych.inputs.media import ProcessorKeywordWarning
+from triptych.inputs.media.videos import read_videos
 from triptych.inputs.processing.image_processor import ImageProcessor, load_image_processor
 
 CLIP: dict[str, Any] = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
@@ -67,11 +68,41 @@ def test_one_and_four_channels_are_read() -> None:
     assert open_image(pixels(4, 6, 4), name="image").size == (6, 4)
 
 
-def test_a_camera_held_upright_gives_an_upright_image(tmp_path: Path) -> None:
+def turned(orientation: int, folder: Path) -> Path:
+    """A photograph whose camera notes how it was held."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
-    Image.fromarray(pixels(4, 6)).save(tmp_path / "turned.jpg", exif=exif)
-    assert open_image(tmp_path / "turned.jpg", name="image").size == (4, 6)
+    exif[0x0112] = orientation
+    Image.fromarray(pixels(4, 6)).save(folder / "turned.jpg", exif=exif)
+    return folder / "turned.jpg"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_one_photograph_is_one_upright_image_however_it_is_handed_over(orientation: int, tmp_path: Path) -> None:
+    file = turned(orientation, tmp_path)
+    found = open_image(file, name="image")
+    assert found.size == ((6, 4) if orientation < 5 else (4, 6))
+    with Image.open(file) as opened:
+        wanted = np.asarray(ImageOps.exif_transpose(opened))
+    with Image.open(file) as opened:
+        forms: list[Any] = [opened, opened.copy(), opened.convert("RGB"), opened.convert("RGBA"), found, wanted]
+        for form in forms:
+            assert np.array_equal(np.asarray(open_image(form, name="image")), wanted)
+        assert opened.size == (6, 4), "what is given stays as it was"
+
+
+def test_the_frames_of_a_video_are_upright_too(tmp_path: Path) -> None:
+    file = turned(6, tmp_path)
+    with Image.open(file) as opened:
+        video = read_videos([opened, file]).given(0)
+    assert video.frames.shape == (2, 6, 4, 3)
+    assert np.array_equal(video.frames[0], video.frames[1])
+
+
+def test_an_opened_image_without_orientation_is_not_changed_by_what_is_read_of_it() -> None:
+    image = Image.fromarray(pixels(4, 6))
+    found = open_image(image, name="image")
+    found.putpixel((0, 0), (1, 2, 3))
+    assert np.array_equal(np.asarray(image), pixels(4, 6))
 
 
 def png_header(width: int, height: int) -> bytes:

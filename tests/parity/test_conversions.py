@@ -142,7 +142,7 @@ def test_a_model_that_writes_is_converted_when_asked(folder: Path) -> None:
         ),
         ({"architectures": ["LlavaForConditionalGeneration"]}, "embed", "llava has no text model of its own"),
         ({"architectures": ["LlavaModel"]}, None, "llava has no text model of its own"),
-        ({"architectures": ["LlamaForTokenClassification"]}, None, "no spec answers for LlamaForTokenClassification"),
+        ({"architectures": ["LlamaForVideoClassification"]}, None, "no spec answers for LlamaForVideoClassification"),
         ({"architectures": ["BertLMHeadModel"]}, None, "no spec answers for BertLMHeadModel"),
     ],
 )

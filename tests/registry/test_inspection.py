@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.registry.test_plugins import Site
 from tests.registry.tiny_models import SOURCE, WITH_LOGITS
 from triptych.errors import PluginError
 from triptych.registry.inspection import inspect_class
+from triptych.registry.models import LazyModel
 from triptych.registry.record_cache import get_cache_folder, load_record
 
 ENTRY = "[triptych.models]\nAcmeForCausalLM = acme.model:Tiny\n"
@@ -202,6 +204,15 @@ def test_a_class_that_cannot_be_inspected_says_why(here: Site, text: str, messag
     here.install("acme", ENTRY, {"acme/model.py": text})
     with pytest.raises(PluginError, match=message):
         inspect_class("acme.model:Tiny", architecture="AcmeForCausalLM")
+
+
+def test_it_says_which_distribution_offers_the_class(here: Site) -> None:
+    here.write({"core/__init__.py": "", "core/model.py": "import nothing_like_it\n"})  # a package of nobody's
+    with pytest.raises(PluginError) as caught:
+        LazyModel("AcmeForCausalLM", "core.model:Tiny", "acme 1.0").inspect()
+    named = r"AcmeForCausalLM \(core.model:Tiny, from acme 1.0\) cannot be "
+    assert re.match(rf"{named}inspected: triptych.errors.PluginError: {named}imported: Mod", str(caught.value))
+    assert "register_model" not in str(caught.value)
 
 
 def test_inspection_is_bounded_in_time_and_what_the_process_leaves_running_does_not_hold_it(here: Site) -> None:

@@ -245,8 +245,16 @@ TORN = {  # how a part is broken -> (its entry, its module, what is said)
     "leaves": ("broken.leaves:Spec", "raise SystemExit(3)", "SystemExit: 3"),
     "named": ("broken.named:Spek", "", "AttributeError: module 'broken.named' has no attribute 'Spek'"),
     "gone": ("broken.nowhere:Spec", "", "ModuleNotFoundError: No module named 'broken.nowhere'"),
-    "plain": ("broken.plain:Spec", "class Spec: pass", "its Spec is no PartSpec"),
-    "number": ("broken.number:Spec", "Spec = 5", "has no Spec class"),
+    "plain": (
+        "broken.plain:Spec",
+        "class Spec: pass",
+        "a PartSpec class is wanted, or a class with one inside as `Spec`",
+    ),
+    "number": (
+        "broken.number:Spec",
+        "Spec = 5",
+        "a PartSpec class is wanted, or a class with one inside",
+    ),
 }
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from triptych.errors import RegistrationError, UnknownNameError
+from triptych.errors import RegistrationError, RegistrationTypeError, UnknownNameError
 from triptych.parts.norms_spec import RmsNormSpec
 from triptych.registry import KINDS, get_part, get_spec_file, part, part_names, register_spec_folder, spec_files
 from triptych.registry import parts as parts_module
@@ -48,12 +51,16 @@ def test_the_decorator_registers_for_this_process() -> None:
 
 
 def test_a_class_with_a_spec_is_known_by_that() -> None:
-    @part("norm", "held")
-    class Held:
-        Spec = Quiet
+    class HeldSpec(Quiet):
+        builds = ""
 
+    class Held:
+        Spec = HeldSpec
+
+    HeldSpec.builds = Held
+    part("norm", "held")(Held)
     assert get_part("norm", "held").target is Held
-    assert get_part("norm", "held").spec is Quiet
+    assert get_part("norm", "held").spec is HeldSpec
 
 
 def test_one_name_is_one_thing() -> None:
@@ -72,13 +79,74 @@ def test_a_decorator_cannot_take_the_name_of_an_installed_part() -> None:
         get_part("norm", "layer_norm")
 
 
-def test_an_unknown_kind_or_name_brings_the_nearest() -> None:
-    with pytest.raises(RegistrationError, match=r"unknown kind of part 'nrom'; did you mean 'norm'\?"):
-        part("nrom", "quiet")
+def test_an_unknown_name_brings_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown norm 'rmsnorm'; did you mean 'rms_norm'\?"):
         get_part("norm", "rmsnorm")
     with pytest.raises(UnknownNameError, match=r"unknown spec 'gema2'; did you mean 'gemma2'\?"):
         get_spec_file("gema2")
+
+
+@pytest.mark.parametrize("ask", [lambda kind: part(kind, "x"), lambda kind: get_part(kind, "x"), part_names])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("mixr", r"^kind: unknown kind of part 'mixr'; did you mean 'mixer'\?$"),
+        ("tower", r"^kind: unknown kind of part 'tower'; known: activation, embed, head, mixer, norm, pooler, "),
+        (None, r"^kind: unknown kind of part None; known: activation, "),
+        (["norm"], r"^kind: unknown kind of part \['norm'\]; known: activation, "),
+    ],
+)
+def test_an_unknown_kind_of_part_is_told_with_the_kinds(ask: Any, kind: Any, message: str) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        ask(kind)
+
+
+@pytest.mark.parametrize("ask", [part, get_part])
+def test_the_name_of_a_part_is_text(ask: Any) -> None:
+    with pytest.raises(RegistrationTypeError, match=r"^name: the name of a part \(norm\) is a str, not \['a'\]$"):
+        ask("norm", ["a"])
+    with pytest.raises(RegistrationError, match=r"^name: the name of a part \(norm\) is empty$"):
+        ask("norm", "")
+
+
+class Plain:
+    """No Spec, and none inside."""
+
+
+class Loose(BaseModel):
+    """A model of pydantic's that builds nothing."""
+
+
+class Built:
+    """A class with the Spec of another inside, as one has that inherits it."""
+
+    Spec = Quiet
+
+
+class Silent:
+    class Spec(PartSpec):
+        """It does not say what it builds."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "message"),
+    [
+        ("norm", 3, "a PartSpec class is wanted, or a class with one inside as `Spec`, not 3"),
+        ("mixer", Plain, "a PartSpec class is wanted, or a class with one inside as `Spec`, not <class "),
+        ("mixer", Loose, "a PartSpec class is wanted, "),
+        ("head", len, "a PartSpec class is wanted, "),
+        ("norm", Quiet(eps=1.0), "a PartSpec class is wanted, "),
+        ("norm", SimpleNamespace(Spec=5), "a PartSpec class is wanted, "),
+        ("activation", "silu", "a function is wanted, not 'silu'"),
+        ("activation", Plain, "a function is wanted, not <class "),
+        ("norm", Built, "the Spec inside it builds 'triptych.parts.norms:RmsNorm'; in it, builds = '.*:Built' names"),
+        ("norm", Silent, "the Spec inside it builds nothing; in it, builds = '.*:Silent' names this class"),
+    ],
+)
+def test_what_is_no_part_is_refused_where_it_is_registered(kind: str, target: Any, message: str) -> None:
+    with pytest.raises(RegistrationTypeError, match=rf"^{kind} 'x': {message}"):
+        part(kind, "x")(target)
+    assert "x" not in part_names(kind)
 
 
 def test_a_folder_of_specs_added_late_is_in_the_catalog_at_once(tmp_path: Path) -> None:

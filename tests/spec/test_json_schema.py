@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NoReturn
 
 import jsonschema
 import pytest
@@ -94,7 +94,7 @@ MISTAKES = [
     ("parts: {attention: {use: attention, qk_norm: {use: rms_nrm}}}", "parts.attention.qk_norm.use"),
     ("parts: {attention: {use: attention, position: {use: rms_norm}}}", "parts.attention.position.use"),
     ("pooler: {take: middle}", "pooler.take"),
-    ("pooler: {projector: [{oot: 3}]}", "pooler.projector.0"),
+    ("pooler: {projector: [{oot: 3}]}", "pooler.projector"),
     ("language_model: {widht: 3}", "language_model"),
     ("language_model: {width: wide}", "language_model.width"),
     ("language_model: {width: 0}", "language_model.width"),
@@ -180,6 +180,14 @@ class _Odd(PartSpec):
     name: str = "x"
 
 
+class _Broken(PartSpec):
+    """It says of itself nothing but an error."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, *_: object) -> NoReturn:  # type: ignore[override]
+        raise ZeroDivisionError
+
+
 @pytest.fixture
 def registering() -> Iterator[Callable[[str, str, object], None]]:
     before = dict(_decorated)
@@ -206,7 +214,7 @@ def test_a_part_of_someone_else_is_in_it_and_its_own_reading_of_values_is_left_t
 def test_a_part_that_cannot_be_described_is_told_and_troubles_no_other(
     registering: Callable[[str, str, object], None],
 ) -> None:
-    registering("norm", "broken", object())
+    registering("norm", "broken", _Broken)
     schema, troubles = spec_json_schema()
     assert [trouble.partition(" is not described: ")[0] for trouble in troubles] == ["norm 'broken'"]
     validator = jsonschema.Draft7Validator(schema)

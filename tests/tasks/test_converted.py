@@ -79,6 +79,25 @@ def test_chances_are_those_of_the_reference(tmp_path: Path) -> None:
         model.embed([[1, 2]])
 
 
+def test_chances_of_tokens_are_those_of_the_reference(tmp_path: Path) -> None:
+    changes = {"id2label": {"0": "B", "1": "I", "2": "O"}}
+    oracle = made(tmp_path, "LlamaForTokenClassification", "TinyForTokenClassification", **changes)
+    model = triptych.load(tmp_path, dtype="float32")
+    assert (model.name, model.labels) == ("TinyForTokenClassification", ("B", "I", "O"))
+    for found, ids in zip(model.token_classify(texts(oracle)), texts(oracle), strict=True):
+        with torch.inference_mode():
+            wanted = oracle.model(torch.tensor([ids])).logits[0].softmax(-1)
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_rows_of_tokens_are_those_of_the_reference_whichever_row_the_class_takes_of_a_text(tmp_path: Path) -> None:
+    oracle = made(tmp_path, "LlamaForCausalLM", "TinyForCausalLM")
+    model = triptych.load(tmp_path, dtype="float32", convert="token_embed")
+    assert model.name == "TinyForTokenEmbedding"
+    for found, wanted in zip(model.token_embed(texts(oracle)), rows(oracle), strict=True):
+        assert rms_ratio(found, F.normalize(wanted, dim=-1)) <= TOLERANCE
+
+
 @pytest.mark.parametrize("in_config", [False, True])
 def test_tokens_named_by_text_are_labels(in_config: bool, tmp_path: Path) -> None:
     oracle = made(tmp_path, "LlamaForCausalLM", "TinyForCausalLM")

@@ -459,8 +459,8 @@ def test_a_spec_registered_as_a_mapping_is_loaded_with_its_overrides(oracle: Ora
     ("architectures", "message"),
     [
         (
-            ["LlamaForTokenClassification"],
-            "no spec answers for LlamaForTokenClassification; LlamaForCausalLM is served",
+            ["LlamaForVideoClassification"],
+            "no spec answers for LlamaForVideoClassification; LlamaForCausalLM is served",
         ),
         (["BertLMHeadModel"], "no spec answers for BertLMHeadModel; BertModel is served, and cannot be made it"),
     ],

@@ -411,6 +411,59 @@ def test_a_child_that_the_class_names_in_its_own_map_needs_no_mark() -> None:
     assert component_report(Named(settings, build)) == []
 
 
+class Named(Marked):
+    """Its map is what a test says."""
+
+    named: dict[str, Any]
+
+    def get_mm_mapping(self) -> ComponentMap:
+        return ComponentMap(language_model="text", **self.named)
+
+
+@pytest.mark.parametrize(
+    ("named", "messages"),
+    [
+        ({"towers": ("tower.proj", "tower.proj.weight")}, []),
+        ({"towers": ("tower.",), "projectors": ("newline", "audio")}, []),
+        (
+            {"towers": ("towr",), "projectors": ("tower.prj",)},
+            [
+                "tower.prj: Named: get_mm_mapping names it as a projector, and tower has no module 'prj'; did you mean "
+                "'proj'?",
+                "towr: Named: get_mm_mapping names it as a tower, and the model has no module 'towr'; did you mean "
+                "'tower'?",
+            ],
+        ),
+        (
+            {"towers": ("tower.width", "tower.forward"), "projectors": ("audio.proj", "newline.x")},
+            [
+                "audio.proj: Named: get_mm_mapping names it as a projector, and audio has no module 'proj'",
+                "newline.x: Named: get_mm_mapping names it as a projector, and newline has no module 'x'",
+                "tower.width: Named: get_mm_mapping names it as a tower, and tower has no module 'width'; known: proj",
+                "tower.forward: Named: get_mm_mapping names it as a tower, and tower has no module 'forward'; known: "
+                "proj",
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("limit", [1, 0])
+def test_a_prefix_of_its_own_map_that_leads_nowhere_is_reported_with_the_nearest(
+    named: Any, messages: list[str], limit: int
+) -> None:
+    def build(model: Any, settings: Settings) -> None:
+        with model._mark_tower_model(settings, "image"):
+            model.tower = Encoder()
+        with model._mark_language_model(settings):
+            model.text = TextModel(settings)
+        model.newline, model.audio = nn.Parameter(torch.zeros(3)), None
+
+    settings = Settings(config={}, multimodal=MultiModalSettings(limits={"image": limit}))
+    model = Named(settings, build)
+    model.named = named
+    assert isinstance(model.tower, StageMissingLayer) == (limit == 0)
+    assert list(map(str, component_report(model))) == messages
+
+
 def test_a_text_model_has_no_components_to_report() -> None:
     assert component_report(TextModel()) == []
 

@@ -25,11 +25,17 @@ def numbered(node: Node, depth: int = 0) -> Iterator[tuple[int, Node]]:
 
 def flows(root: Node) -> list[tuple[Node, Node]]:
     """From which component rows go to which: tower, projector, language model, pooler."""
-    by_name = {child.name: child for child in root.children}
-    text, pooler = by_name.get("language_model"), by_name.get("pooler")
-    if text is None:
+    kinds = {kind: [child for child in root.children if child.kind == kind] for kind in COLOURS}
+    if not kinds["language_model"]:
         return []
-    towers = [child for child in root.children if child.kind == "tower"]
-    to = [(tower, by_name.get(tower.name.replace("towers", "projectors", 1), text)) for tower in towers]
-    found = to + [(child, text) for child in root.children if child.kind == "projector"]
-    return [*found, (text, pooler)] if pooler else found
+    (text, *_), projectors = kinds["language_model"], kinds["projector"]
+    found = [(tower, _after(tower, projectors) or text) for tower in kinds["tower"]]
+    return [*found, *((projector, text) for projector in projectors), *((text, pooler) for pooler in kinds["pooler"])]
+
+
+def _after(tower: Node, projectors: list[Node]) -> Node | None:
+    """The projector of a tower: in a spec the one of its modality; in a class, which does not say so, the only one."""
+    of, _, modality = tower.name.partition("towers.")
+    if of or not modality:
+        return projectors[0] if len(projectors) == 1 else None
+    return next((node for node in projectors if node.name == f"projectors.{modality}"), None)

@@ -1,0 +1,30 @@
+"""What is counted of a module: its parameters, and the numbers that a token leaves in its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from triptych.parts.cache_needs import Rows
+
+
+def parameters_of(module: nn.Module) -> int:
+    """How many numbers its parameters are; one that stands in two places counts once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def needs_of(module: nn.Module) -> Iterable[Rows]:
+    """As `cache_needs` of a model, of any part of it: what the mixers in it keep, one need a key."""
+    mixers: list[Any] = [m for m in module.modules() if isinstance(getattr(m, "cache_need", None), Rows)]
+    return {mixer.key: mixer.cache_need for mixer in mixers}.values()
+
+
+def cache_facts(needs: Iterable[Rows]) -> dict[str, int]:
+    """Numbers that a token leaves in the cache, and how many of them are forgotten once a window has passed."""
+    found = {"cache": 0, "cache_in_windows": 0}
+    for need in needs:
+        found["cache"] += need.width
+        found["cache_in_windows"] += need.width if need.window is not None else 0
+    return {name: total for name, total in found.items() if total}
