@@ -44,7 +44,7 @@ def plot(rows: Sequence[Mapping[str, object]], names: Sequence[str], *, title: s
 
 @contextmanager
 def _as_anywhere() -> Iterator[None]:
-    """What the user's own settings say of plots is not said of these; that a font lacks a letter is nobody's mistake."""
+    """The user's own settings of plots are not those of these; that a font lacks a letter is nobody's mistake."""
     with style.context(["default", {"text.parse_math": False}]), catch_warnings():
         simplefilter("ignore", UserWarning)
         yield
