@@ -1,15 +1,13 @@
-"""The tasks `generate` and `score`: what a model answers to prompts, and how likely it finds given answers."""
+"""The task `generate`: what a model answers to prompts."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
-from triptych.experiments.data import read_items
-from triptych.experiments.document import ItemForm
+from triptych.experiments.data import identity, read_items
 from triptych.experiments.model import load_model
 from triptych.experiments.read import Ready
 from triptych.experiments.whole import Row, number
@@ -20,12 +18,7 @@ def asked(ready: Ready) -> list[Row]:
 
     Raises InputError for data that cannot be read.
     """
-    return [_asked(item) for item in read_items(ready.settings.data)]
-
-
-def asked_with_answers(ready: Ready) -> list[Row]:
-    """The same, for data of which every prompt needs an answer."""
-    return [_asked(item) for item in read_items(ready.settings.data, answers=True)]
+    return [identity(item) for item in read_items(ready.settings.data)]
 
 
 def answers(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
@@ -41,31 +34,13 @@ def answers(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
         start = perf_counter()
         (answer,) = model.generate([item.prompt], [item.images], **options)
         yield {
-            **_asked(item),
+            **identity(item),
             "text": answer.text,
             "prompt_tokens": len(answer.prompt_token_ids),
             "tokens": len(answer.token_ids),
             "finish_reason": answer.finish_reason,
             **({} if item.answer is None else {"exact": answer.text.strip() == item.answer.strip()}),
             "seconds": round(perf_counter() - start, 6),
-        }
-
-
-def scores(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
-    """A row for each prompt and its answer: the natural logarithm of how likely the model finds that.
-
-    Raises InputError for what the model does not take, CapabilityError for one that does not write.
-    """
-    data = ready.settings.data
-    items, model = read_items(data, answers=True), load_model(ready, spec)
-    for item in islice(items, done, None):
-        (found,) = model.likelihood([item.prompt], [item.answer or ""], [item.images], raw=data.raw)
-        yield {
-            **_asked(item),
-            "tokens": len(found.token_ids),
-            "logprob": found.logprob,
-            "logprob_per_token": found.logprob / len(found.token_ids),
-            "greedy": found.is_greedy,
         }
 
 
@@ -80,20 +55,3 @@ def speed(rows: Sequence[Row]) -> Row:
         "tokens_per_second": tokens / max(seconds, 1e-9),
         **({"exact": sum(exact) / len(exact)} if exact else {}),
     }
-
-
-def likelihood(rows: Sequence[Row]) -> Row:
-    """Of all answers together: logarithm a token and perplexity, and the share that would be given greedily."""
-    tokens, logprob = (sum(number(row[key]) for row in rows) for key in ("tokens", "logprob"))
-    return {
-        "prompts": len(rows),
-        "tokens": tokens,
-        "logprob_per_token": logprob / tokens,
-        "perplexity": math.exp(min(-logprob / tokens, 700)),  # past it there is no such float
-        "greedy": sum(bool(row["greedy"]) for row in rows) / len(rows),
-    }
-
-
-def _asked(item: ItemForm) -> Row:
-    said = {"prompt": item.prompt, "answer": item.answer, "images": list(item.images)}
-    return {key: value for key, value in said.items() if value not in (None, [])}

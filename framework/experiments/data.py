@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from triptych.errors import InputError, Place, Problem
 from triptych.experiments.document import DataForm, ItemForm
+from triptych.experiments.whole import Row
 from triptych.spec.document import Tree
 from triptych.spec.scope import problems_of
 
@@ -27,6 +28,12 @@ def read_items(data: DataForm, *, answers: bool = False) -> list[ItemForm]:
     if not found:
         raise InputError("no prompts; give `data.prompts`, or a `data.file` of JSON lines", path="data")
     return found
+
+
+def identity(item: ItemForm) -> Row:
+    """What a row of measurements begins with: of which prompt, images and answer it is."""
+    said = {"prompt": item.prompt, "answer": item.answer, "images": list(item.images)}
+    return {key: value for key, value in said.items() if value not in (None, [])}
 
 
 def _of_file(path: Path, *, answers: bool) -> list[ItemForm]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from triptych.experiments import answering, bench, check
+from triptych.experiments import answering, bench, check, score
 from triptych.experiments.document import Task
 from triptych.experiments.read import Ready
 from triptych.experiments.whole import Row
@@ -24,6 +24,6 @@ class Work:
 TASKS: Mapping[Task, Work] = {
     "check": Work(None, check.rows, check.summary),
     "generate": Work(answering.asked, answering.answers, answering.speed),
-    "score": Work(answering.asked_with_answers, answering.scores, answering.likelihood),
+    "score": Work(score.asked, score.rows, score.summary),
     "bench": Work(bench.asked, bench.rows, bench.medians),
 }

@@ -136,6 +136,22 @@ def test_score_is_how_likely_the_answers_are(checkpoint: Path) -> None:
     assert outcome.result["greedy"] == 0
 
 
+def test_a_model_for_embeddings_scores_by_its_kind(tmp_path: Path) -> None:
+    folder, given = tmp_path / "bert", [{"prompt": "one", "answer": "two"}, {"prompt": "three", "answer": "one"}]
+    config = tiny_config("BertModel")
+    assert config is not None
+    build_oracle({**config, "vocab_size": 400}, folder, seed=3)
+    save(byte_level(), folder)
+    name = written(f"task: score\ncheckpoint: {folder}\n")
+    outcome = run_experiment(name, [data(*given)])
+    queries, documents = ([item[key] for item in given] for key in ("prompt", "answer"))
+    wanted = triptych.load(folder, dtype="float32").score(queries, documents)
+    assert [row["score"] for row in rows(outcome)] == pytest.approx(wanted.tolist(), rel=1e-5)
+    assert outcome.result["score"] == pytest.approx(wanted.mean().item(), rel=1e-5)
+    with pytest.raises(InputError, match="data: a model that pools scores pairs of texts alone; leave the images out"):
+        run_experiment(name, [data({**given[0], "images": ["a.png"]}), "run.folder=elsewhere"])
+
+
 def test_what_is_greedy_is_told(checkpoint: Path) -> None:
     (answer,) = triptych.load(checkpoint, dtype="float32").generate("one", max_tokens=1)
     name = written(f"task: score\ncheckpoint: {checkpoint}\n")
