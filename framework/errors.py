@@ -132,6 +132,10 @@ class KernelError(TriptychError, RuntimeError):
     """An op was given tensors that it does not take."""
 
 
+class TriptychWarning(UserWarning):
+    """Base of all warnings that triptych gives, but for those of names and forms of older releases."""
+
+
 def short(value: object) -> str:
     """`repr` of a found value, cut to what fits in a line."""
     text = repr(value)

@@ -35,7 +35,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("CapabilityError", "CheckpointError", "InputError", "InputTypeError", "ItemError", "KernelError"),
         *("MissingFieldError", "MissingMemberError", "OptionError", "Place", "PluginError", "Problem"),
         *("PromptUpdateError", "PromptUpdateTypeError", "RegistrationError", "RegistrationTypeError", "SchemaError"),
-        *("SchemaTypeError", "SpecError", "StageError", "TriptychError", "UnknownNameError", "WeightMapError"),
+        *("SchemaTypeError", "SpecError", "StageError", "TriptychError", "TriptychWarning", "UnknownNameError"),
+        "WeightMapError",
     ),
     "triptych.inputs.batches": ("group_and_batch_mm_kwargs",),
     "triptych.inputs.fields": ("MultiModalFieldConfig",),
@@ -53,10 +54,10 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.inputs.nested": ("NestedTensors",),
     "triptych.inputs.placeholders": ("PlaceholderRange",),
     "triptych.inputs.processing": (
-        *("BaseDummyInputsBuilder", "BaseMultiModalProcessor", "BaseProcessingInfo", "BatchLimits"),
-        *("EncDecMultiModalProcessor", "InputProcessingContext", "MultiModalBudget", "MultiModalInputs"),
-        *("ProcessorInputs", "SpecDummyInputsBuilder", "SpecProcessingInfo", "SpecProcessor", "build_processor"),
-        *("get_budget", "get_dummy_inputs", "get_max_tokens_per_item"),
+        *("BaseDummyInputsBuilder", "BaseMultiModalProcessor", "BaseProcessingInfo", "BatchLimits", "BudgetWarning"),
+        *("DummySizeWarning", "EncDecMultiModalProcessor", "InputProcessingContext", "MultiModalBudget"),
+        *("MultiModalInputs", "ProcessorInputs", "SpecDummyInputsBuilder", "SpecProcessingInfo", "SpecProcessor"),
+        *("build_processor", "get_budget", "get_dummy_inputs", "get_max_tokens_per_item"),
     ),
     "triptych.inputs.updates": (
         *("AppliedUpdates", "ItemUpdates", "PlaceholderFeaturesInfo", "PromptIndex", "PromptIndexTargets"),
@@ -68,7 +69,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.registry.models": ("model", "register_model"),
     "triptych.registry.named": ("dummy_inputs", "processor", "schema"),
     "triptych.registry.plugins": ("load_plugins",),
-    "triptych.registry.processing": ("register_processor",),
+    "triptych.registry.processing": ("RegistrationWarning", "register_processor"),
     "triptych.registry.resolution": ("ResolutionSettings", "Resolver"),
     "triptych.schemas": (
         *("TaggedUnion", "TensorSchema", "TensorShape", "check_embeds", "compile_schema", "json_schema"),
@@ -79,7 +80,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.spec.models": ("resolver",),
     "triptych.tasks": ("Completion", "Likelihood", "Model", "load", "random_init"),
     "triptych.weights": (
-        *("AdapterMatch", "AutoWeightsLoader", "PPMissingLayer", "Plan", "StageMissingLayer", "WeightsMapper"),
+        *("AdapterMatch", "AdapterWarning", "AutoWeightsLoader", "PPMissingLayer", "Plan", "StageMissingLayer"),
+        *("WeightWarning", "WeightsMapper"),
         *("adapter_components", "check_components", "component_report", "extract_layer_index"),
         *("flatten_bn", "get_layer_index", "is_pp_missing_parameter", "make_empty_intermediate_tensors_factory"),
         *("make_layers", "match_adapters", "maybe_prefix", "plan"),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args
 from triptych.errors import Problem, RegistrationError, RegistrationTypeError, short, suggest
 from triptych.registry.allow_list import allowed_entries
 from triptych.registry.lazy import load_class, target_fault
+from triptych.registry.processing import RegistrationWarning
 from triptych.registry.sources import origin_of
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def _tell_duplicate(new: Model, others: list[Model], on_duplicate: OnDuplicate) 
     if on_duplicate == "error":
         raise RegistrationError(f"{message}; on_duplicate='replace' gives it away")
     if on_duplicate == "warn":
-        warnings.warn(f"{message} and has it now", stacklevel=3)
+        warnings.warn(f"{message} and has it now", RegistrationWarning, stacklevel=3)
     logger.debug("%s and has it now", message)
 
 

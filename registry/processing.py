@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from triptych.errors import CapabilityError, Problem, RegistrationError, short
+from triptych.errors import CapabilityError, Problem, RegistrationError, TriptychWarning, short
 
 C = TypeVar("C", bound=type)
 FACTORIES = "_processor_factory"  # the attribute of a model class that holds them
 
 
-class RegistrationWarning(UserWarning):
+class RegistrationWarning(TriptychWarning):
     """A later registration takes the place of an earlier one."""
 
 

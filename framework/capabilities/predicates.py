@@ -9,11 +9,12 @@ from typing_extensions import TypeIs
 
 from triptych.capabilities.members import class_of
 from triptych.capabilities.table import CAPABILITIES, Capability
+from triptych.errors import TriptychWarning
 
 Interface = TypeVar("Interface")
 
 
-class CapabilityWarning(UserWarning):
+class CapabilityWarning(TriptychWarning):
     """A flag and the members that it speaks of are not both there."""
 
 

@@ -2,6 +2,7 @@
 
 from triptych.weights.adapter_names import AdapterMatch as AdapterMatch
 from triptych.weights.adapter_names import match_adapters as match_adapters
+from triptych.weights.adapters import AdapterWarning as AdapterWarning
 from triptych.weights.adapters import adapter_components as adapter_components
 from triptych.weights.checkpoint import Checkpoint as Checkpoint
 from triptych.weights.checkpoint import Stored as Stored
@@ -10,6 +11,7 @@ from triptych.weights.components import component_report as component_report
 from triptych.weights.dry_run import Plan as Plan
 from triptych.weights.dry_run import plan as plan
 from triptych.weights.fill import fill as fill
+from triptych.weights.ledger import WeightWarning as WeightWarning
 from triptych.weights.loader import AutoWeightsLoader as AutoWeightsLoader
 from triptych.weights.mapper import Mapper as Mapper
 from triptych.weights.mapper import Renaming as Renaming

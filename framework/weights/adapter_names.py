@@ -13,7 +13,7 @@ from torch import nn
 
 from triptych.errors import AdapterError, Problem, suggest
 from triptych.settings import Settings
-from triptych.weights.adapters import Allowed
+from triptych.weights.adapters import AdapterWarning, Allowed
 from triptych.weights.mapper import Mapper
 from triptych.weights.stages import walk
 
@@ -60,7 +60,7 @@ def match_adapters(
         more = [Problem(f"... and {len(problems) - MAX_NAMED} more")] if len(problems) > MAX_NAMED else []
         raise AdapterError([Problem(what), *problems[:MAX_NAMED], *more])
     for why, count in _counted([*found.ignored.values(), *(["nothing in the model"] * len(found.unmatched))]):
-        warnings.warn(f"{count} tensors of an adapter are left out: {why}", stacklevel=2)
+        warnings.warn(f"{count} tensors of an adapter are left out: {why}", AdapterWarning, stacklevel=2)
     return found
 
 

@@ -9,9 +9,13 @@ from functools import cached_property
 from torch import nn
 
 from triptych.capabilities.components import ComponentMap, Kind, component_map
-from triptych.errors import MissingMemberError
+from triptych.errors import MissingMemberError, TriptychWarning
 from triptych.settings import DUMMY_OPTIONS, Settings
 from triptych.weights.stages import StageMissingLayer
+
+
+class AdapterWarning(TriptychWarning):
+    """An adapter, or some of its tensors, has no effect on the model."""
 
 
 def adapter_components(model: nn.Module, settings: Settings) -> tuple[str, ...]:
@@ -24,7 +28,7 @@ def adapter_components(model: nn.Module, settings: Settings) -> tuple[str, ...]:
     if settings.adapters.tower_connector:
         for kind in ("tower", "projector"):
             if kind in found.map.kinds.values() and (why := found.why_not(kind)):
-                warnings.warn(f"adapters of {kind}s are ignored: {why}", stacklevel=2)
+                warnings.warn(f"adapters of {kind}s are ignored: {why}", AdapterWarning, stacklevel=2)
     return tuple(prefix for prefix in found.map.kinds if not found.why_not_at(prefix))
 
 

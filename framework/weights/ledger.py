@@ -10,13 +10,17 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
-from triptych.errors import WeightMapError
+from triptych.errors import TriptychWarning, WeightMapError
 from triptych.weights.faults import missing, problems
 from triptych.weights.mapper import SHARD_ID, ShardId
 from triptych.weights.matching import Finding
 from triptych.weights.slots import Slot, Slots
 
 MAX_HINTS = 10  # near names are slow to look for
+
+
+class WeightWarning(TriptychWarning):
+    """Tensors are loaded of which not everything can be told: their values change, or a loader names none."""
 
 
 class Ledger:
@@ -39,7 +43,7 @@ class Ledger:
         """Note what a child's own `load_weights` says that it loaded."""
         if names is None:
             text = f"{path}: its load_weights returns no names; all that it has counts as loaded"
-            warnings.warn(text, stacklevel=2)
+            warnings.warn(text, WeightWarning, stacklevel=2)
             found = {name for name in self.slots.by_name if name.startswith(f"{path}.")}
         else:
             found = {f"{path}.{name}" for name in names}
@@ -67,7 +71,8 @@ class Ledger:
             raise WeightMapError(found)
         for (stored, kept), names in self.casts.items():
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            warnings.warn(f"{names[0]}{more}: from {stored} to {kept}, which need not hold the values", stacklevel=3)
+            message = f"{names[0]}{more}: from {stored} to {kept}, which need not hold the values"
+            warnings.warn(message, WeightWarning, stacklevel=3)
 
 
 # How the loader that a child makes in its own `load_weights` finds the call that it is in.

@@ -26,6 +26,7 @@ from triptych.registry.models import (
     model_names,
     register_model,
 )
+from triptych.registry.processing import RegistrationWarning
 
 HERE = "tests.registry.tiny_models"
 POLICIES: list[OnDuplicate] = ["error", "warn", "replace"]
@@ -153,7 +154,9 @@ def test_by_default_a_name_that_is_taken_is_an_error_naming_both_origins() -> No
 
 def test_under_warn_the_newcomer_has_the_name_and_a_warning_names_both() -> None:
     register_model("Arch", Tiny)
-    with pytest.warns(UserWarning, match=r"'Arch' is served by .*:Tiny, .* and .*:Pooled, .* has it now") as caught:
+    with pytest.warns(
+        RegistrationWarning, match=r"'Arch' is served by .*:Tiny, .* and .*:Pooled, .* has it now"
+    ) as caught:
         register_model("Arch", Pooled, on_duplicate="warn")
     assert caught[0].filename == __file__
     assert only("Arch").target is Pooled
@@ -199,7 +202,7 @@ def test_duplicate_registration_under_every_policy(steps: list[tuple[Target, OnD
             else:
                 register_model("Arch", target, on_duplicate=policy)
                 holder = thing(target)
-        assert [warning.category for warning in told] == ([UserWarning] if taken and policy == "warn" else [])
+        assert [warning.category for warning in told] == ([RegistrationWarning] if taken and policy == "warn" else [])
         assert thing(only("Arch").target) == holder
 
 

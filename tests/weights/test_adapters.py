@@ -15,7 +15,7 @@ from tests.capabilities.models import TextModel
 from triptych.capabilities import ComponentMap, SupportsMultiModal
 from triptych.errors import AdapterError
 from triptych.settings import AdapterSettings, MultiModalSettings, Settings
-from triptych.weights import WeightsMapper, adapter_components, match_adapters
+from triptych.weights import AdapterWarning, WeightsMapper, adapter_components, match_adapters
 
 TOWER = "model.vision.blocks.0.qkv"
 PROJECTOR = "model.merger"
@@ -168,7 +168,9 @@ def test_names_are_renamed_as_those_of_the_checkpoint_are() -> None:
     names = factors("visual.blocks.0.qkv")
     assert set(match_adapters(names, Whole(settings()), settings=settings(), mapper=mapper).matched.values()) == {TOWER}
     dropping = WeightsMapper(prefix={"thinker.": None})
-    with pytest.warns(UserWarning, match="2 tensors of an adapter are left out: the names of the checkpoint drop it"):
+    with pytest.warns(
+        AdapterWarning, match="2 tensors of an adapter are left out: the names of the checkpoint drop it"
+    ):
         match_adapters([*factors(TEXT), *factors("thinker.x")], Whole(settings()), settings=settings(), mapper=dropping)
 
 
@@ -187,14 +189,14 @@ def test_tensors_of_components_without_adapters_are_ignored_with_a_warning(
     module: str, chosen: Settings, reason: str
 ) -> None:
     names = [*factors(TEXT), *factors(module)]
-    with pytest.warns(UserWarning, match=f"^2 tensors of an adapter are left out: {reason}$"):
+    with pytest.warns(AdapterWarning, match=f"^2 tensors of an adapter are left out: {reason}$"):
         found = match_adapters(names, Whole(chosen), settings=chosen)
     assert found.ignored == dict.fromkeys(factors(module), reason)
     assert list(found.matched) == factors(TEXT)
 
 
 def test_tensors_that_nothing_in_the_model_takes_are_named_with_what_is_near() -> None:
-    with pytest.warns(UserWarning, match="3 tensors of an adapter are left out: nothing in the model"):
+    with pytest.warns(AdapterWarning, match="3 tensors of an adapter are left out: nothing in the model"):
         found = match_adapters(
             [*factors(TEXT), *factors("model.txt.embed"), "model.text.embed.weight"],
             Whole(settings()),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from triptych.errors import WeightMapError
 from triptych.parts.parameters import Linear
-from triptych.weights import AutoWeightsLoader, PPMissingLayer, StageMissingLayer, WeightsMapper
+from triptych.weights import AutoWeightsLoader, PPMissingLayer, StageMissingLayer, WeightsMapper, WeightWarning
 
 Weights = Iterable[tuple[str, Tensor]]
 SPLIT = WeightsMapper(
@@ -213,7 +213,7 @@ def test_a_child_that_returns_no_names_counts_as_loaded_with_a_warning() -> None
 
     model = with_block(Silent())
     weights = drawn(model)
-    with pytest.warns(UserWarning, match=r"^layers\.1: its load_weights returns no names"):
+    with pytest.warns(WeightWarning, match=r"^layers\.1: its load_weights returns no names"):
         assert load(model, weights) == set(weights)
 
 
@@ -551,14 +551,14 @@ def test_a_dtype_difference_warns(stored: torch.dtype, kept: torch.dtype) -> Non
     model = nn.Module()
     model.table = nn.Parameter(torch.zeros(2, dtype=kept), requires_grad=False)
     text = f"table: from {stored} to {kept}, which need not hold the values"
-    with pytest.warns(UserWarning, match=f"^{re.escape(text)}$"):
+    with pytest.warns(WeightWarning, match=f"^{re.escape(text)}$"):
         load(model, {"table": torch.ones(2).to(stored)})
 
 
 def test_one_warning_is_for_all_tensors_of_a_dtype() -> None:
     model = Model().to(torch.bfloat16)
     weights = drawn(Model())
-    with pytest.warns(UserWarning, match=r"^embed\.weight and 7 more: from torch\.float32 to torch\.bfl") as caught:
+    with pytest.warns(WeightWarning, match=r"^embed\.weight and 7 more: from torch\.float32 to torch\.bfl") as caught:
         load(model, weights)
     assert len(caught) == 1
 

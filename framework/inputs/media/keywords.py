@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
 from typing import Literal, TypeAlias, get_args, is_typeddict
 
-from triptych.errors import OptionError, Problem, short, suggest
+from triptych.errors import OptionError, Problem, TriptychWarning, short, suggest
 
 Scope: TypeAlias = Literal["text", "images", "videos", "audio"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -18,7 +18,7 @@ OTHER_NAMES: Mapping[str, Scope] = {
 }
 
 
-class ProcessorKeywordWarning(UserWarning):
+class ProcessorKeywordWarning(TriptychWarning):
     """A processor does not take a keyword that is there for it."""
 
 

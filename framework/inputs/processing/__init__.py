@@ -1,6 +1,7 @@
 """Items and prompts, prepared for a model by its processor."""
 
 from triptych.inputs.processing.budget import BatchLimits as BatchLimits
+from triptych.inputs.processing.budget import BudgetWarning as BudgetWarning
 from triptych.inputs.processing.budget import MultiModalBudget as MultiModalBudget
 from triptych.inputs.processing.budget import get_budget as get_budget
 from triptych.inputs.processing.budget import get_dummy_inputs as get_dummy_inputs
@@ -8,6 +9,7 @@ from triptych.inputs.processing.budget import get_max_tokens_per_item as get_max
 from triptych.inputs.processing.building import build_processor as build_processor
 from triptych.inputs.processing.context import InputProcessingContext as InputProcessingContext
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder as BaseDummyInputsBuilder
+from triptych.inputs.processing.dummy import DummySizeWarning as DummySizeWarning
 from triptych.inputs.processing.encoder_decoder import EncDecMultiModalProcessor as EncDecMultiModalProcessor
 from triptych.inputs.processing.info import BaseProcessingInfo as BaseProcessingInfo
 from triptych.inputs.processing.inputs import MultiModalInputs as MultiModalInputs

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triptych.errors import CapabilityError, InputError, OptionError, Problem, suggest
+from triptych.errors import CapabilityError, InputError, OptionError, Problem, TriptychWarning, suggest
 from triptych.inputs.processing.blame import blame
 from triptych.inputs.processing.inputs import MultiModalInputs
 from triptych.inputs.processing.processor import BaseMultiModalProcessor
 
 
-class BudgetWarning(UserWarning):
+class BudgetWarning(TriptychWarning):
     """No item can come, so nothing is set aside for items."""
 
 

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from triptych.errors import TriptychWarning
 from triptych.inputs.processing.info import BaseProcessingInfo
 from triptych.inputs.processing.inputs import ProcessorInputs
 
 Info = TypeVar("Info", bound=BaseProcessingInfo)
 
 
-class DummySizeWarning(UserWarning):
+class DummySizeWarning(TriptychWarning):
     """An option asks for dummy items larger than the model takes."""
 
 
