@@ -41,23 +41,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments of a command; overrides may stand among its options."""
+    """The arguments of a command; overrides and texts may stand among its options."""
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
-    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") for word in rest)):
+    takes = next((name for name in ("overrides", "texts") if hasattr(args, name)), "")
+    if rest and (not takes or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        args.overrides = [*args.overrides, *rest]
+        setattr(args, takes, [*getattr(args, takes), *rest])
     return args
 
 
 def _parser() -> argparse.ArgumentParser:
-    from triptych.cli import check, experiment, listing, new, run, schema, show, validate
+    from triptych.cli import check, experiment, listing, new, pooling, run, schema, show, validate
 
     parser = _Parser(prog="triptych", description="Models as data.", epilog=EPILOG)
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (listing, show, validate, check, schema, run, experiment, new):
+    for command in (listing, show, validate, check, schema, run, pooling, experiment, new):
         command.add(commands)
     parser.set_defaults(run=lambda args: _without_command(parser, args))
     return parser
