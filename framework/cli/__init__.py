@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
     from triptych.errors import TriptychError
 
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the terminal's encoding does not
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path may hold what the terminal's encoding does not
+            stream.reconfigure(errors="backslashreplace")
     try:
         status: int = args.run(args)
         if sys.stdout:  # None where it was closed before we began
@@ -35,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # the reader of our output has gone; there is nobody to tell
             print(error, file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left unwritten would fail again
+        with suppress(OSError):  # where stdout is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left unwritten would fail again
         return 1
     return status
 
