@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from triptych.registry.processing import register_processor as register_processor
     from triptych.registry.resolution import ResolutionSettings as ResolutionSettings
     from triptych.registry.resolution import Resolver as Resolver
+    from triptych.runner.logprobs import TokenLogprob as TokenLogprob
+    from triptych.runner.options import SamplingOptions as SamplingOptions
     from triptych.schemas import *
     from triptych.settings import AdapterSettings as AdapterSettings
     from triptych.settings import MultiModalSettings as MultiModalSettings

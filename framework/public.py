@@ -71,6 +71,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.registry.plugins": ("load_plugins",),
     "triptych.registry.processing": ("RegistrationWarning", "register_processor"),
     "triptych.registry.resolution": ("ResolutionSettings", "Resolver"),
+    "triptych.runner.logprobs": ("TokenLogprob",),
+    "triptych.runner.options": ("SamplingOptions",),
     "triptych.schemas": (
         *("TaggedUnion", "TensorSchema", "TensorShape", "check_embeds", "compile_schema", "json_schema"),
         "tagged_union",

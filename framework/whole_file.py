@@ -1,9 +1,10 @@
-"""A file that is written whole or not at all."""
+"""Files that are written whole or not at all, and what is added to one that only grows."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -26,3 +27,16 @@ def write_whole(path: Path, content: str | bytes) -> None:
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def append_whole(file: BinaryIO, content: bytes) -> None:
+    """Add to the end of an open file that has no buffer, all of it or nothing. Raises OSError."""
+    end = file.seek(0, os.SEEK_END)
+    try:
+        left = memoryview(content)
+        while left:  # a disk that fills up takes a part without a word
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        file.truncate(end)
+        raise

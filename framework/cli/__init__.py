@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
     from triptych.errors import TriptychError
 
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the terminal's encoding does not
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path may hold what the terminal's encoding does not
+            stream.reconfigure(errors="backslashreplace")
     try:
         status: int = args.run(args)
         if sys.stdout:  # None where it was closed before we began
@@ -35,29 +37,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # the reader of our output has gone; there is nobody to tell
             print(error, file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left unwritten would fail again
+        with suppress(OSError):  # where stdout is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left unwritten would fail again
         return 1
     return status
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments of a command; overrides may stand among its options."""
+    """The arguments of a command; overrides and texts may stand among its options."""
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
-    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") for word in rest)):
+    takes = next((name for name in ("overrides", "texts") if hasattr(args, name)), "")
+    if rest and (not takes or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        args.overrides = [*args.overrides, *rest]
+        setattr(args, takes, [*getattr(args, takes), *rest])
     return args
 
 
 def _parser() -> argparse.ArgumentParser:
-    from triptych.cli import check, experiment, listing, new, run, schema, show, validate
+    from triptych.cli import check, experiment, listing, new, pooling, run, schema, show, validate
 
     parser = _Parser(prog="triptych", description="Models as data.", epilog=EPILOG)
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (listing, show, validate, check, schema, run, experiment, new):
+    for command in (listing, show, validate, check, schema, run, pooling, experiment, new):
         command.add(commands)
     parser.set_defaults(run=lambda args: _without_command(parser, args))
     return parser

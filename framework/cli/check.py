@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     reports: list[Report] = []
-    checkpoint = Path(args.checkpoint) if args.checkpoint else None
+    checkpoint = Path(args.checkpoint) if args.checkpoint is not None else None
     for line in lines(args.format, _climb(args.specs, args.rung, checkpoint, reports)):
         print(line, flush=True)
     return int(not all(report.passed for report in reports))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from triptych.cli.output import print_json
+from triptych.cli.progress import loading
 
 TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-    from collections.abc import Callable
     from typing import Any
 
 
@@ -75,17 +73,5 @@ def _model(args: argparse.Namespace) -> Any:
         return random_init(
             args.model, device=args.device, dtype=args.dtype, seed=args.seed or 0, overrides=args.overrides
         )
-    with _progress(f"loading {args.model}") as progress:
+    with loading(f"loading {args.model}") as progress:
         return load(args.model, device=args.device, dtype=args.dtype, overrides=args.overrides, progress=progress)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, gone when it is full; silent where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.text import Text
@@ -21,7 +21,7 @@ from triptych.cli.pictures import Picture, picture_of
 from triptych.cli.show import is_spec
 from triptych.errors import OptionError
 from triptych.spec.catalog import catalog, find_conversion, load_named, sample_config
-from triptych.spec.json_file import read_json
+from triptych.spec.json_file import read_config
 from triptych.spec.overrides import overridden
 from triptych.whole_file import write_whole
 
@@ -61,15 +61,13 @@ def _outlined(name: str, overrides: Sequence[str], config: str | None) -> Node:
             raise OptionError(
                 f"{name} is a model class, and has no sample config to be built of; --config FILE names one"
             )
-        return outline_class(model, _config(Path(config)), name=name)
+        return outline_class(model, read_config(Path(config)), name=name)
     stem, tree = load_named(name)
-    given = _config(Path(config)) if config is not None else sample_config(overridden(tree, overrides), needed_by=stem)
+    given = (
+        read_config(Path(config)) if config is not None else sample_config(overridden(tree, overrides), needed_by=stem)
+    )
     convert = find_conversion(given, stem) if config is not None and stem in catalog() else None
     return outline(assemble(tree, given, overrides=overrides, convert=convert, name=stem))
-
-
-def _config(path: Path) -> Mapping[str, Any]:
-    return read_json(path / "config.json" if path.is_dir() else path)
 
 
 def _write(path: Path, tree: Node, draw: Picture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from triptych.cli.reports import add_options, lines
@@ -41,7 +42,7 @@ def _files(given: str) -> list[Path]:
     from triptych.errors import OptionError
 
     path = Path(given)
-    if path.is_dir():
+    if os.path.isdir(path):  # which says no of a path that cannot be; `is_dir` raises
         if not (files := sorted(path.glob("*.yaml"))):
             raise OptionError(f"{given}: no YAML file in this folder")
         return files

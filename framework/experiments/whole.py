@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from typing import BinaryIO
+
+from triptych.whole_file import append_whole
 
 Row = Mapping[str, object]
 
@@ -27,15 +28,7 @@ def read_rows(file: BinaryIO) -> list[Row]:
 
 def append_row(file: BinaryIO, row: Row) -> None:
     """Add a row as a JSON line to a file without a buffer. Raises OSError, with the file as it was."""
-    end = file.seek(0, os.SEEK_END)
-    try:
-        left = memoryview(f"{json.dumps(row, ensure_ascii=False)}\n".encode())
-        while left:  # a disk that fills up takes a part without a word
-            left = left[file.write(left) :]
-        os.fsync(file.fileno())
-    except BaseException:
-        file.truncate(end)
-        raise
+    append_whole(file, f"{json.dumps(row, ensure_ascii=False)}\n".encode())
 
 
 def _row(line: bytes) -> Row | None:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from triptych.inputs.detokenizer import Detokenizer
 from triptych.inputs.tokenizer import Tokenizer
-from triptych.runner.sampling import SamplingOptions
+from triptych.runner.grammar import Form
+from triptych.runner.options import SamplingOptions
 from triptych.runner.stop import StopStrings
 
 FinishReason = Literal["stop", "length"]
@@ -17,7 +18,7 @@ class Answer:
     """Takes the tokens of one request one by one; `finish_reason` is set with the last.
 
     The pieces of text that `push` gives are together the whole. Unless `live`, or stop strings are looked for, the text
-    is decoded once, with the last token.
+    is decoded once, with the last token. A `form` is told of the tokens, and ends the answer when it is whole.
     """
 
     def __init__(
@@ -28,12 +29,13 @@ class Answer:
         end_ids: AbstractSet[int],
         tokenizer: Tokenizer | None,
         live: bool,
+        form: Form | None = None,
     ) -> None:
         self.token_ids: list[int] = []
         self.finish_reason: FinishReason | None = None
-        self._limit = limit
-        self._stop_ids = frozenset(options.stop_token_ids) | (frozenset() if options.ignore_eos else end_ids)
-        self._tokenizer = tokenizer
+        self._least, self._limit = options.min_tokens, limit
+        self._stop_ids = options.ends(end_ids)
+        self._tokenizer, self._form = tokenizer, form
         self._stop = StopStrings(options.stop)
         self._stream = Detokenizer(tokenizer) if tokenizer and (live or options.stop) else None
 
@@ -43,9 +45,14 @@ class Answer:
         if token in self._stop_ids:
             self.finish_reason = "stop"
             return self._rest(self.token_ids[:-1])
-        piece = self._stop.push(self._stream.push(token)) if self._stream else ""
+        too_early = len(self.token_ids) < self._least
+        piece = self._stop.push(self._stream.push(token), too_early=too_early) if self._stream else ""
+        is_whole = self._form is not None and self._form.push(token)
         if self._stop.found:
             self.finish_reason = "stop"
+        elif is_whole:
+            self.finish_reason = "stop"
+            piece += self._rest(self.token_ids)
         elif len(self.token_ids) == self._limit:
             self.finish_reason = "length"
             piece += self._rest(self.token_ids)

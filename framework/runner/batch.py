@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Set as AbstractSet
+from itertools import chain, pairwise
 from typing import Any, Protocol
 
 import torch
@@ -16,10 +17,13 @@ from triptych.parts.cache import Cache
 from triptych.parts.cache_needs import Rows
 from triptych.parts.step import Step
 from triptych.runner.encode import encode_items
+from triptych.runner.grammar import Form
+from triptych.runner.logprobs import PromptLogprobs, TokenLogprob, score_prompt
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.rows import check_logits, check_rows
 from triptych.runner.sampling import Sampler
 
+Token = tuple[int, TokenLogprob | None]
 PREFILL = 8192  # tokens of prompts in one call, which bounds its activations; a longer prompt has a call of its own
 
 
@@ -63,25 +67,40 @@ class PooledModel(TextModel, Protocol):
 
 
 class Batch:
-    """Requests in the slots of a cache of `capacity` rows each. A step gives one token per request, in their order."""
+    """Requests in the slots of a cache of `capacity` rows each. A step gives one token per request, in their order.
+
+    `end_ids` are the ids that end an answer. `forms` hold each answer to its form, None for those that are free; they
+    have to be told of a token before the next step. `prompt_logprobs` has those of each request once it is read.
+    """
 
     def __init__(
-        self, model: TextGenerationModel, requests: Sequence[Request], *, capacity: int, run: RunOptions
+        self,
+        model: TextGenerationModel,
+        requests: Sequence[Request],
+        *,
+        capacity: int,
+        run: RunOptions,
+        end_ids: AbstractSet[int] = frozenset(),
+        forms: Sequence[Form | None] | None = None,
     ) -> None:
         self._model, self._requests, self._run = model, requests, run
         sizes = {"slots": len(requests), "capacity": capacity}
         self._cache = Cache(model.cache_needs(), **sizes, dtype=run.dtype, device=run.device)
-        self._sampler = Sampler([request.options for request in requests], device=run.device)
+        self._sampler = Sampler(len(requests), vocab_size=model.vocab_size, device=run.device, end_ids=end_ids)
+        self._slots = list(range(len(requests)))
+        for slot, (request, form) in enumerate(zip(requests, forms or [None] * len(requests), strict=True)):
+            self._sampler.add(slot, request.options, request.prompt.token_ids, mask=form)
+        self.prompt_logprobs: list[PromptLogprobs | None] = [None] * len(requests)
         self._ids_B = torch.empty(0, dtype=torch.int64)
 
     @torch.inference_mode()
-    def prefill(self) -> list[int]:
+    def prefill(self) -> list[Token]:
         """Read the prompts -> the first token of each."""
         lengths = [len(request.prompt.token_ids) for request in self._requests]
         return self._draw(torch.cat([self._read(slots) for slots in packed(lengths)]))
 
     @torch.inference_mode()
-    def decode(self) -> list[int]:
+    def decode(self) -> list[Token]:
         """Read the last token of each -> the next."""
         step = self._cache.step([1] * len(self._ids_B))
         hidden_BD = self._model(self._ids_B, step.positions, step=step)
@@ -91,7 +110,10 @@ class Batch:
     def keep(self, rows: Sequence[int]) -> None:
         """The requests of these rows stay, in this order; the slots of the others are free."""
         self._cache.keep(rows)
-        self._sampler.keep(rows)
+        kept = [self._slots[row] for row in rows]
+        for slot in set(self._slots).difference(kept):
+            self._sampler.remove(slot)
+        self._slots = kept
         self._ids_B = self._ids_B[torch.tensor(rows, device=self._run.device)]
 
     def _read(self, slots: Sequence[int]) -> Tensor:
@@ -99,16 +121,25 @@ class Batch:
         prompts = [self._requests[slot].prompt for slot in slots]
         step = self._cache.step([len(prompt.token_ids) for prompt in prompts], slots=slots)
         hidden_TD = read_prompts(self._model, prompts, step, run=self._run)
+        for slot, (start, stop) in zip(slots, pairwise(step.bounds), strict=True):
+            self.prompt_logprobs[slot] = self._scored(self._requests[slot], hidden_TD[start:stop])
         return self._logits(hidden_TD[torch.tensor(step.bounds[1:], device=self._run.device) - 1])
+
+    def _scored(self, request: Request, hidden_TD: Tensor) -> PromptLogprobs | None:
+        """The logprobs of a prompt, where they are asked for."""
+        if (asked := request.options.prompt_logprobs) is None:
+            return None
+        vocab = self._model.vocab_size
+        return score_prompt(self._logits, request.prompt, hidden_TD, likeliest=asked, vocab_size=vocab)
 
     def _logits(self, hidden_BD: Tensor) -> Tensor:
         model, count = self._model, len(hidden_BD)
         return check_logits(model, model.compute_logits(hidden_BD), count, vocab_size=model.vocab_size)
 
-    def _draw(self, logits_BV: Tensor) -> list[int]:
-        self._ids_B = self._sampler.draw(logits_BV)
-        tokens: list[int] = self._ids_B.tolist()
-        return tokens
+    def _draw(self, logits_BV: Tensor) -> list[Token]:
+        drawn = self._sampler.draw(logits_BV, self._slots)
+        self._ids_B = drawn.token_ids
+        return list(zip(self._ids_B.tolist(), drawn.logprobs(), strict=True))
 
 
 def packed(lengths: Sequence[int], *, most: int | None = None) -> Iterator[list[int]]:

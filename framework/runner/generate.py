@@ -7,23 +7,30 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 
-from triptych.errors import InputError, Problem
+from triptych.errors import InputError, OptionError, Problem
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.runner.answer import Answer, FinishReason
 from triptych.runner.batch import Batch, TextGenerationModel, TextModel
+from triptych.runner.logprobs import PromptLogprobs, TokenLogprob
+from triptych.runner.options import SamplingOptions
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.waves import rows, waves
 
 
 @dataclass(frozen=True)
 class Event:
-    """One token of one request (its number in the list), the text that it lets show, and why it was the last."""
+    """One token of one request (its number in the list), the text that it lets show, and why it was the last.
+
+    Its logprob where that is asked for, and with the first token those of the prompt.
+    """
 
     request: int
     token_id: int
     text: str
     finish_reason: FinishReason | None
+    logprob: TokenLogprob | None = None
+    prompt_logprobs: PromptLogprobs | None = None
 
 
 def generate(
@@ -39,16 +46,20 @@ def generate(
 
     `end_ids` end an answer. With `live` each event brings its text, otherwise the last one of a request brings it all.
     Raises InputError, before anything runs, for prompts that are empty, too long or hold unknown ids, and for a request
-    that no cache would fit.
+    that no cache would fit; OptionError for options that name unknown ids.
     """
     check_prompts(model, [request.prompt for request in requests])
+    check_options(model, [request.options for request in requests])
     limits = [_limit(model, request) for request in requests]
     lengths = [(len(request.prompt.token_ids), limit) for request, limit in zip(requests, limits, strict=True)]
     for wave in waves(lengths, model.cache_needs(), run):
         capacity = max(rows(*lengths[number]) for number in wave)
-        batch = Batch(model, [requests[number] for number in wave], capacity=capacity, run=run)
+        asked = [requests[number] for number in wave]
+        forms = [request.form(end_ids) for request in asked]
+        batch = Batch(model, asked, capacity=capacity, run=run, end_ids=end_ids, forms=forms)
         start = partial(Answer, end_ids=end_ids, tokenizer=tokenizer, live=live)
-        yield from _answer(batch, {n: start(requests[n].options, limit=limits[n]) for n in wave})
+        each = zip(wave, asked, forms, strict=True)
+        yield from _answer(batch, {n: start(request.options, limit=limits[n], form=form) for n, request, form in each})
 
 
 def check_prompts(model: TextModel, prompts: Sequence[Prompt]) -> None:
@@ -59,6 +70,13 @@ def check_prompts(model: TextModel, prompts: Sequence[Prompt]) -> None:
             problems.append(Problem(message, f"prompts[{number}]" if len(prompts) > 1 else "prompt"))
     if problems:
         raise InputError(problems)
+
+
+def check_options(model: TextModel, options: Sequence[SamplingOptions]) -> None:
+    """Raise OptionError for options that name token ids which the model lacks, each told once."""
+    problems = dict.fromkeys(problem for each in options for problem in each.unknown_ids(model.vocab_size))
+    if problems:
+        raise OptionError(problems)
 
 
 def _mistake(model: TextModel, prompt: Prompt) -> str | None:
@@ -84,10 +102,11 @@ def _answer(batch: Batch, answers: dict[int, Answer]) -> Iterator[Event]:
     """Run a batch to its end. `answers` by number of request, in the order of the batch."""
     running = [*answers.items()]
     tokens = batch.prefill()
+    prompts = dict(zip(answers, batch.prompt_logprobs, strict=True))
     while True:
-        for (number, answer), token in zip(running, tokens, strict=True):
+        for (number, answer), (token, logprob) in zip(running, tokens, strict=True):
             text = answer.push(token)
-            yield Event(number, token, text, answer.finish_reason)
+            yield Event(number, token, text, answer.finish_reason, logprob, prompts.pop(number, None))
         left = _closed_up([answer.finish_reason is None for _, answer in running])
         if not left:
             return

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import torch
 
 from triptych.errors import OptionError
 from triptych.inputs.prompt import Prompt
-from triptych.runner.sampling import SamplingOptions
+from triptych.runner.grammar import Form, Grammar
+from triptych.runner.options import SamplingOptions
 
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt and how it is to be answered."""
+    """A prompt and how it is to be answered; `grammar` is the form that the options ask for."""
 
     prompt: Prompt
     options: SamplingOptions
+    grammar: Grammar | None = None
+
+    def form(self, end_ids: AbstractSet[int]) -> Form | None:
+        """What follows the form through one answer, of a model with these end ids; None where it is free."""
+        return self.grammar.start(self.options.ends(end_ids)) if self.grammar else None
 
 
 @dataclass(frozen=True, kw_only=True)

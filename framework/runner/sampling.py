@@ -1,153 +1,176 @@
-"""How a token is drawn from logits: greedy, or by temperature, top-k and top-p from a seeded stream per request."""
+"""How tokens are drawn from logits, for requests that come into slots and leave them one by one."""
+
+# B requests of a step, R of them, V vocabulary
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+import secrets
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from triptych.errors import OptionError, Problem, TriptychError, suggest
+from triptych.errors import TriptychError
+from triptych.runner import blocks, filtering
+from triptych.runner.logprobs import Logprobs, TokenLogprob
+from triptych.runner.options import SamplingOptions
+from triptych.runner.sampling_plan import Plan, Table, Warm
+from triptych.runner.shaping import History, penalize
+from triptych.runner.uniform import start_of, uniform
 
-# B requests, V vocabulary
-FIRST = 1024  # the likeliest tokens, which usually hold the share that top_p asks for: sorting all is slow
+
+class Mask(Protocol):
+    """What says which tokens may come next in an answer that has to be of a form."""
+
+    def allowed(self) -> Tensor:
+        """Whether each token of the vocabulary may, [V], bool, after those that it was told of."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SamplingOptions:
-    """What one request asks for. Temperature 0 takes the likeliest token; top_k 0 and top_p 1 leave all in.
+@dataclass(frozen=True)
+class Drawn:
+    """The token of each request, [B], int64, on the device of the logits, and logprobs for those that ask."""
 
-    A seed makes a request repeatable, whatever runs beside it; requests with equal prompts and seeds give equal tokens.
-    Raises OptionError with everything that is wrong.
-    """
+    token_ids: Tensor
+    _logprobs: Logprobs | None = None
+    _counts: tuple[int | None, ...] = ()
 
-    max_tokens: int = 16
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int | None = None
-    stop: str | Sequence[str] = ()
-    stop_token_ids: Sequence[int] = ()
-    ignore_eos: bool = False
-
-    @classmethod
-    def of(cls, **options: Any) -> SamplingOptions:
-        """Options by name. Raises OptionError for an unknown one, with the nearest name."""
-        names = [each.name for each in fields(cls)]
-        if unknown := [name for name in options if name not in names]:
-            raise OptionError(Problem(f"no such option{suggest(name, names)}", name) for name in unknown)
-        return cls(**options)
-
-    def __post_init__(self) -> None:
-        for name in ("stop", "stop_token_ids"):
-            object.__setattr__(self, name, _listed(getattr(self, name)))
-        if problems := [*self._problems()]:
-            raise OptionError(problems)
-
-    @property
-    def limited(self) -> bool:
-        """Whether some tokens are left out."""
-        return self.top_k > 0 or self.top_p < 1
-
-    @property
-    def greedy(self) -> bool:
-        return self.temperature == 0 or self.top_k == 1
-
-    def _problems(self) -> Iterator[Problem]:
-        if not _is_int(self.max_tokens) or self.max_tokens < 1:
-            yield Problem(f"is {self.max_tokens!r}; a whole number from 1 on is needed", "max_tokens")
-        if not _is_number(self.temperature) or not 0 <= self.temperature < math.inf:
-            yield Problem(f"is {self.temperature!r}; a number from 0 on is needed, 0 for greedy", "temperature")
-        if not _is_int(self.top_k) or self.top_k < 0:
-            yield Problem(f"is {self.top_k!r}; a whole number from 0 on is needed, 0 for all tokens", "top_k")
-        if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
-            yield Problem(f"is {self.top_p!r}; a number above 0 and up to 1 is needed, 1 for all tokens", "top_p")
-        if self.seed is not None and not (_is_int(self.seed) and 0 <= self.seed < 2**63):
-            yield Problem(f"is {self.seed!r}; a whole number from 0 to 2**63 - 1 is needed, or none", "seed")
-        if not all(isinstance(text, str) and text for text in self.stop):
-            yield Problem(f"is {self.stop!r}; texts with at least one character are needed", "stop")
-        if not all(_is_int(token) and token >= 0 for token in self.stop_token_ids):
-            yield Problem(f"is {self.stop_token_ids!r}; token ids are needed", "stop_token_ids")
+    def logprobs(self) -> list[TokenLogprob | None]:
+        """Of each request, None where it does not ask; waits for the device."""
+        counts = [count for count in self._counts if count is not None]
+        found = self._logprobs.listed(counts) if self._logprobs else iter(())
+        return [None if count is None else next(found) for count in self._counts] or [None] * len(self.token_ids)
 
 
 class Sampler:
-    """Draws one token for each of B requests, whose options and random streams it holds in the order of the batch."""
+    """Draws a token for each of some of `slots` requests, as its options say.
 
-    def __init__(self, options: Sequence[SamplingOptions], *, device: torch.device) -> None:
-        self._streams = [_stream(each.seed) for each in options]
-        self._device = device
-        self._set(options)
+    A draw depends on the logits, the seed and the number of the token in its answer alone: the others in the batch, and
+    leaving and coming back, change nothing. `end_ids` are those of the model.
+    """
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """The requests of these rows stay, in this order."""
-        self._streams = [self._streams[row] for row in rows]
-        self._set([self._options[row] for row in rows])
+    def __init__(
+        self, slots: int, *, vocab_size: int, device: torch.device, end_ids: AbstractSet[int] = frozenset()
+    ) -> None:
+        self._vocab, self._device, self._end_ids = vocab_size, device, end_ids
+        self._options: dict[int, SamplingOptions] = {}
+        self._masks: dict[int, Mask] = {}
+        self._table = Table(slots, vocab_size=vocab_size, device=device)
+        self._history = History(slots, device=device)
+        self._start_and_number = torch.zeros(slots, 2, dtype=torch.int64, device=device)
+        self._kept: Plan | None = None
 
-    def draw(self, logits_BV: Tensor) -> Tensor:
-        """One token id per request, [B], int64. The requests of the batch are the rows of `logits_BV`."""
-        highest, likeliest = logits_BV.max(-1)  # several times as fast as argmax on a CPU
-        if highest.isnan().any():
-            raise TriptychError(
-                f"the model gave NaN as a logit in {logits_BV.dtype}; another dtype may help, float32 say"
-            )
-        return likeliest if self._greedy is None else torch.where(self._greedy, likeliest, self._draw(logits_BV))
+    @torch.inference_mode()
+    def add(
+        self,
+        slot: int,
+        options: SamplingOptions,
+        prompt_ids: Sequence[int],
+        *,
+        answer_ids: Sequence[int] = (),
+        mask: Mask | None = None,
+    ) -> None:
+        """A request comes into a free slot. With the `answer_ids` that it has it goes on as if it had never left.
 
-    def _set(self, options: Sequence[SamplingOptions]) -> None:
-        self._options = [*options]
-        greedy = [each.greedy for each in options]
-        self._greedy = None if all(greedy) else torch.tensor(greedy, device=self._device)
-        self._limited = [row for row, each in enumerate(options) if each.limited and not each.greedy]
-        warmth = [[1.0 if each.greedy else each.temperature] for each in options]
-        self._temperature_B1 = torch.tensor(warmth, device=self._device)
-
-    def _draw(self, logits_BV: Tensor) -> Tensor:
-        """The token at which the running sum of the chances passes a uniform number of the request's own stream.
-
-        Each row is treated alone and in the order of the vocabulary, so that its token does not depend on the others.
+        A `mask` is asked before each draw, and has been told of the tokens before by then. Without a seed the request
+        gets a fresh one.
         """
-        chances_BV = (logits_BV.float() / self._temperature_B1).softmax(-1)
-        for row in self._limited:
-            chances_BV[row] = _likeliest(chances_BV[row], self._options[row])
-        sums_BV = chances_BV.cumsum(-1, dtype=torch.float64)
-        uniform = torch.cat([torch.rand(1, generator=stream, dtype=torch.float64) for stream in self._streams])
-        total_B1 = sums_BV[:, -1:]
-        below_B1 = total_B1.nextafter(torch.zeros_like(total_B1))  # rounding up to the total would pass the last token
-        return torch.searchsorted(
-            sums_BV, (uniform[:, None].to(self._device) * total_B1).minimum(below_B1), right=True
-        )[:, 0]
+        assert slot not in self._options, f"slot {slot} is not free"
+        self._options[slot], self._kept = options, None
+        self._table.put(slot, options)
+        seed = secrets.randbits(63) if options.seed is None else options.seed
+        self._start_and_number[slot] = torch.tensor([start_of(seed), len(answer_ids)])
+        if options.penalized:
+            self._history.add(slot, prompt_ids, answer_ids)
+        if mask is not None:
+            self._masks[slot] = mask
+
+    def remove(self, slot: int) -> None:
+        """The request of this slot leaves."""
+        del self._options[slot]
+        self._masks.pop(slot, None)
+        self._history.remove(slot)
+        self._kept = None
+
+    @torch.inference_mode()
+    def draw(self, logits_BV: Tensor, slots: Sequence[int]) -> Drawn:
+        """A token for each of the requests in `slots`, whose logits the rows are, in that order.
+
+        Raises TriptychError for logits that are not finite, and where no token is left to draw.
+        """
+        plan = self._plan(slots)
+        shaped_BV = self._shaped(logits_BV, plan)
+        tokens_B = self._drawn(shaped_BV, plan, dtype=logits_BV.dtype)
+        self._note(tokens_B, plan)
+        if plan.asking is None:
+            return Drawn(tokens_B)
+        counts = [self._options[slot].logprobs or 0 for slot in plan.asking.slots]
+        found = Logprobs.of(plan.asking.of(logits_BV), plan.asking.of(tokens_B), likeliest=max(counts))
+        return Drawn(tokens_B, found, tuple(self._options[slot].logprobs for slot in slots))
+
+    def _plan(self, slots: Sequence[int]) -> Plan:
+        if self._kept is None or self._kept.all.slots != tuple(slots):
+            options = [self._options[slot] for slot in slots]
+            ends = [frozenset(id for id in each.ends(self._end_ids) if id < self._vocab) for each in options]
+            self._kept = self._table.plan(slots, options, ends)
+        return self._kept
+
+    def _shaped(self, logits_BV: Tensor, plan: Plan) -> Tensor:
+        """The logits after all that changes single tokens; the same where nothing does."""
+        masked = [(row, self._masks[slot]) for row, slot in enumerate(plan.all.slots) if slot in self._masks]
+        if not plan.is_shaped and not masked:
+            return logits_BV
+        shaped_BV = logits_BV.to(torch.float32, copy=True)
+        if plan.biases:
+            plan.biases.add(shaped_BV)
+        if plan.penalized:
+            rows, penalties = plan.penalized
+            shaped_RV = rows.of(shaped_BV)
+            penalize(shaped_RV, self._history.past(rows.slots, rows.slots_R), penalties)
+            rows.put(shaped_BV, shaped_RV)
+        if plan.early:
+            plan.early.forbid(shaped_BV, self._start_and_number[plan.all.slots_R, 1])
+        for row, mask in masked:
+            shaped_BV[row].masked_fill_(~mask.allowed().to(self._device), -torch.inf)
+        return shaped_BV
+
+    def _drawn(self, logits_BV: Tensor, plan: Plan, *, dtype: torch.dtype) -> Tensor:
+        if not plan.warm:
+            tops_B, tokens_B = blocks.likeliest(logits_BV)
+            _check(tops_B, dtype)
+            return tokens_B
+        _check(blocks.highest(logits_BV), dtype)
+        tokens_B = torch.empty(len(logits_BV), dtype=torch.int64, device=self._device)
+        if plan.greedy:
+            plan.greedy.put(tokens_B, blocks.likeliest(plan.greedy.of(logits_BV))[1])
+        uniform_B = uniform(*self._start_and_number[plan.all.slots_R].unbind(-1))
+        for warm in plan.warm:
+            warm.rows.put(tokens_B, _drawn_warm(warm, warm.rows.of(logits_BV), warm.rows.of(uniform_B)))
+        return tokens_B
+
+    def _note(self, tokens_B: Tensor, plan: Plan) -> None:
+        """Remember the tokens for the next draws."""
+        if plan.is_counted:
+            self._start_and_number[plan.all.slots_R, 1] += 1
+        if plan.penalized:
+            rows, _ = plan.penalized
+            self._history.push(rows.slots, rows.slots_R, rows.of(tokens_B))
 
 
-def _likeliest(chances_V: Tensor, options: SamplingOptions) -> Tensor:
-    """Zero for all but the first k, and of these for all after the one at which their sum reaches p of the whole."""
-    chances, places = chances_V.topk(min(options.top_k or FIRST, len(chances_V)))
-    whole = chances.sum() if options.top_k else chances_V.sum()
-    if not options.top_k and chances.sum() < options.top_p * whole:
-        chances, places = chances_V.sort(descending=True)
-    if options.top_p < 1:
-        before = chances.cumsum(0) - chances
-        chances = chances.masked_fill(before >= options.top_p * whole, 0)
-    return torch.zeros_like(chances_V).scatter_(0, places, chances)
+def _drawn_warm(warm: Warm, logits_RV: Tensor, uniform_R: Tensor) -> Tensor:
+    tempered_RV = logits_RV.float() / warm.temperature_R1
+    if warm.limits:
+        return filtering.drawn(tempered_RV, warm.limits, uniform_R)
+    return blocks.drawn(tempered_RV.sub_(blocks.highest(tempered_RV)).exp_(), uniform_R)
 
 
-def _stream(seed: int | None) -> torch.Generator:
-    stream = torch.Generator()
-    if seed is None:
-        stream.seed()
-    else:
-        stream.manual_seed(seed)
-    return stream
-
-
-def _listed(value: object) -> tuple[object, ...]:
-    return (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _check(tops_B: Tensor, dtype: torch.dtype) -> None:
+    """Raise TriptychError unless the highest logit of each row is a number."""
+    if tops_B.isfinite().all():
+        return
+    if (tops_B == -torch.inf).any():
+        raise TriptychError("no token is left to draw: each is forbidden, or has -inf as its logit")
+    found = "NaN" if tops_B.isnan().any() else "inf"
+    raise TriptychError(f"the model gave {found} as a logit in {dtype}; another dtype may help, float32 say")

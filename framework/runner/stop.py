@@ -16,10 +16,11 @@ class StopStrings:
         self._held = ""
         self.found = False
 
-    def push(self, piece: str) -> str:
-        """The text that is safe to show now. Sets `found` when a stop string has come."""
+    def push(self, piece: str, *, too_early: bool = False) -> str:
+        """The text that is safe to show now. Sets `found` when a stop string has come, unless it is too early."""
         text = self._held + piece
-        places = [place for string in self._strings if (place := text.find(string)) >= 0]
+        strings = () if too_early else self._strings
+        places = [place for string in strings if (place := text.find(string)) >= 0]
         if places:
             self.found, self._held = True, ""
             return text[: min(places)]

@@ -87,7 +87,11 @@ def read_document(path: Path, *, problems: list[Problem] | None = None) -> Tree:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise SpecError(f"{size} bytes; a spec has at most {MAX_BYTES}", place=whole)
-        text = path.read_text(encoding="utf-8")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:  # of what has no size: a pipe, a device
+            raise SpecError(f"it goes on and on; a spec has at most {MAX_BYTES} bytes", place=whole)
+        text = data.decode()
     except OSError as error:
         raise SpecError(error.strerror or str(error), place=whole) from None
     except UnicodeDecodeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,19 @@ from triptych.errors import CheckpointError
 MAX_JSON = 50_000_000
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """A checkpoint's config: the file itself, or the config.json in a folder. Raises as `read_json` does."""
+    return read_json(path / "config.json" if os.path.isdir(path) else path)
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON mapping. Raises CheckpointError that names the file and, for a mistake of form, its place."""
     try:
-        if file.stat().st_size > MAX_JSON:
+        with open(file, "rb") as opened:
+            data = opened.read(MAX_JSON + 1)
+        if len(data) > MAX_JSON:
             raise CheckpointError(f"{file}: more than {MAX_JSON} bytes")
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(data.decode())
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror or error}") from None
     except json.JSONDecodeError as error:

@@ -1,7 +1,7 @@
 """What one does with a model: load it, generate with it, read its logits."""
 
+from triptych.tasks.completion import Completion as Completion
 from triptych.tasks.likelihood import Likelihood as Likelihood
 from triptych.tasks.load import load as load
 from triptych.tasks.load import random_init as random_init
-from triptych.tasks.model import Completion as Completion
 from triptych.tasks.model import Model as Model

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +19,14 @@ from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
 from triptych.parts.step import Step
-from triptych.runner.answer import FinishReason
 from triptych.runner.batch import read_prompts
 from triptych.runner.generate import Event, check_prompts, generate
+from triptych.runner.grammar import Grammars
+from triptych.runner.options import SamplingOptions
 from triptych.runner.pool import pool, pool_tokens
 from triptych.runner.request import Request, RunOptions
-from triptych.runner.sampling import SamplingOptions
 from triptych.spec.conversion import labels_of
+from triptych.tasks.completion import Collected, Completion, GenerateOptions
 from triptych.tasks.likelihood import Likelihood, as_answers, likelihoods
 from triptych.tasks.pooling import Pooling
 from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired, read_each
@@ -34,29 +34,6 @@ from triptych.tasks.score import Scorer, score
 from triptych.weights import StageMissingLayer
 
 # T tokens, V vocabulary, B prompts, D width
-
-
-@dataclass(frozen=True)
-class Completion:
-    """The answer to one prompt. `token_ids` has the token that ended it, `text` has neither that nor a stop string."""
-
-    text: str
-    token_ids: tuple[int, ...]
-    finish_reason: FinishReason
-    prompt_token_ids: tuple[int, ...]
-
-
-class GenerateOptions(TypedDict, total=False):
-    """How `generate` and `stream` answer: the fields of `SamplingOptions`, which has their defaults."""
-
-    max_tokens: int
-    temperature: float
-    top_k: int
-    top_p: float
-    seed: int | None
-    stop: str | Sequence[str]
-    stop_token_ids: Sequence[int]
-    ignore_eos: bool
 
 
 class Model:
@@ -86,6 +63,7 @@ class Model:
         self.sentences = sentences or SentenceUse()
         self.processor = processor
         written: Any = getattr(module, "get_placeholder_str", lambda *_: None)
+        self._grammars = Grammars(tokenizer, vocab_size=getattr(module, "vocab_size", 0))
         self._reader = PromptReader(folder, tokenizer, processor, written("image", 1))
         first = next(module.parameters())
         self.device, self.dtype = first.device, first.dtype
@@ -106,7 +84,7 @@ class Model:
         anything runs.
         """
         requests = self._requests(prompts, images, SamplingOptions.of(**options), raw=raw)
-        answers = [_Collected() for _ in requests]
+        answers = [Collected() for _ in requests]
         for event in self._run(requests, max_batch=max_batch, live=False):
             answers[event.request].push(event)
         pairs = zip(requests, answers, strict=True)
@@ -226,8 +204,9 @@ class Model:
         self._check_writes()
         if options.stop and self.tokenizer is None:
             raise OptionError("stop strings need a tokenizer, and this model has none; use stop_token_ids", path="stop")
+        grammar = self._grammars.of(options)
         read = partial(self._reader.read, raw=raw)
-        return [Request(prompt, options) for prompt in read_each(paired(prompts, images), read)]
+        return [Request(prompt, options, grammar) for prompt in read_each(paired(prompts, images), read)]
 
     def _check_writes(self) -> None:
         if isinstance(self._language_model(), StageMissingLayer):
@@ -245,19 +224,3 @@ class Model:
 
     def _options(self, *, max_batch: int) -> RunOptions:
         return RunOptions(device=self.device, dtype=self.dtype, max_batch=max_batch)
-
-
-class _Collected:
-    """The events of one request."""
-
-    def __init__(self) -> None:
-        self._events: list[Event] = []
-
-    def push(self, event: Event) -> None:
-        self._events.append(event)
-
-    def completion(self, prompt_token_ids: tuple[int, ...]) -> Completion:
-        text = "".join(event.text for event in self._events)
-        reason = self._events[-1].finish_reason
-        assert reason is not None, "a run ends when every request has ended"
-        return Completion(text, tuple(event.token_id for event in self._events), reason, prompt_token_ids)

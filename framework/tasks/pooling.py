@@ -58,6 +58,11 @@ class Pooling:
     reader: PromptReader
     sentences: SentenceUse
 
+    def options(self, *, max_batch: int) -> RunOptions:
+        """How it runs where it is. Raises OptionError for a number of texts that there is not."""
+        first = next(self.module.parameters())
+        return RunOptions(device=first.device, dtype=first.dtype, max_batch=max_batch)
+
     def check(self, task: PoolingTask) -> None:
         """Raise CapabilityError for a model that is not for this task."""
         if pooling_task(self.module) != task:

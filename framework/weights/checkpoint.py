@@ -78,7 +78,7 @@ class Checkpoint:
     folder: Path
 
     def __post_init__(self) -> None:
-        if not self.folder.is_dir():
+        if not os.path.isdir(self.folder):  # `is_dir` raises for a path that cannot be
             raise CheckpointError(f"{self.folder}: no such folder")
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,13 @@ def test_a_draft_is_on_top_of_the_nearest_family_and_lists_what_found_no_place(c
     assert found["sample"] == {"hidden_act": "gelu", "rms_norm_eps": 1e-5, "tie_word_embeddings": True}
 
 
+def test_a_config_is_found_in_the_folder_of_its_checkpoint(capsys: Capture) -> None:
+    text, _ = drafted(capsys, LLAMA)
+    shutil.rmtree("newcomer")
+    assert ran(capsys, "new", "newcomer", "--from-config", ".")[0] == 0
+    assert Path("newcomer/newcomer/models/newcomer.yaml").read_text(encoding="utf-8") == text
+
+
 def test_a_draft_of_a_config_that_is_read_whole_lists_nothing(capsys: Capture) -> None:
     text, err = drafted(capsys, LLAMA)
     assert "no place" not in text + err
@@ -247,6 +255,7 @@ def test_keys_that_say_nothing_of_a_model_do_not_count() -> None:
         ("[1]", "config.json: a JSON mapping is wanted, not a list"),
         ("{", "config.json:1:2: "),
         ("[" * 100_000, "config.json: "),
+        ("null", "config.json: a JSON mapping is wanted, not a NoneType"),
         (None, "config.json: No such file or directory"),
     ],
 )

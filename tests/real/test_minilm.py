@@ -67,3 +67,49 @@ def test_a_model_for_embeddings_says_that_it_writes_nothing(model: Model) -> Non
 
     with pytest.raises(CapabilityError, match="bert has no head: it writes no text; embed"):
         model.generate("Hello")
+
+
+def test_scores_are_cosines_of_sentence_transformers(folder: Path, model: Model) -> None:
+    import torch
+    from sentence_transformers import SentenceTransformer, util
+
+    oracle = SentenceTransformer(str(folder), device="cpu")
+    wanted = util.cos_sim(oracle.encode_query(TEXTS[:1]), oracle.encode_document(TEXTS))[0]
+    torch.testing.assert_close(model.score(TEXTS[0], TEXTS), wanted, rtol=0, atol=1e-5)
+    assert wanted[1] > 0.4 > wanted[3]
+
+
+def test_rows_of_tokens_are_those_of_sentence_transformers(folder: Path) -> None:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    import triptych
+
+    oracle = SentenceTransformer(str(folder), device="cpu")
+    wanted = oracle.encode(TEXTS, output_value="token_embeddings", convert_to_tensor=True)
+    found = triptych.load(folder, dtype=torch.float32, convert="token_embed").token_embed(TEXTS)
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, torch.nn.functional.normalize(theirs, dim=-1), rtol=0, atol=1e-5)
+
+
+def test_a_file_is_embedded_on_the_command_line(folder: Path, tmp_path: Path) -> None:
+    import json
+    import random
+
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from triptych.cli import main
+
+    draw = random.Random(0)
+    words = " ".join(TEXTS[:3]).split()
+    rows = [{"id": n, "text": " ".join(draw.choices(words, k=draw.randint(1, 60)))} for n in range(700)]
+    (tmp_path / "in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    given = ["--file", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out.jsonl"), "--dtype", "float32"]
+    assert main(["embed", str(folder), *given]) == 0
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert [{"id": row["id"], "text": row["text"]} for row in found] == rows
+    wanted = SentenceTransformer(str(folder), device="cpu").encode(
+        [str(row["text"]) for row in rows], convert_to_tensor=True
+    )
+    torch.testing.assert_close(torch.tensor([row["embedding"] for row in found]), wanted, rtol=0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Drawing tokens: the support is exact, the shares are right, streams are apart, wrong options are all named."""
+"""Drawing tokens in slots: the shares are right, streams are apart, and neighbours change nothing."""
 
 from __future__ import annotations
 
@@ -8,155 +8,221 @@ import pytest
 import torch
 from torch import Tensor
 
-from triptych.errors import OptionError, TriptychError
-from triptych.runner.sampling import Sampler, SamplingOptions
+from triptych.errors import TriptychError
+from triptych.runner.options import SamplingOptions
+from triptych.runner.sampling import Sampler
 
 CPU = torch.device("cpu")
 LOGITS = torch.tensor([2.0, -1.0, 3.0, 0.5, 3.5, -float("inf"), 1.0, 2.5])
+PROMPT = (1, 2, 1)
+
+
+def sampler_of(*asked: dict[str, Any], vocab: int = len(LOGITS), end_ids: frozenset[int] = frozenset()) -> Sampler:
+    """Each of these options in a slot of its own, from 0 on."""
+    sampler = Sampler(len(asked), vocab_size=vocab, device=CPU, end_ids=end_ids)
+    for slot, options in enumerate(asked):
+        sampler.add(slot, SamplingOptions.of(**options), PROMPT)
+    return sampler
 
 
 def draws(logits_V: Tensor, count: int, **options: Any) -> list[int]:
-    sampler = Sampler([SamplingOptions.of(seed=7, **options)], device=CPU)
-    return [int(sampler.draw(logits_V[None])) for _ in range(count)]
+    sampler = sampler_of({"seed": 7, **options}, vocab=len(logits_V))
+    return [int(sampler.draw(logits_V[None], [0]).token_ids) for _ in range(count)]
 
 
-def batch_of_draws(logits_V: Tensor, count: int, **options: Any) -> Tensor:
-    sampler = Sampler([SamplingOptions.of(seed=seed, **options) for seed in range(count)], device=CPU)
-    return sampler.draw(logits_V.expand(count, -1))
+def batch_of_draws(logits_V: Tensor, count: int, *, times: int = 1, **options: Any) -> Tensor:
+    """`times` draws of each of `count` seeds, [count, times]."""
+    sampler = sampler_of(*({"seed": seed, **options} for seed in range(count)), vocab=len(logits_V))
+    logits_BV = logits_V.expand(count, -1)
+    return torch.stack([sampler.draw(logits_BV, range(count)).token_ids for _ in range(times)], -1)
+
+
+def chi_square(found: Tensor, shares: Tensor) -> float:
+    """Of counts against shares; what has no share must not be found."""
+    assert not found[shares == 0].any()
+    wanted = shares[shares > 0] * found.sum()
+    return float(((found[shares > 0] - wanted) ** 2 / wanted).sum())
 
 
 def test_greedy_takes_the_likeliest() -> None:
     assert draws(LOGITS, 3) == [4, 4, 4]
     assert draws(LOGITS, 3, temperature=1.0, top_k=1) == [4, 4, 4]
+    assert draws(LOGITS, 3, temperature=1e-6) == [4, 4, 4]
 
 
-@pytest.mark.parametrize("options", [{}, {"top_k": 4}, {"top_p": 0.6}, {"top_k": 5, "top_p": 0.8}, {"top_k": 100}])
-@pytest.mark.parametrize("temperature", [0.7, 1.0, 3.0])
-def test_shares_are_those_of_the_limited_softmax(options: dict[str, Any], temperature: float) -> None:
-    wanted = shares(LOGITS, temperature, **options)
-    found = batch_of_draws(LOGITS, 4000, temperature=temperature, **options).bincount(minlength=len(LOGITS))
-    assert not found[wanted == 0].any()
-    kept = wanted > 0
-    chi_square = ((found[kept] - 4000 * wanted[kept]) ** 2 / (4000 * wanted[kept])).sum()
-    assert chi_square < 30  # 8 tokens; chance passes 30 once in ten thousand
+@pytest.mark.parametrize("vocab", [1, 5, 255, 256, 257, 1000, 49152])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_greedy_takes_the_first_of_the_likeliest(vocab: int, dtype: torch.dtype) -> None:
+    logits = torch.randn(9, vocab, generator=torch.Generator().manual_seed(vocab)).to(dtype)
+    found = sampler_of(*[{}] * 9, vocab=vocab).draw(logits, range(9)).token_ids
+    assert found.tolist() == [row.index(max(row)) for row in logits.tolist()]
 
 
-def shares(logits_V: Tensor, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+@pytest.mark.parametrize("options", [{}, {"top_k": 4}, {"top_p": 0.6}, {"top_k": 5, "top_p": 0.8}, {"min_p": 0.2}])
+def test_shares_of_200000_draws_are_those_of_the_limited_softmax(options: dict[str, Any]) -> None:
+    wanted = shares(LOGITS, 0.7, **options)
+    found = batch_of_draws(LOGITS, 2000, times=100, temperature=0.7, **options).flatten()
+    assert chi_square(found.bincount(minlength=len(LOGITS)), wanted) < 30  # up to 7 degrees: once in ten thousand
+
+
+def shares(logits_V: Tensor, temperature: float, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
     """As transformers' own warpers leave them."""
-    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+    from transformers import (
+        LogitsProcessorList,
+        MinPLogitsWarper,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
 
     warpers = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
     if top_k:
         warpers.append(TopKLogitsWarper(top_k))
     if top_p < 1:
         warpers.append(TopPLogitsWarper(top_p))
+    if min_p:
+        warpers.append(MinPLogitsWarper(min_p))
     limited: Tensor = warpers(torch.zeros(1, 1, dtype=torch.int64), logits_V[None])
     return limited.softmax(-1)[0]
 
 
-@pytest.mark.parametrize("top_p", [0.01, 0.5, 0.9, 0.999])
-def test_top_p_over_a_large_vocabulary_keeps_what_transformers_keeps(top_p: float) -> None:
-    for flatness in (0.1, 1.0, 5.0):  # the share is reached within the first thousand tokens, or far past them
-        logits = torch.randn(5000, generator=torch.Generator().manual_seed(1)) * flatness
-        kept = set((shares(logits, 1.0, top_p=top_p) > 0).nonzero()[:, 0].tolist())
-        assert set(batch_of_draws(logits, 300, temperature=1.0, top_p=top_p).tolist()) <= kept
+def test_a_large_vocabulary_is_drawn_from_evenly() -> None:
+    vocab = 1000  # three whole blocks, and a part of one
+    found = batch_of_draws(torch.zeros(vocab), 2000, times=100, temperature=1.0).flatten()
+    assert chi_square(found.bincount(minlength=vocab), torch.full((vocab,), 1 / vocab)) < 1175  # once in ten thousand
+
+
+@pytest.mark.parametrize("apart", [1, 2, 50])
+def test_draws_of_one_request_are_independent_of_each_other(apart: int) -> None:
+    found = batch_of_draws(torch.zeros(10), 2000, times=100, temperature=1.0)
+    pairs = (found[:, :-apart] * 10 + found[:, apart:]).flatten()
+    assert chi_square(pairs.bincount(minlength=100), torch.full((100,), 0.01)) < 161  # 99 degrees
+
+
+def test_draws_of_neighbouring_seeds_are_independent_of_each_other() -> None:
+    found = batch_of_draws(torch.zeros(10), 2000, times=100, temperature=1.0)
+    pairs = (found[:-1] * 10 + found[1:]).flatten()
+    assert chi_square(pairs.bincount(minlength=100), torch.full((100,), 0.01)) < 161
+
+
+MIXED: list[dict[str, Any]] = [
+    {},
+    {"top_k": 5},
+    {"top_p": 0.5},
+    {"temperature": 0.0},
+    {"top_k": 1},
+    {"temperature": 9.0},
+    {"top_k": 200, "top_p": 0.99},
+    {"top_p": 0.999},
+    {"min_p": 0.1, "top_p": 0.9},
+    {"repetition_penalty": 1.7},
+    {"temperature": 0.0, "frequency_penalty": 0.5, "presence_penalty": 0.4},
+    {"logit_bias": {3: 9.0}},
+    {"min_tokens": 4, "stop_token_ids": [7]},
+    {"logprobs": 3},
+]
 
 
 def test_a_row_is_drawn_alike_beside_others() -> None:
-    logits = torch.randn(6, 50, generator=torch.Generator().manual_seed(0))
-    mixed: list[dict[str, Any]] = [
-        {},
-        {"top_k": 5},
-        {"top_p": 0.5},
-        {"temperature": 0.0},
-        {"top_k": 1},
-        {"temperature": 9.0},
-    ]
-    options = [SamplingOptions(**{"temperature": 1.0, "seed": n, **each}) for n, each in enumerate(mixed)]
-    together = [Sampler(options, device=CPU).draw(logits).tolist() for _ in range(2)]
-    alone = [int(Sampler([each], device=CPU).draw(logits[n, None])) for n, each in enumerate(options)]
-    assert together == [alone, alone]
+    logits = torch.randn(6, len(MIXED), 3000, generator=torch.Generator().manual_seed(0))
+    asked = [{"temperature": 1.0, "seed": n, "max_tokens": 99, **each} for n, each in enumerate(MIXED)]
+    together, slots = sampler_of(*asked, vocab=3000), list(range(len(asked)))
+    found = [together.draw(logits_BV, slots).token_ids.tolist() for logits_BV in logits]
+    for n, each in enumerate(asked):
+        alone = sampler_of(each, vocab=3000)
+        assert [int(alone.draw(rows[n, None], [0]).token_ids) for rows in logits] == [step[n] for step in found]
 
 
-def test_streams_stay_with_their_requests_when_others_leave() -> None:
-    options = [SamplingOptions(temperature=1.0, seed=seed) for seed in (3, 4, 5)]
-    logits = torch.zeros(1, 1000)
-    wanted = []
-    for each in options:
-        sampler = Sampler([each], device=CPU)
-        wanted.append([int(sampler.draw(logits)) for _ in range(3)])
-    sampler = Sampler(options, device=CPU)
-    found = [sampler.draw(logits.expand(3, -1)).tolist()]
-    sampler.keep([2, 1])
-    found.append(sampler.draw(logits.expand(2, -1)).tolist())
-    sampler.keep([1])
-    found.append(sampler.draw(logits).tolist())
-    assert found == [[row[0] for row in wanted], [wanted[2][1], wanted[1][1]], [wanted[1][2]]]
+def test_requests_keep_their_streams_while_others_come_and_go() -> None:
+    asked = [{"temperature": 1.0, "seed": n, "repetition_penalty": 1.0 + n % 2} for n in range(6)]
+    logits = torch.randn(1, 500, generator=torch.Generator().manual_seed(2))
+    wanted = [draws(logits[0], 3, **each) for each in asked]
+    sampler = Sampler(3, vocab_size=500, device=CPU)
+    options = [SamplingOptions.of(**each) for each in asked]
+    found: list[list[int]] = [[] for _ in asked]
+    waiting, held = iter(range(len(asked))), dict[int, int]()  # the request in each slot, the last to come in front
+    while any(len(tokens) < 3 - n % 2 for n, tokens in enumerate(found)):
+        for slot in {0, 1, 2} - held.keys():
+            if (number := next(waiting, None)) is not None:
+                held = {slot: number, **held}
+                sampler.add(slot, options[number], PROMPT)
+        slots = [*held]
+        tokens = sampler.draw(logits.expand(len(slots), -1), slots).token_ids.tolist()
+        for slot, token in zip(slots, tokens, strict=True):
+            found[held[slot]].append(token)
+            if len(found[held[slot]]) == 3 - held[slot] % 2:  # every second one leaves earlier
+                sampler.remove(slot)
+                del held[slot]
+    assert found == [tokens[: 3 - n % 2] for n, tokens in enumerate(wanted)]
+
+
+@pytest.mark.parametrize("options", MIXED)
+def test_a_request_that_comes_back_goes_on_as_if_it_had_stayed(options: dict[str, Any]) -> None:
+    asked = SamplingOptions.of(**{"temperature": 1.0, "seed": 5, "max_tokens": 99, **options})
+    logits = torch.randn(8, 1, 40, generator=torch.Generator().manual_seed(3))
+    for left_after in range(8):
+        stays, leaves = (Sampler(2, vocab_size=40, device=CPU) for _ in range(2))
+        stays.add(0, asked, PROMPT)
+        leaves.add(0, asked, PROMPT)
+        wanted = [int(stays.draw(row, [0]).token_ids) for row in logits]
+        found = [int(leaves.draw(row, [0]).token_ids) for row in logits[:left_after]]
+        leaves.remove(0)
+        leaves.add(1, asked, PROMPT, answer_ids=found)
+        assert found + [int(leaves.draw(row, [1]).token_ids) for row in logits[left_after:]] == wanted
 
 
 def test_without_a_seed_draws_differ() -> None:
-    logits = torch.zeros(1, 10**6)
-    found = {int(Sampler([SamplingOptions(temperature=1.0)], device=CPU).draw(logits)) for _ in range(4)}
+    found = {tuple(draws(torch.zeros(10**6), 1, temperature=1.0, seed=None)) for _ in range(4)}
     assert len(found) > 1
 
 
 def test_half_precision_is_drawn_in_full() -> None:
-    logits = torch.zeros(1, 70_000, dtype=torch.float16)
-    found = {int(Sampler([SamplingOptions(temperature=1.0, seed=s)], device=CPU).draw(logits)) for s in range(50)}
+    logits = torch.zeros(70_000, dtype=torch.float16)
+    found = set(batch_of_draws(logits, 50, temperature=1.0)[:, 0].tolist())
     assert len(found) == 50
     assert max(found) > 60_000
 
 
-def test_nan_is_an_error_with_the_dtype() -> None:
-    with pytest.raises(TriptychError, match=r"the model gave NaN as a logit in torch\.float16"):
-        draws(torch.tensor([0.0, float("nan")], dtype=torch.float16), 1)
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.0}, {"top_p": 0.5, "temperature": 1.0}])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_what_is_no_number_is_an_error_with_the_dtype(value: str, options: dict[str, Any]) -> None:
+    name = {"nan": "NaN"}.get(value, value)
+    with pytest.raises(TriptychError, match=rf"^the model gave {name} as a logit in torch\.float16"):
+        draws(torch.tensor([0.0, float(value)], dtype=torch.float16), 1, **options)
 
 
-def test_every_wrong_option_is_named() -> None:
-    wrong = {
-        "max_tokens": 0,
-        "temperature": -1,
-        "top_k": -2,
-        "top_p": 0,
-        "seed": -1,
-        "stop": [""],
-        "stop_token_ids": [-5],
-    }
-    with pytest.raises(OptionError) as caught:
-        SamplingOptions(**wrong)
-    assert str(caught.value).splitlines() == [
-        "max_tokens: is 0; a whole number from 1 on is needed",
-        "temperature: is -1; a number from 0 on is needed, 0 for greedy",
-        "top_k: is -2; a whole number from 0 on is needed, 0 for all tokens",
-        "top_p: is 0; a number above 0 and up to 1 is needed, 1 for all tokens",
-        "seed: is -1; a whole number from 0 to 2**63 - 1 is needed, or none",
-        "stop: is ('',); texts with at least one character are needed",
-        "stop_token_ids: is (-5,); token ids are needed",
-    ]
+def test_a_row_without_a_token_left_is_an_error() -> None:
+    with pytest.raises(TriptychError, match="no token is left to draw"):
+        draws(torch.full((3,), -float("inf")), 1)
+    with pytest.raises(TriptychError, match="no token is left to draw"):
+        draws(torch.zeros(2), 1, min_tokens=1, stop_token_ids=[0, 1], temperature=1.0)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("max_tokens", True),
-        ("max_tokens", 2.0),
-        ("temperature", float("nan")),
-        ("temperature", float("inf")),
-        ("temperature", "1"),
-        ("top_p", 1.1),
-        ("top_k", None),
-        ("seed", 2**63),
-        ("stop", [3]),
-        ("stop", 3),
-        ("stop_token_ids", ["a"]),
-    ],
-)
-def test_values_of_the_wrong_kind_are_refused(name: str, value: Any) -> None:
-    with pytest.raises(OptionError, match=f"^{name}: is "):
-        SamplingOptions(**{name: value})
+def test_ends_are_forbidden_until_there_are_enough_tokens() -> None:
+    logits = torch.tensor([[0.0, 9.0, 5.0, 7.0]])
+    asked = {"min_tokens": 2, "stop_token_ids": [3, 4000]}  # an id that no token has ends nothing
+    sampler = sampler_of(asked, vocab=4, end_ids=frozenset([1]))
+    assert [int(sampler.draw(logits, [0]).token_ids) for _ in range(4)] == [2, 2, 1, 1]
+    sampler = sampler_of({**asked, "ignore_eos": True}, vocab=4, end_ids=frozenset([1]))
+    assert int(sampler.draw(logits, [0]).token_ids) == 1
 
 
-def test_an_unknown_option_is_named_with_the_nearest() -> None:
-    with pytest.raises(OptionError, match="max_token: no such option; did you mean 'max_tokens'"):
-        SamplingOptions.of(max_token=3)
-    assert SamplingOptions.of(stop="end") == SamplingOptions(stop=("end",))
+def test_logprobs_are_those_of_the_logits_as_they_came() -> None:
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(4)).bfloat16()
+    asked: dict[str, Any] = {"temperature": 3.0, "top_k": 9, "logit_bias": {4: 5.0}, "repetition_penalty": 2.0}
+    drawn = sampler_of({**asked, "logprobs": 0}, asked, {**asked, "logprobs": 3}, vocab=50).draw(logits, [0, 1, 2])
+    wanted = logits.float().log_softmax(-1)
+    first, second, third = drawn.logprobs()
+    assert second is None
+    for row, found, count in ((0, first, 0), (2, third, 3)):
+        assert found is not None
+        assert found.token_id == drawn.token_ids[row]
+        assert found.logprob == float(wanted[row, found.token_id])
+        values, ids = wanted[row].topk(count)
+        assert [*found.likeliest.items()] == [*zip(ids.tolist(), values.tolist(), strict=True)]
+
+
+def test_more_logprobs_than_there_are_tokens_are_those_of_all() -> None:
+    (found,) = sampler_of({"logprobs": 10**9}).draw(LOGITS[None], [0]).logprobs()
+    assert found is not None
+    assert sorted(found.likeliest) == list(range(len(LOGITS)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -140,6 +142,23 @@ def test_an_empty_document_is_an_empty_tree() -> None:
 def test_files_that_are_no_text_or_too_long_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "spec.yaml").write_bytes(content)
     with pytest.raises(SpecError, match=message):
+        read_document(tmp_path / "spec.yaml")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
+def test_what_never_ends_is_refused_and_a_pipe_is_read(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"^/dev/zero: it goes on and on; a spec has at most 1000000 bytes"):
+        read_document(Path("/dev/zero"))
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=lambda: (tmp_path / "pipe").write_text("schema: 1"))
+    writer.start()
+    assert read_document(tmp_path / "pipe") == {"schema": 1}
+    writer.join()
+
+
+def test_the_byte_that_is_no_text_is_counted_from_the_beginning_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_bytes(b"# long\r\n" * 10_000 + b"\xff")
+    with pytest.raises(SpecError, match=r"not UTF-8 text \(byte 80000\)"):
         read_document(tmp_path / "spec.yaml")
 
 

@@ -159,3 +159,14 @@ def copied(pair: Pair, folder: Path) -> Path:
     for file in pair.oracle.folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     return folder
+
+
+@pytest.mark.parametrize("text", ["w7 <image> w5 w6", "<image> w5 w6"])
+def test_a_row_of_an_image_has_no_logprob(model: Any, pair: Pair, text: str) -> None:
+    (found,) = model.generate(text, images=images(1), raw=True, max_tokens=1, prompt_logprobs=0)
+    is_row = [token == pair.placeholder for token in found.prompt_token_ids]
+    assert sum(is_row) == ROWS
+    assert [each is None for each in found.prompt_logprobs] == is_row[1:]
+    wanted = model.logits(found.prompt_token_ids, images=images(1)).log_softmax(-1)
+    for row, each in zip(wanted, found.prompt_logprobs, strict=False):
+        assert each is None or each.logprob == pytest.approx(float(row[each.token_id]), abs=1e-5)

@@ -1,0 +1,34 @@
+"""Numbers that depend on a seed and a place alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from triptych.runner.uniform import start_of, uniform
+
+
+def numbers(seed: int, count: int) -> Tensor:
+    return uniform(torch.full((count,), start_of(seed)), torch.arange(count))
+
+
+def test_they_are_those_of_splitmix64() -> None:
+    """The first outputs of the reference implementation from state 0, their upper 53 bits."""
+    first = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC]
+    found = uniform(torch.zeros(4, dtype=torch.int64), torch.arange(4))
+    assert found.tolist() == [(value >> 11) * 2.0**-53 for value in first]
+    assert start_of(0) % 2**64 == first[0]
+
+
+def test_they_are_even_and_below_one() -> None:
+    found = numbers(12, 200_000)
+    assert found.dtype == torch.float64
+    assert 0 <= float(found.min()) <= float(found.max()) < 1
+    counts = (found * 100).long().bincount(minlength=100)
+    assert float(((counts - 2000) ** 2 / 2000).sum()) < 161  # 99 degrees: once in ten thousand
+
+
+def test_neighbouring_seeds_have_streams_apart() -> None:
+    streams = torch.stack([numbers(seed, 2000) for seed in (0, 1, 2, 2**62, 2**63 - 1)])
+    assert len(streams.unique()) == streams.numel()
+    assert float((torch.corrcoef(streams) - torch.eye(5)).abs().max()) < 0.1
