@@ -12,8 +12,9 @@ from torch import Tensor
 
 from triptych.inputs.prompt import Prompt
 from triptych.parts.step import Step
-from triptych.runner.batch import PooledModel, packed, read_prompts
-from triptych.runner.generate import check_prompts
+from triptych.runner.checks import check_prompts
+from triptych.runner.protocols import PooledModel
+from triptych.runner.reading import packed, read_prompts
 from triptych.runner.request import RunOptions
 from triptych.runner.rows import check_rows
 

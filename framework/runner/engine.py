@@ -1,0 +1,211 @@
+"""Requests come and go, and each step computes some tokens of many: reading prompts and writing answers go together."""
+
+# T tokens of a step, B requests that draw a token, D width, V vocabulary
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from itertools import accumulate, chain, count
+
+import torch
+from torch import Tensor
+
+from triptych.inputs.tokenizer import Tokenizer
+from triptych.parts.cache import Cache
+from triptych.runner.answer import Answer, FinishReason
+from triptych.runner.encoded import EncodedItems, item_parts
+from triptych.runner.entry import Entry
+from triptych.runner.logprobs import PromptLogprobs, TokenLogprob, score_prompt
+from triptych.runner.pages import PagePool
+from triptych.runner.protocols import TextGenerationModel
+from triptych.runner.request import Request, RunOptions
+from triptych.runner.rows import check_logits, check_rows
+from triptych.runner.sampling import Sampler
+from triptych.runner.schedule import Plan, Scheduler, Work
+from triptych.runner.sizes import Sizes
+
+ENCODED = 2**28  # bytes of encoded items that are kept
+
+
+@dataclass(frozen=True)
+class Event:
+    """One token of one request, by its number, the text that it lets show, and why it was the last.
+
+    Its logprob where that is asked for, and with the first token those of the prompt.
+    """
+
+    request: int
+    token_id: int
+    text: str
+    finish_reason: FinishReason | None
+    logprob: TokenLogprob | None = None
+    prompt_logprobs: PromptLogprobs | None = None
+
+
+class Engine:
+    """Runs the requests that it is given, each of at most `sizes.longest` tokens, in the pages of one cache.
+
+    `end_ids` end an answer. With `live` each event brings its text, otherwise the last one of a request brings it all.
+    """
+
+    def __init__(
+        self,
+        model: TextGenerationModel,
+        *,
+        sizes: Sizes,
+        run: RunOptions,
+        tokenizer: Tokenizer | None = None,
+        end_ids: AbstractSet[int] = frozenset(),
+        live: bool = False,
+    ) -> None:
+        self._model, self._run, self._sizes = model, run, sizes
+        self._tokenizer, self._end_ids, self._live = tokenizer, end_ids, live
+        shape = {"pages": sizes.pages, "page": sizes.page}
+        self._cache = Cache(model.cache_needs(), **shape, dtype=run.dtype, device=run.device)
+        self._pool = PagePool(sizes.pages, page=sizes.page)
+        self._scheduler = Scheduler(self._pool, seqs=sizes.seqs, tokens=run.max_num_batched_tokens)
+        self._sampler = Sampler(sizes.seqs, vocab_size=model.vocab_size, device=run.device, end_ids=end_ids)
+        self._encoded = EncodedItems(model, budget=ENCODED, device=run.device)
+        self._entries: dict[int, Entry] = {}
+        self._numbers = count()
+
+    def add(self, request: Request) -> int:
+        """A request waits for its turn -> its number. It was checked before."""
+        number = next(self._numbers)
+        form = request.form(self._end_ids)
+        answer = Answer(
+            request.options,
+            limit=answer_limit(self._model, request),
+            end_ids=self._end_ids,
+            tokenizer=self._tokenizer,
+            live=self._live,
+            form=form,
+        )
+        self._entries[number] = entry = Entry.of(number, request, answer, form)
+        self._scheduler.add(entry)
+        return number
+
+    def cancel(self, number: int) -> None:
+        """A request is wanted no longer; nothing happens to one that has ended."""
+        if entry := self._entries.get(number):
+            self._end(entry)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any request is to be answered."""
+        return bool(self._entries)
+
+    @torch.inference_mode()
+    def step(self) -> list[Event]:
+        """Compute what the next step is to have -> the tokens that were drawn."""
+        plan = self._scheduler.plan()
+        self._prepare(plan)
+        if not plan.works:
+            return []
+        works = sorted(plan.works, key=_place)
+        hidden_TD = self._hidden(works)
+        ends = [*_ends(works)]
+        for work, end in zip(works, ends, strict=True):
+            self._keep_prompt(work, hidden_TD[end - work.count : end])
+            self._scheduler.advance(work)
+        done = [(work.entry, end - 1) for work, end in zip(works, ends, strict=True) if not work.entry.missing]
+        return self._drawn([entry for entry, _ in done], hidden_TD, [row for _, row in done]) if done else []
+
+    def _prepare(self, plan: Plan) -> None:
+        for _, slot in plan.stopped:
+            self._sampler.remove(slot)
+        for entry in plan.started:
+            assert entry.slot is not None
+            prompt = entry.request.prompt.token_ids
+            self._sampler.add(entry.slot, entry.options, prompt, answer_ids=entry.answer_ids, mask=entry.form)
+        for source, to in plan.copies:
+            self._cache.copy(source.page, to, source.rows)
+
+    def _hidden(self, works: Sequence[Work]) -> Tensor:
+        """The hidden rows [T, D] of the tokens of a step."""
+        ids = [*chain.from_iterable(_tokens(work) for work in works)]
+        ids_T = torch.tensor(ids, device=self._run.device)
+        step = self._cache.step_in(
+            [work.count for work in works],
+            past=[work.entry.rows for work in works],
+            tables=[tuple(work.entry.table) for work in works],
+        )
+        hidden_TD = self._model(ids_T, step.positions, step=step, inputs_embeds=self._embeds(works, ids_T))
+        return check_rows(self._model, hidden_TD, len(ids), by="forward")
+
+    def _embeds(self, works: Sequence[Work], ids_T: Tensor) -> Tensor | None:
+        """The inputs [T, D] of a step in which rows of items stand; None where there are none."""
+        parts = [part for work in works for part in item_parts(work.entry.request.prompt, work.entry.rows, work.count)]
+        if not parts:
+            return None
+        encoded = self._encoded.rows([part.feature for part in parts])
+        rows = [part.of(each) for part, each in zip(parts, encoded, strict=True)]
+        mask_T = torch.tensor([*chain.from_iterable(map(_item_rows, works))], device=self._run.device)
+        return self._model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
+
+    def _drawn(self, entries: Sequence[Entry], hidden_TD: Tensor, rows: Sequence[int]) -> list[Event]:
+        """The next token of each, after the hidden rows that are its last."""
+        hidden_BD = hidden_TD if len(rows) == len(hidden_TD) else hidden_TD[torch.tensor(rows, device=self._run.device)]
+        drawn = self._sampler.draw(self._logits(hidden_BD), [entry.slot for entry in entries if entry.slot is not None])
+        pairs = zip(entries, drawn.token_ids.tolist(), drawn.logprobs(), strict=True)
+        return [self._event(entry, token, logprob) for entry, token, logprob in pairs]
+
+    def _event(self, entry: Entry, token: int, logprob: TokenLogprob | None) -> Event:
+        prompt = self._scored_prompt(entry) if entry.hidden else None
+        entry.tokens.append(token)
+        text, reason = entry.answer.push(token), entry.answer.finish_reason
+        if reason is not None:
+            self._end(entry)
+        return Event(entry.number, token, text, reason, logprob, prompt)
+
+    def _end(self, entry: Entry) -> None:
+        if entry.slot is not None:
+            self._sampler.remove(entry.slot)
+        self._scheduler.drop(entry)
+        del self._entries[entry.number]
+
+    def _keep_prompt(self, work: Work, hidden_CD: Tensor) -> None:
+        """Rows of a prompt whose logprobs are asked for, until it is read."""
+        if work.entry.options.prompt_logprobs is not None and not work.entry.answer_ids:
+            work.entry.hidden.append(hidden_CD)
+
+    def _scored_prompt(self, entry: Entry) -> PromptLogprobs:
+        hidden_TD, asked = torch.cat(entry.hidden), entry.options.prompt_logprobs
+        assert asked is not None
+        entry.hidden = []
+        vocab = self._model.vocab_size
+        return score_prompt(self._logits, entry.request.prompt, hidden_TD, likeliest=asked, vocab_size=vocab)
+
+    def _logits(self, hidden_BD: Tensor) -> Tensor:
+        model, rows = self._model, len(hidden_BD)
+        return check_logits(model, model.compute_logits(hidden_BD), rows, vocab_size=model.vocab_size)
+
+
+def answer_limit(model: TextGenerationModel, request: Request) -> int:
+    """The most tokens that the answer may have; the last one drawn is read by no layer and needs no place."""
+    asked = request.options.max_tokens
+    return asked if model.context is None else min(asked, model.context + 1 - len(request.prompt.token_ids))
+
+
+def _place(work: Work) -> tuple[bool, int]:
+    """Requests that write come first, in the order of their pages, so that these are read where they lie."""
+    return work.count > 1 or not work.entry.rows, work.entry.table[0]
+
+
+def _tokens(work: Work) -> Sequence[int]:
+    start = work.entry.rows
+    return work.entry.tokens[start : start + work.count]
+
+
+def _item_rows(work: Work) -> Sequence[bool]:
+    """Which tokens of a work are rows of items."""
+    entry = work.entry
+    found = entry.request.prompt.item_rows()[entry.rows : entry.rows + work.count]
+    return found + [False] * (work.count - len(found))
+
+
+def _ends(works: Sequence[Work]) -> Iterator[int]:
+    """One past the last row of each."""
+    return accumulate(work.count for work in works)
