@@ -48,6 +48,10 @@ class TriptychError(Exception):
         return self.problems[0].path if self.problems else ""
 
 
+class ArgumentError(TriptychError, TypeError):
+    """An argument of a function is of a Python type that is not taken there."""
+
+
 class SpecError(TriptychError, ValueError):
     """A spec, or the config that it reads, does not say what is needed."""
 

@@ -31,7 +31,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "triptych.check": ("check_spec",),
     "triptych.errors": (
-        "AdapterError",
+        *("AdapterError", "ArgumentError"),
         *("CapabilityError", "CheckpointError", "InputError", "InputTypeError", "ItemError", "KernelError"),
         *("MissingFieldError", "MissingMemberError", "OptionError", "Place", "PluginError", "Problem"),
         *("PromptUpdateError", "PromptUpdateTypeError", "RegistrationError", "RegistrationTypeError", "SchemaError"),

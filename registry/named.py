@@ -121,11 +121,11 @@ def get_named(kind: Kind, name: str) -> object:
     return found
 
 
-def named_troubles() -> list[str]:
-    """What is wrong with what is offered: names that two distributions claim. Imports nothing."""
+def named_troubles(*kinds: Kind) -> list[str]:
+    """What is wrong with what is offered, of these kinds or of all: names that two claim. Imports nothing."""
     return [
         _doubled(kind, name, offered)
-        for kind in SORTS
+        for kind in kinds or SORTS
         for name in names_of(kind)
         if len(offered := _entries(kind, name)) > 1
     ]

@@ -98,11 +98,12 @@ def get_part(kind: str, name: str) -> Part:
     return found
 
 
-def part_troubles() -> list[str]:
-    """What is wrong with what is offered: names that two distributions claim, kinds that there are not."""
+def part_troubles(kind: str = "") -> list[str]:
+    """What is wrong with what is offered, of one kind or of all: doubled names, and kinds that there are not."""
     offers: dict[str, list[Entry]] = {}
     for entry in allowed_entries(GROUP):
-        offers.setdefault(entry.name, []).append(entry)
+        if kind in ("", entry.name.partition(".")[0]):
+            offers.setdefault(entry.name, []).append(entry)
     doubled = [_doubled(name, found) for name, found in offers.items() if len(found) > 1]
     kindless = [
         f"{name} ({_origin(found[0])}) is of no kind of part{suggest(name.partition('.')[0], KINDS)}"

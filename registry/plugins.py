@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from threading import RLock
 
+from triptych.arguments import check_arguments
 from triptych.errors import PluginError, Problem, RegistrationError
 from triptych.registry.allow_list import PLUGINS, allowed_entries
 from triptych.registry.entries import Entry
@@ -29,6 +30,7 @@ def load_plugins(group: str = PLUGINS, *, strict: bool = False) -> None:
     itself raises when called: that plugin is called again the next time. All others are called before anything is
     raised.
     """
+    check_arguments(group=(group, str))
     with _one_at_a_time:
         raised, doubled = list[Exception | SystemExit](), list[Problem]()
         for name, offered in _by_name(allowed_entries(group)).items():

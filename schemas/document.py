@@ -15,6 +15,7 @@ from operator import getitem
 from types import new_class
 from typing import Annotated, Any, Literal, NamedTuple
 
+from triptych.arguments import check_arguments
 from triptych.errors import Place, Problem, SchemaError, SchemaTypeError, suggest
 from triptych.schemas.options import wrong_options
 from triptych.schemas.schema import RESERVED, TensorSchema
@@ -40,6 +41,7 @@ def compile_schema(name: str, tree: Mapping[str, Any]) -> type[TensorSchema]:
     Raises SchemaError, also a TypeError when something is of another type than is wanted, with all mistakes. Where the
     mapping knows the places of its keys and values (`keys_at` and `values_at`, `places` of a list), problems have them.
     """
+    check_arguments(SchemaTypeError, name=(name, str))
     if not isinstance(tree, Mapping):
         raise SchemaTypeError(f"a schema is a mapping of fields, not {told(tree)}", path=name)
     fields = {field: entry for field, entry in tree.items() if entry is not None}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from triptych.errors import SchemaTypeError, short
 from triptych.schemas.dims import LEADING
 from triptych.schemas.fields import Field, PlainField, ShapeField
 from triptych.schemas.plan import innermost
@@ -29,6 +30,8 @@ _TYPES: dict[type, str] = {
 
 def json_schema(schema: type[TensorSchema] | TaggedUnion[Any]) -> Json:
     """A schema as JSON Schema, all that it declares (also what a lenient one does not enforce)."""
+    if not isinstance(schema, TaggedUnion) and not (isinstance(schema, type) and issubclass(schema, TensorSchema)):
+        raise SchemaTypeError(f"a TensorSchema or a tagged union is wanted, not {short(schema)}", path="schema")
     definitions: Json = {}
     if isinstance(schema, TaggedUnion):
         found: Json = {"oneOf": [_object(branch, definitions, tag=schema.tag) for branch in schema.branches]}

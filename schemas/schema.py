@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from triptych.arguments import check_arguments
 from triptych.errors import MissingFieldError, Problem, SchemaError, SchemaTypeError, suggest
 from triptych.schemas.dims import written
 from triptych.schemas.faults import Fault
@@ -43,6 +44,7 @@ class TensorSchema:
     def __init__(
         self, *, validate: bool = True, resolve_bindings: Mapping[str, int] | None = None, **values: Any
     ) -> None:
+        check_arguments(SchemaTypeError, resolve_bindings=(resolve_bindings, Mapping | None))
         self.__dict__ = values
         self._bindings: Mapping[str, int] = resolve_bindings or {}
         self._ignored: tuple[Problem, ...] = ()

@@ -36,6 +36,7 @@ ORDER = [
     ["capabilities"],
     ["schemas"],
     ["settings"],
+    ["arguments"],
     ["errors"],
     ["whole_file"],
     ["public"],

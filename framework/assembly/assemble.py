@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from triptych.arguments import check_arguments
 from triptych.assembly.declare import declare
 from triptych.assembly.language_model import LanguageModel, TextModel
 from triptych.assembly.left_out import left_out
@@ -58,6 +59,13 @@ def assemble(
     called in messages. `overrides` are `path.to.key=value` on top of the spec. `multimodal` may leave out towers or the
     language model. Raises SpecError with every mistake, OptionError when nothing would be left of the model.
     """
+    check_arguments(
+        spec=(spec, str | Tree | None),
+        config=(config, Mapping),
+        overrides=(overrides, Sequence),
+        convert=(convert, str | None),
+        multimodal=(multimodal, MultiModalSettings | None),
+    )
     if spec is None:
         spec = find_family(config)
         convert = convert or find_conversion(config, spec)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from triptych.arguments import check_arguments
 from triptych.assembly.choose import choose
 from triptych.capabilities.construct import construct
 from triptych.errors import CapabilityError
@@ -28,6 +29,12 @@ def init_registered_model(
     from others'. What a spec describes is built on meta: whoever loads the outer model gives it memory. Raises what
     finding and building the model raise.
     """
+    check_arguments(
+        settings=(settings, Settings),
+        config=(config, Mapping | None),
+        architectures=(architectures, Sequence | None),
+        prefix=(prefix, str),
+    )
     inner = dict(settings.config if config is None else config)
     if architectures is not None:
         inner["architectures"] = list(architectures)

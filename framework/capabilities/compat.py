@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from typing_extensions import is_protocol
 
+from triptych.arguments import check_arguments
 from triptych.capabilities.members import names_parameter
 from triptych.capabilities.predicates import Flagged
 
@@ -36,6 +37,7 @@ def accept_older_names(cls: type) -> None:
     Each is told with a DeprecationWarning, once a class. The interfaces of multimodal models do this for the classes
     that inherit them; `ModelInfo.of` does it for any.
     """
+    check_arguments(cls=(cls, type))
     for base in reversed(cls.__mro__):
         if base not in _accepted and not is_protocol(base):
             _accepted.add(base)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, overload, runtime_checkable
 
+from triptych.arguments import check_arguments
 from triptych.capabilities.members import declared
 from triptych.capabilities.predicates import Proven
 from triptych.errors import StageError, suggest
@@ -20,6 +21,7 @@ class IntermediateTensors:
     """Tensors [N, ...] by name that a stage hands to the next. A key reads one of them; a slice cuts all by rows."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        check_arguments(tensors=(tensors, Mapping))
         self.tensors = dict(tensors)
 
     @overload

@@ -36,7 +36,10 @@ class Pooler(Protocol):
     """What a pooling model ends with; `triptych.parts.pooler` has one, and a class may write its own."""
 
     def __call__(self, hidden_states: Tensor, step: Any) -> Tensor:
-        """Hidden rows [N, H] of packed sequences, cut by `step` -> a row for each sequence, float32."""
+        """Hidden rows [N, H] of packed sequences, cut by `step` -> a row for each sequence, float32.
+
+        Of a model for late interaction, a row for each token, [N, D].
+        """
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from triptych.arguments import check_arguments
 from triptych.errors import OptionError, suggest
 
 GenerationTask = Literal["generate", "transcription", "realtime"]
@@ -22,6 +23,7 @@ RETIRED_TASKS = {"score": "'classify'", "encode": "'token_embed' or 'token_class
 
 def check_task(name: str) -> None:
     """Raise OptionError for a task that there is not; for a retired one it names the replacement."""
+    check_arguments(name=(name, str))
     if name in RETIRED_TASKS:
         raise OptionError(f"task {name!r} is retired; {RETIRED_TASKS[name]} stands in its place")
     if name not in (known := (*GENERATION_TASKS, *POOLING_TASKS)):

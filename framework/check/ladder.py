@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from triptych.arguments import check_arguments
 from triptych.assembly import Assembled, assemble
 from triptych.capabilities.report import capability_report
 from triptych.check.shape import check_shapes
@@ -25,6 +26,7 @@ def check_spec(spec: str, *, checkpoint: Path | None = None, rungs: Iterable[str
 
     `spec` is a registered name or the path of a YAML file. Without a checkpoint the spec's own `sample` config is used.
     """
+    check_arguments(spec=(spec, str), checkpoint=(checkpoint, Path | None), rungs=(rungs, Iterable))
     climbed = tuple(map(Rung, rungs))
     try:
         climb = _Climb(Path(spec) if spec.endswith((".yaml", ".yml")) else find_spec(spec), checkpoint)

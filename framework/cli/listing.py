@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     kinds = _kinds()
     if args.kind is not None and args.kind not in kinds:
         raise OptionError(f"no kind {args.kind!r}{suggest(args.kind, kinds)}")
-    for trouble in _troubles():
+    for trouble in _troubles(args.kind):
         print(trouble, file=sys.stderr)
     found = {kind: _rows(kind) for kind in ([args.kind] if args.kind else kinds)}
     if args.json:
@@ -69,14 +69,21 @@ def _kinds() -> list[str]:
     return [*SPEC_KINDS, CLASSES, *NAMED, CONF, *(_plural(kind) for kind in KINDS)]
 
 
-def _troubles() -> list[str]:
-    """What is registered and cannot be listed."""
+def _troubles(asked: str | None) -> list[str]:
+    """What is registered and cannot be listed, of the kind that is asked for, or of all."""
     from triptych.registry import part_troubles, spec_troubles
     from triptych.registry.models import model_troubles
     from triptych.registry.named import named_troubles
     from triptych.spec.catalog import unreadable
 
-    return [*model_troubles(), *part_troubles(), *named_troubles(), *spec_troubles(), *unreadable()]
+    specs = [*spec_troubles(), *unreadable()] if asked is None or asked in SPEC_KINDS else []
+    if asked is None:
+        return [*model_troubles(), *part_troubles(), *named_troubles(), *specs]
+    if asked in NAMED:
+        return named_troubles(NAMED[asked])
+    if asked == CLASSES:
+        return model_troubles()
+    return specs if asked in (*SPEC_KINDS, CONF) else part_troubles(asked.removesuffix("s"))
 
 
 def _plural(kind: str) -> str:

@@ -24,7 +24,17 @@ FIELDS = {
     ("classify", True): Fields(["text"], ["pair"], written=["token_labels"]),
     ("score", False): Fields(["query", "document"], written=["score"]),
 }
-SAID = ("convert", "tokens", "lines", "prompt", "device", "dtype", "max_batch", "set")  # of the words of a command
+SAID = (
+    "convert",
+    "tokens",
+    "lines",
+    "prompt",
+    "cut",
+    "device",
+    "dtype",
+    "max_batch",
+    "set",
+)  # of the words of a command
 
 
 def run_file(args: argparse.Namespace, command: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from triptych.cli.generation import add_options, as_json, options_of
 from triptych.cli.output import print_json
 from triptych.cli.progress import loading
 
@@ -12,6 +13,8 @@ TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from typing import Any
+
+    from triptych.tasks.completion import Completion
 
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,16 +31,6 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--image", action="append", default=[], metavar="FILE", help="an image that goes with the prompt; repeatable"
     )
-    parser.add_argument(
-        "--max-tokens", type=int, default=256, metavar="N", help="at most this many tokens (default 256)"
-    )
-    parser.add_argument(
-        "--temperature", type=float, default=0.0, metavar="T", help="0 (default) takes the likeliest token"
-    )
-    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw from the K likeliest (0: all)")
-    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest that make up P")
-    parser.add_argument("--seed", type=int, metavar="S", help="draw the same tokens every time")
-    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text; repeatable")
     parser.add_argument("--raw", action="store_true", help="the prompt as it is, without the chat template")
     parser.add_argument(
         "--random-init", action="store_true", help="MODEL is a spec; its sample config with random weights"
@@ -45,25 +38,32 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--device", default="cpu", help="where the model runs (default cpu)")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: the checkpoint's)")
     parser.add_argument("--json", action="store_true", help="one JSON object at the end instead of text as it comes")
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
-    options: dict[str, Any] = {
-        name: getattr(args, name) for name in ("max_tokens", "temperature", "top_k", "top_p", "seed", "stop", "raw")
-    }
-    options["images"] = args.image or None
+    options = options_of(args)
     model = _model(args)
     if args.json:
-        (answer,) = model.generate([prompt], **{**options, "images": [args.image] if args.image else None})
-        print_json({"text": answer.text, "token_ids": answer.token_ids, "finish_reason": answer.finish_reason})
+        images = [args.image] if args.image else None
+        (answer,) = model.generate([prompt], images, raw=args.raw, **options)
+        print_json(_printed(answer))
         return 0
-    for text in model.stream(prompt, **options):
+    for text in model.stream(prompt, args.image or None, raw=args.raw, **options):
         sys.stdout.write(text)
         sys.stdout.flush()
     print()
     return 0
+
+
+def _printed(answer: Completion) -> dict[str, object]:
+    asked = {"logprobs": answer.logprobs, "prompt_logprobs": answer.prompt_logprobs}
+    return {
+        **{"text": answer.text, "token_ids": answer.token_ids, "finish_reason": answer.finish_reason},
+        **{name: as_json(found) for name, found in asked.items() if found is not None},
+    }
 
 
 def _model(args: argparse.Namespace) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from triptych.arguments import check_arguments
 from triptych.errors import InputError, InputTypeError, ItemError, Problem
 from triptych.inputs.batches import apart, batches, join_items
 from triptych.inputs.fields import MultiModalFieldConfig
@@ -27,6 +28,7 @@ class MultiModalKwargsItem(Mapping[str, MultiModalFieldElem]):
     """What one item has in each of its fields, by key."""
 
     def __init__(self, elems: Mapping[str, MultiModalFieldElem]) -> None:
+        check_arguments(InputTypeError, elems=(elems, Mapping))
         self._elems = dict(elems)
 
     def __getitem__(self, key: str) -> MultiModalFieldElem:
@@ -50,6 +52,7 @@ class MultiModalKwargsItems(Mapping[str, Sequence[MultiModalKwargsItem | None]])
     """The items of a prompt, in order, by modality; None for one that is absent, as a cache has it."""
 
     def __init__(self, items: Mapping[str, Sequence[MultiModalKwargsItem | None]]) -> None:
+        check_arguments(InputTypeError, items=(items, Mapping))
         self._items = {modality: tuple(found) for modality, found in items.items()}
 
     @classmethod

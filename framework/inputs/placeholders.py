@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from triptych.arguments import check_arguments
 from triptych.errors import InputError, InputTypeError, Problem
 
 
@@ -23,6 +24,7 @@ class PlaceholderRange:
     is_embed: Tensor | None = None
 
     def __post_init__(self) -> None:
+        check_arguments(InputTypeError, offset=(self.offset, int), length=(self.length, int))
         numbers = {"offset": self.offset, "length": self.length}
         problems = [Problem(f"0 or more is wanted, not {n}", name) for name, n in numbers.items() if n < 0]
         if found := mask_fault(self.is_embed, self.length):

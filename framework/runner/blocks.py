@@ -8,59 +8,59 @@ alike however many rows there are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from triptych.runner.uniform import BELOW_ONE
+
 SIZE = 256
-
-
-def highest(logits_BV: Tensor) -> Tensor:
-    """The largest of each row, [B, 1]; NaN where one is."""
-    return logits_BV.amax(-1, keepdim=True)
+FEW = 4  # rows; for fewer the search of a whole row costs less than the further calls
 
 
 def likeliest(logits_BV: Tensor) -> tuple[Tensor, Tensor]:
     """The largest of each row, [B], and the first place where it stands, [B]. A NaN counts as the largest."""
-    tops_BN = _cat(*(part.amax(-1) for part in _blocks(logits_BV)))
-    places_BS, inside_BS = _places(tops_BN.max(-1, keepdim=True)[1], width=logits_BV.shape[-1])
-    found = logits_BV.gather(1, places_BS).masked_fill_(~inside_BS, -torch.inf).max(-1, keepdim=True)
-    return found[0][:, 0], places_BS.gather(1, found[1])[:, 0]
+    if len(logits_BV) < FEW:
+        return logits_BV.max(-1)
+    tops_BN = _by_block(logits_BV, torch.amax)
+    top_B1, block_B1 = tops_BN.max(-1, keepdim=True)
+    places_BS, inside_BS = _places(block_B1, width=logits_BV.shape[-1])
+    found_BS = logits_BV.gather(1, places_BS).masked_fill_(~inside_BS, -torch.inf)
+    return top_B1[:, 0], places_BS.gather(1, found_BS.max(-1, keepdim=True)[1])[:, 0]
 
 
 def sums(weights_BV: Tensor) -> Tensor:
     """The sum of each row, [B, 1], float64."""
-    return _cat(*(part.sum(-1) for part in _blocks(weights_BV))).cumsum(-1, dtype=torch.float64)[:, -1:]
+    return _by_block(weights_BV, torch.sum).cumsum(-1, dtype=torch.float64)[:, -1:]
 
 
-def drawn(weights_BV: Tensor, uniform_B: Tensor) -> Tensor:
+def drawn(weights_BV: Tensor, uniform_B1: Tensor) -> Tensor:
     """The place [B] at which the running sum of a row's weights passes a share of the whole; none of weight 0."""
-    blocks_BN = _cat(*(part.sum(-1) for part in _blocks(weights_BV)))
-    block_B1, share_B1 = passed(blocks_BN, uniform_B[:, None])
+    blocks_BN = _by_block(weights_BV, torch.sum)
+    sums_BN = blocks_BN.cumsum(-1, dtype=torch.float64)
+    wanted_B1 = uniform_B1 * sums_BN[:, -1:]
+    block_B1 = torch.searchsorted(sums_BN, wanted_B1, right=True)
     places_BS, inside_BS = _places(block_B1, width=weights_BV.shape[-1])
-    place_B1, _ = passed(weights_BV.gather(1, places_BS) * inside_BS, share_B1)
-    return places_BS.gather(1, place_B1)[:, 0]
+    inner_BS = (weights_BV.gather(1, places_BS) * inside_BS).cumsum(-1, dtype=torch.float64)
+    before_B1 = sums_BN.gather(1, block_B1) - blocks_BN.gather(1, block_B1)
+    share_B1 = ((wanted_B1 - before_B1) / blocks_BN.gather(1, block_B1)).clamp_(0, BELOW_ONE)
+    return places_BS.gather(1, passed(inner_BS, share_B1))[:, 0]
 
 
-def passed(weights_BN: Tensor, share_B1: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the running sum passes this share of the whole, [B, 1], and the share of that place's own weight there."""
-    sums_BN = weights_BN.cumsum(-1, dtype=torch.float64)
-    total_B1 = sums_BN[:, -1:]
-    below_B1 = total_B1.nextafter(torch.zeros_like(total_B1))  # rounding up to the total would pass the last place
-    wanted_B1 = (share_B1 * total_B1).minimum(below_B1)
-    place_B1 = torch.searchsorted(sums_BN, wanted_B1, right=True)
-    weight_B1 = weights_BN.gather(1, place_B1).double()
-    return place_B1, (1 - (sums_BN.gather(1, place_B1) - wanted_B1) / weight_B1).clamp_(0, 1)
+def passed(sums_BN: Tensor, share_B1: Tensor) -> Tensor:
+    """The place [B, 1] at which running sums (float64) pass a share of the last, at most BELOW_ONE."""
+    return torch.searchsorted(sums_BN, share_B1 * sums_BN[:, -1:], right=True)
 
 
-def _blocks(values_BV: Tensor) -> list[Tensor]:
-    """Whole blocks, [B, N, S], and what is left at the end, [B, 1, <S]."""
-    whole = values_BV.shape[-1] // SIZE * SIZE
-    parts = [values_BV[:, :whole].view(len(values_BV), -1, SIZE)] if whole else []
-    return parts + ([values_BV[:, None, whole:]] if whole < values_BV.shape[-1] else [])
-
-
-def _cat(*parts: Tensor) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+def _by_block(values_BV: Tensor, reduced: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """What each whole block is reduced to, and what is left at the end: [B, N]."""
+    count, width = values_BV.shape
+    whole = width // SIZE * SIZE
+    if whole == width:
+        return reduced(values_BV.view(count, -1, SIZE), -1)
+    rest_B1 = reduced(values_BV[:, None, whole:], -1)
+    return torch.cat([reduced(values_BV[:, :whole].view(count, -1, SIZE), -1), rest_B1], -1) if whole else rest_B1
 
 
 def _places(block_B1: Tensor, *, width: int) -> tuple[Tensor, Tensor]:

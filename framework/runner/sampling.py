@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from math import inf, isfinite, isnan
 from typing import Protocol
 
 import torch
@@ -19,7 +20,7 @@ from triptych.runner.logprobs import Logprobs, TokenLogprob
 from triptych.runner.options import SamplingOptions
 from triptych.runner.sampling_plan import Plan, Table, Warm
 from triptych.runner.shaping import History, penalize
-from triptych.runner.uniform import start_of, uniform
+from triptych.runner.uniform import state_of, uniform
 
 
 class Mask(Protocol):
@@ -59,7 +60,8 @@ class Sampler:
         self._masks: dict[int, Mask] = {}
         self._table = Table(slots, vocab_size=vocab_size, device=device)
         self._history = History(slots, device=device)
-        self._start_and_number = torch.zeros(slots, 2, dtype=torch.int64, device=device)
+        self._state = torch.zeros(slots, dtype=torch.int64, device=device)
+        self._number = torch.zeros(slots, dtype=torch.int64, device=device)
         self._kept: Plan | None = None
 
     @torch.inference_mode()
@@ -81,7 +83,7 @@ class Sampler:
         self._options[slot], self._kept = options, None
         self._table.put(slot, options)
         seed = secrets.randbits(63) if options.seed is None else options.seed
-        self._start_and_number[slot] = torch.tensor([start_of(seed), len(answer_ids)])
+        self._state[slot], self._number[slot] = state_of(seed, len(answer_ids)), len(answer_ids)
         if options.penalized:
             self._history.add(slot, prompt_ids, answer_ids)
         if mask is not None:
@@ -119,8 +121,7 @@ class Sampler:
 
     def _shaped(self, logits_BV: Tensor, plan: Plan) -> Tensor:
         """The logits after all that changes single tokens; the same where nothing does."""
-        masked = [(row, self._masks[slot]) for row, slot in enumerate(plan.all.slots) if slot in self._masks]
-        if not plan.is_shaped and not masked:
+        if not plan.is_shaped and not self._masks:
             return logits_BV
         shaped_BV = logits_BV.to(torch.float32, copy=True)
         if plan.biases:
@@ -131,9 +132,10 @@ class Sampler:
             penalize(shaped_RV, self._history.past(rows.slots, rows.slots_R), penalties)
             rows.put(shaped_BV, shaped_RV)
         if plan.early:
-            plan.early.forbid(shaped_BV, self._start_and_number[plan.all.slots_R, 1])
-        for row, mask in masked:
-            shaped_BV[row].masked_fill_(~mask.allowed().to(self._device), -torch.inf)
+            plan.early.forbid(shaped_BV, self._number[plan.all.slots_R])
+        for row, slot in enumerate(plan.all.slots):
+            if slot in self._masks:
+                shaped_BV[row].masked_fill_(~self._masks[slot].allowed().to(self._device), -torch.inf)
         return shaped_BV
 
     def _drawn(self, logits_BV: Tensor, plan: Plan, *, dtype: torch.dtype) -> Tensor:
@@ -141,36 +143,42 @@ class Sampler:
             tops_B, tokens_B = blocks.likeliest(logits_BV)
             _check(tops_B, dtype)
             return tokens_B
-        _check(blocks.highest(logits_BV), dtype)
+        tops_B = logits_BV.amax(-1)
+        _check(tops_B, dtype)
         tokens_B = torch.empty(len(logits_BV), dtype=torch.int64, device=self._device)
         if plan.greedy:
             plan.greedy.put(tokens_B, blocks.likeliest(plan.greedy.of(logits_BV))[1])
-        uniform_B = uniform(*self._start_and_number[plan.all.slots_R].unbind(-1))
+        uniform_B = uniform(self._state[plan.all.slots_R])
         for warm in plan.warm:
-            warm.rows.put(tokens_B, _drawn_warm(warm, warm.rows.of(logits_BV), warm.rows.of(uniform_B)))
+            logits_RV, tops_R, uniform_R = (warm.rows.of(each) for each in (logits_BV, tops_B, uniform_B))
+            warm.rows.put(tokens_B, _drawn_warm(warm, logits_RV, tops_R[:, None], uniform_R[:, None]))
         return tokens_B
 
     def _note(self, tokens_B: Tensor, plan: Plan) -> None:
         """Remember the tokens for the next draws."""
-        if plan.is_counted:
-            self._start_and_number[plan.all.slots_R, 1] += 1
+        if plan.warm:
+            self._state.index_add_(0, plan.all.slots_R, plan.gamma_B)
+        if plan.early:
+            self._number[plan.all.slots_R] += 1
         if plan.penalized:
             rows, _ = plan.penalized
             self._history.push(rows.slots, rows.slots_R, rows.of(tokens_B))
 
 
-def _drawn_warm(warm: Warm, logits_RV: Tensor, uniform_R: Tensor) -> Tensor:
-    tempered_RV = logits_RV.float() / warm.temperature_R1
+def _drawn_warm(warm: Warm, logits_RV: Tensor, tops_R1: Tensor, uniform_R1: Tensor) -> Tensor:
+    """A token for each, [R]. Logits are counted from the likeliest, so that the coldest overflows nothing."""
+    tempered_RV = (logits_RV.float() - tops_R1.float()).div_(warm.temperature_R1)
     if warm.limits:
-        return filtering.drawn(tempered_RV, warm.limits, uniform_R)
-    return blocks.drawn(tempered_RV.sub_(blocks.highest(tempered_RV)).exp_(), uniform_R)
+        return filtering.drawn(tempered_RV, warm.limits, uniform_R1)
+    return blocks.drawn(tempered_RV.exp_(), uniform_R1)
 
 
 def _check(tops_B: Tensor, dtype: torch.dtype) -> None:
     """Raise TriptychError unless the highest logit of each row is a number."""
-    if tops_B.isfinite().all():
+    tops = tops_B.tolist()  # waits for the device
+    if all(map(isfinite, tops)):
         return
-    if (tops_B == -torch.inf).any():
+    if -inf in tops:
         raise TriptychError("no token is left to draw: each is forbidden, or has -inf as its logit")
-    found = "NaN" if tops_B.isnan().any() else "inf"
+    found = "NaN" if any(map(isnan, tops)) else "inf"
     raise TriptychError(f"the model gave {found} as a logit in {dtype}; another dtype may help, float32 say")

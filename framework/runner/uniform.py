@@ -6,36 +6,48 @@ the seed's own hash says, so that streams of neighbouring seeds are far apart.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-GAMMA = 0x9E3779B97F4A7C15
-MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+GAMMA = 0x9E3779B97F4A7C15 - 2**64  # as a signed number: int64 wraps around
+MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
 LAST = 31
 BITS = 53  # of a float64's fraction
+BELOW_ONE = 1 - 2.0**-51  # the product of this and any number is below that number, rounded or not
+
+Words = TypeVar("Words", Tensor, NDArray[np.int64])
 
 
-def start_of(seed: int) -> int:
-    """Where the stream of a seed begins, as a signed 64-bit number."""
-    value = (seed + GAMMA) % 2**64
+def state_of(seed: int, number: int) -> int:
+    """The state of a seed's stream from which its number at this place comes; the next one is GAMMA further."""
+    start = int(_mixed(np.array([_signed(seed + GAMMA)]))[0])
+    return _signed(start + (number + 1) * GAMMA)
+
+
+def uniform(state_B: Tensor) -> Tensor:
+    """The numbers, float64 from 0 to BELOW_ONE, that these states (int64) give."""
+    if state_B.device.type == "cpu":  # a dozen calls on a few numbers, which cost numpy less
+        bits_B = torch.from_numpy(_shifted(_mixed(state_B.numpy()), 64 - BITS))
+    else:
+        bits_B = _shifted(_mixed(state_B), 64 - BITS)
+    return bits_B.double() * (2.0**-BITS * BELOW_ONE)
+
+
+def _mixed(words: Words) -> Words:
     for shift, factor in MIX:
-        value = (value ^ (value >> shift)) * factor % 2**64
-    return _signed(value ^ (value >> LAST))
+        words = (words ^ _shifted(words, shift)) * factor
+    return words ^ _shifted(words, LAST)
 
 
-def uniform(start_B: Tensor, number_B: Tensor) -> Tensor:
-    """Numbers, float64 in [0, 1): those that stand at `number_B` (from 0) in the streams that begin at `start_B`."""
-    value_B = start_B + (number_B + 1) * _signed(GAMMA)  # int64 wraps around
-    for shift, factor in MIX:
-        value_B = (value_B ^ _shifted(value_B, shift)) * _signed(factor)
-    value_B = value_B ^ _shifted(value_B, LAST)
-    found_B = _shifted(value_B, 64 - BITS).double()
-    return found_B * 2.0**-BITS
-
-
-def _shifted(value_B: Tensor, bits: int) -> Tensor:
-    """Shifted right as unsigned: torch copies the sign in from the left."""
-    return (value_B >> bits) & (2 ** (64 - bits) - 1)
+def _shifted(words: Words, bits: int) -> Words:
+    """Shifted right as unsigned: the sign is copied in from the left, and cut off."""
+    found: Words = (words >> bits) & (2 ** (64 - bits) - 1)
+    return found
 
 
 def _signed(value: int) -> int:
-    return value - 2**64 if value >= 2**63 else value
+    return (value + 2**63) % 2**64 - 2**63

@@ -5,7 +5,7 @@ What depends on the config is taken as it is where no config says otherwise: att
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from triptych.registry.model_info import ModelInfo
 from triptych.spec.catalog import load_named
 from triptych.spec.document import Tree
 from triptych.spec.draft import words_of
+from triptych.spec.mapping import tree_of
 from triptych.spec.merge import merge
 from triptych.spec.scope import Scope, liking
 from triptych.spec.structure import check_structure
@@ -46,14 +47,18 @@ def model_info(tree: Tree, *, architecture: str) -> ModelInfo:
     return replace(record, **flags)
 
 
-def spec_report(spec: str | Tree) -> CapabilityReport:
+def spec_report(spec: str | Mapping[str, object]) -> CapabilityReport:
     """What a spec (a registered name, the path of a YAML file, a merged tree) declares; a built model proves it."""
-    name, tree = load_named(spec) if isinstance(spec, str) else ("spec", spec)
+    name, tree = load_named(spec) if isinstance(spec, str) else ("spec", _tree(spec))
     check_structure(tree)
     states: dict[str, State] = dict.fromkeys(CAPABILITIES, "absent")
     for capability in capabilities_of(tree):
         states[capability] = "declared" if CAPABILITIES[capability].needs else "declared only"
     return CapabilityReport(name, states, (), ())
+
+
+def _tree(spec: Mapping[str, object]) -> Tree:
+    return spec if isinstance(spec, Tree) else tree_of(spec, origin="the mapping")
 
 
 def capabilities_of(tree: Tree) -> list[str]:

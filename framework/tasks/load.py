@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from triptych.arguments import check_arguments
 from triptych.assembly import Assembled, Tower, assemble
 from triptych.assembly.choose import Choice, choose
 from triptych.assembly.model_class import FromSpec, model_class
@@ -68,6 +69,14 @@ def load(
     `dtype` it is what the config says, else what most of the file is stored in. `progress(done, total)` counts bytes
     read. Raises TriptychError with all that is wrong, before any weight is read.
     """
+    check_arguments(
+        spec=(spec, str | None),
+        convert=(convert, str | None),
+        classifier_from_token=(classifier_from_token, Sequence | None),
+        method=(method, str | None),
+        overrides=(overrides, Sequence | None),
+        progress=(progress, Callable | None),
+    )
     where, kind, media = as_device(device), as_dtype(dtype), as_settings(multimodal)
     source = read_source(folder, tokens=classifier_from_token, method=method)
     source = source.converted(convert or source.conversion)
@@ -105,6 +114,7 @@ def random_init(
 
     `spec` is a registered name or the path of a YAML file; the override `sample.hidden_size=128` makes it wider.
     """
+    check_arguments(spec=(spec, str), seed=(seed, int), overrides=(overrides, Sequence | None))
     where, kind = as_device(device), as_dtype(dtype) or torch.float32
     config = sample_config(overridden(load_named(spec)[1], overrides or ()))
     assembled = assemble(spec, config, overrides=overrides or ())

@@ -18,7 +18,7 @@ def as_device(device: Device) -> torch.device:
     """A device that is here. Raises OptionError for any other."""
     try:
         found = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise OptionError(f"{device!r} is no device; cpu or cuda, say", path="device") from error
     if found.type == "cuda" and not torch.cuda.is_available():
         raise OptionError("there is no CUDA device here; use cpu", path="device")

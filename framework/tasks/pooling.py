@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -62,6 +62,11 @@ class Pooling:
         """How it runs where it is. Raises OptionError for a number of texts that there is not."""
         first = next(self.module.parameters())
         return RunOptions(device=first.device, dtype=first.dtype, max_batch=max_batch)
+
+    def cut(self) -> Pooling:
+        """The same, but that the end of a text is left out where the model would not take it whole."""
+        lengths = [n for n in (self.sentences.longest, self.module.context) if n is not None]
+        return replace(self, sentences=replace(self.sentences, longest=min(lengths, default=None)))
 
     def check(self, task: PoolingTask) -> None:
         """Raise CapabilityError for a model that is not for this task."""

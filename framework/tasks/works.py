@@ -90,9 +90,12 @@ class Score:
         return {"score": found}
 
 
-def work_of(model: Model, command: str, *, task: PoolingTask | None, prompt: str | None) -> Work:
-    """What `embed`, `classify` or `score` does with a model. Raises CapabilityError for one that is not for `task`."""
-    pooling = model.pooling
+def work_of(model: Model, command: str, *, task: PoolingTask | None, prompt: str | None, cut: bool) -> Work:
+    """What `embed`, `classify` or `score` does with a model; `cut`: with the beginning of what is too long.
+
+    Raises CapabilityError for one that is not for `task`.
+    """
+    pooling = model.pooling.cut() if cut else model.pooling
     if command == "score":
         return Score(Scorer(pooling))
     assert task is not None

@@ -11,6 +11,7 @@ from itertools import chain
 
 from torch import nn
 
+from triptych.arguments import check_arguments
 from triptych.errors import AdapterError, Problem, suggest
 from triptych.settings import Settings
 from triptych.weights.adapters import AdapterWarning, Allowed
@@ -50,6 +51,7 @@ def match_adapters(
     `mapper` renames modules as it renames the weights of a checkpoint. Raises AdapterError when no tensor is for
     anything and, where the settings are `strict`, when any is left over; warns of those otherwise.
     """
+    check_arguments(names=(names, Iterable), model=(model, nn.Module), settings=(settings, Settings))
     matcher = _Matcher(model, Allowed(model, settings), mapper)
     for name in names:
         matcher.add(name)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from torch import nn
 
+from triptych.arguments import check_arguments
 from triptych.capabilities.components import ComponentMap, Kind, component_map
 from triptych.errors import MissingMemberError, TriptychWarning
 from triptych.settings import DUMMY_OPTIONS, Settings
@@ -24,6 +25,7 @@ def adapter_components(model: nn.Module, settings: Settings) -> tuple[str, ...]:
     Towers and projectors may when the settings ask for it and the model supports it. Warns of what the settings ask for
     and does not come about: for the model, or for projectors of which nothing counts the tokens.
     """
+    check_arguments(model=(model, nn.Module), settings=(settings, Settings))
     found = Allowed(model, settings)
     if settings.adapters.tower_connector:
         for kind in ("tower", "projector"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from triptych.arguments import check_arguments
 from triptych.capabilities.components import component_map
 from triptych.capabilities.marking import LANGUAGE_MODEL, MarksComponents
 from triptych.errors import CapabilityError, Problem, suggest
@@ -29,6 +30,7 @@ def component_report(model: nn.Module) -> list[Problem]:
     A child counts as marked when something in it is, and when the class's own `get_mm_mapping` names it. What that
     names is a module, a parameter, or an attribute that is None where this model goes without.
     """
+    check_arguments(model=(model, nn.Module))
     name = type(model).__qualname__
     return [Problem(f"{name}: {message}", path) for path, message in _findings(model)]
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
+from triptych.arguments import check_arguments
 from triptych.errors import WeightMapError
 from triptych.weights.faults import missing, problems
 from triptych.weights.mapper import Mapper, ShardId, Target, WeightsMapper
@@ -78,6 +79,7 @@ def plan(names: Iterable[str] | Mapping[str, HasShape], model: nn.Module, mapper
     Given what has shapes under the names, it compares shapes too, but for parameters with a `weight_loader`, which may
     cut as it likes. It knows nothing of what a child's own `load_weights` does with names.
     """
+    check_arguments(names=(names, Iterable), model=(model, nn.Module))
     draft = _Draft(Slots(model), names if isinstance(names, Mapping) else {})
     for name in names:
         draft.add(name, mapper or WeightsMapper())

@@ -8,6 +8,7 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
+from triptych.arguments import check_arguments
 from triptych.weights.ledger import Ledger, around
 from triptych.weights.mapper import Mapper
 from triptych.weights.slots import is_bias, is_rotary_table
@@ -29,6 +30,11 @@ class AutoWeightsLoader:
         ignore_unexpected_prefixes: Iterable[str] = (),
         ignore_unexpected_suffixes: Iterable[str] = (),
     ) -> None:
+        check_arguments(
+            module=(module, nn.Module),
+            ignore_unexpected_prefixes=(ignore_unexpected_prefixes, Iterable),
+            ignore_unexpected_suffixes=(ignore_unexpected_suffixes, Iterable),
+        )
         self.module = module
         self.ignore_unexpected_prefixes = tuple(ignore_unexpected_prefixes)
         self.ignore_unexpected_suffixes = tuple(ignore_unexpected_suffixes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from triptych.arguments import check_arguments
 from triptych.capabilities.pipeline import IntermediateTensors
 from triptych.errors import StageError
 from triptych.settings import WHOLE, Stage
@@ -85,6 +86,7 @@ def make_layers(n: int, fn: LayerFn, prefix: str, *, stage: Stage = WHOLE) -> tu
 
     `fn(prefix="<prefix>.<i>")` is called for those of the stage alone.
     """
+    check_arguments(n=(n, int), fn=(fn, Callable), prefix=(prefix, str), stage=(stage, Stage))
     here = stage.layers(n)
     layers = (fn(prefix=f"{prefix}.{i}") if i in here else PPMissingLayer() for i in range(n))
     return here.start, here.stop, nn.ModuleList(layers)
@@ -95,6 +97,7 @@ def is_pp_missing_parameter(name: str, model: nn.Module) -> bool:
 
     Whole steps are compared: what is missing with layer 1 is not missing with layer 11.
     """
+    check_arguments(name=(name, str), model=(model, nn.Module))
     here: nn.Module | None = model
     for step in name.split("."):
         if here is None or isinstance(here, Placeholder):
@@ -109,6 +112,7 @@ def make_empty_intermediate_tensors_factory(
     keys: list[str], hidden_size: int
 ) -> Callable[[int, torch.dtype, torch.device], IntermediateTensors]:
     """A function `(batch_size, dtype, device)` that gives zeros [batch_size, hidden_size] for every key."""
+    check_arguments(keys=(keys, Sequence), hidden_size=(hidden_size, int))
 
     def make_empty_intermediate_tensors(
         batch_size: int, dtype: torch.dtype, device: torch.device

@@ -224,6 +224,21 @@ def test_rows_that_the_model_does_not_take_are_named_before_it_runs(
     assert not out or (tmp_path / "out").read_bytes() == b""
 
 
+@pytest.mark.parametrize("tokens", [[], ["--tokens"]])
+def test_the_end_of_what_is_too_long_is_left_out_where_that_is_asked(
+    tokens: list[str], bert: str, tmp_path: Path, capsys: Capture
+) -> None:
+    file = write(tmp_path / "in.jsonl", [{"text": "a"}, {"text": "x" * 100}])
+    status, out, _ = ran(capsys, "embed", bert, "--cut", *tokens, "--file", file)
+    model = triptych.load(bert, convert="token_embed" if tokens else None)
+    assert model.tokenizer is not None
+    ids = model.tokenizer.encode("x" * 100)[:64]
+    wanted = model.token_embed([ids])[0] if tokens else model.embed([ids])[0]
+    assert status == 0
+    (found,) = (value for key, value in read(out)[1].items() if key != "text")
+    torch.testing.assert_close(torch.tensor(found), wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_the_input_is_no_output(bert: str, tmp_path: Path, capsys: Capture) -> None:
     file = write(tmp_path / "in.jsonl", [{"text": "a"}])
     status, _, stderr = ran(capsys, "embed", bert, "--file", file, "--out", file)

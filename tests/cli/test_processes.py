@@ -25,7 +25,15 @@ def ran(*words: str | bytes, **more: Any) -> subprocess.CompletedProcess[bytes]:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["list"], ["list", "models", "--json"], ["show", "gemma2"], ["validate", FOLDER], ["run", "-h"]],
+    [
+        ["--help"],
+        ["list"],
+        ["list", "models", "--json"],
+        ["show", "gemma2"],
+        ["validate", FOLDER],
+        ["run", "-h"],
+        ["embed", "-h"],
+    ],
 )
 def test_looking_loads_neither_torch_nor_transformers(words: list[str]) -> None:
     code = f"""

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from triptych.cli import main
 from triptych.cli.reports import FORMATS, lines
 from triptych.errors import OptionError, Place, Problem
+from triptych.registry import spec_files
 from triptych.spec.rungs import RUNGS, Report, Rung, rungs_up_to, validate_file
 
 Capture = pytest.CaptureFixture[str]
@@ -267,3 +268,20 @@ print(time.process_time() - begin)
 """
     ran = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
     assert min(float(done.stdout) for done in ran) < 0.5
+
+
+@pytest.mark.slow
+def test_the_first_three_rungs_of_all_registered_specs_take_under_a_minute() -> None:
+    """Of processor time, the start of the command included: of one core, where there may be two."""
+    code = """
+import sys, time
+from triptych.cli import main
+from triptych.registry import spec_files
+status = main(["check", "--rung", "shape", *spec_files()])
+print(time.process_time(), file=sys.stderr)
+raise SystemExit(status)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(": shape: ") == len(spec_files())
+    assert float(done.stderr.splitlines()[-1]) < 60

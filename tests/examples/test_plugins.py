@@ -120,10 +120,9 @@ def test_its_own_tests_pass(whole: Scratch) -> None:
 
 def test_a_broken_package_troubles_nobody_who_does_not_ask_for_it(both: Scratch) -> None:
     assert offered(both).keys() == {f"{kind} {name}" for kind, name in OFFERED.items()}
-    told = both.triptych("list", "models")
-    assert told.returncode == 0
-    assert "llama" in told.stdout
-    assert all(BROKEN in line for line in told.stderr.splitlines()), told.stderr
+    for kind, listed in {"mixers": "attention", "norms": "mean_abs", "processors": "example_squares"}.items():
+        told = both.triptych("list", kind)
+        assert (told.returncode, listed in told.stdout, told.stderr) == (0, True, ""), kind
     checked = both.triptych("check", "llama", "llava", "example_llava")
     assert checked.returncode == 0, checked.stdout
     ran = both.triptych("run", "example_llava", "--random-init", "--raw", "--max-tokens", "2", "anything")
@@ -171,6 +170,15 @@ def test_a_model_class_that_lacks_methods_is_told_with_its_package(both: Scratch
     said = both.run("-c", INSPECT).stdout
     assert f"half:HalfForCausalLM, from {BROKEN} 0.1.0) cannot be inspected" in said
     assert "lacks what that needs: get_placeholder_str, embed_multimodal" in said
+
+
+def test_who_lists_a_kind_is_told_what_of_it_is_broken_and_no_more(both: Scratch) -> None:
+    everything = both.triptych("list").stderr.splitlines()
+    said = {kind: both.triptych("list", kind).stderr.splitlines() for kind in ("models", "activations")}
+    assert len(said["models"]) == 2, "the torn spec, and the folder that is not there"
+    assert [line.partition(" is offered by ")[0] for line in said["activations"]] == ["activation 'relu2'"]
+    assert sorted(everything) == sorted([*said["models"], *said["activations"]])
+    assert all(f"{BROKEN} 0.1.0" in line for line in everything)
 
 
 def test_a_broken_spec_is_told_with_its_package_and_line_in_the_list(both: Scratch) -> None:

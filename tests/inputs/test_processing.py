@@ -325,7 +325,7 @@ def test_a_hook_that_fails_is_told_with_the_class_that_has_it(hook: str) -> None
 
 @pytest.mark.parametrize("hook", [*HOOKS[2:-1], "_call_hf_processor"])
 def test_a_hook_that_gives_something_else_is_told_with_the_class_that_has_it(hook: str) -> None:
-    with pytest.raises(PluginError, match=r"^Failing fails on these items: .*'int' object"):
+    with pytest.raises(PluginError, match=r"^Failing fails on these items: .*('int' object|is wanted, not 3$)"):
         made(failing(hook, 3))("<image>", {"image": [image()]})
 
 

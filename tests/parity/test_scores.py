@@ -127,3 +127,17 @@ def test_late_interaction_is_the_sum_of_the_best_matches(tmp_path: Path) -> None
         for query, document in zip(model.token_embed(QUERIES), model.token_embed(DOCUMENTS), strict=True)
     ]
     torch.testing.assert_close(model.score(QUERIES, DOCUMENTS), torch.tensor(by_hand), **CLOSE)
+
+
+def test_pairs_that_are_too_long_are_cut_as_by_the_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from triptych.cli import main
+
+    folder = cross_encoder(tmp_path)
+    pairs = [("the fox " * 30, "one"), ("one", "the dog " * 30), ("the fox " * 30, "the dog " * 30), ("a", "b")]
+    rows = [json.dumps({"query": query, "document": document}) for query, document in pairs]
+    (tmp_path / "in").write_text("\n".join(rows), encoding="utf-8")
+    wanted = st.CrossEncoder(str(folder), device="cpu").predict(pairs, convert_to_tensor=True)
+    capsys.readouterr()
+    assert main(["score", str(folder), "--cut", "--file", str(tmp_path / "in"), "--dtype", "float32"]) == 0
+    found = [json.loads(line)["score"] for line in capsys.readouterr().out.splitlines()]
+    torch.testing.assert_close(torch.tensor(found), wanted, **CLOSE)

@@ -234,8 +234,9 @@ def test_one_name_from_two_packages_is_an_error_for_those_who_ask_for_it(site: S
     part = "norm 'twin' is offered by one 1.0 (one.norms:Norm) and by two 1.0 (two.norms:Norm); uninstall one"
     spec = "spec 'twin' is offered by one 1.0 and by two 1.0; uninstall one"
     assert found.splitlines() == [f"rms_norm|{part}|{spec}", spec, part]
-    listed = site.triptych("list", "norms")
-    assert (listed.returncode, listed.stderr.splitlines()) == (0, [part, spec])
+    for words, told in ((["norms"], [part]), (["models"], [spec]), (["mixers"], []), ([], [part, spec])):
+        listed = site.triptych("list", *words)
+        assert (listed.returncode, listed.stderr.splitlines()) == (0, told)
 
 
 TORN = {  # how a part is broken -> (its entry, its module, what is said)
@@ -287,9 +288,9 @@ def test_broken_folders_and_specs_trouble_nobody_else(site: Site) -> None:
     }
     files = {f"broken/models/{name}.yaml": text for name, text in models.items()}
     site.install("broken", f"[triptych.specs]\n{entries}", files)
-    listed = site.triptych("list", "models")
+    listed = site.triptych("list")
     assert listed.returncode == 0
-    assert {"llama", "well"} <= {line.split()[0] for line in listed.stdout.splitlines()}
+    assert {"llama", "well"} <= {line.split()[0] for line in listed.stdout.splitlines() if line.strip()}
     for message in (
         "nrm.bad (broken 1.0 (broken:Spec)) is of no kind of part; did you mean 'norm'?",
         "gone (broken.gone, from broken 1.0): there is no such folder of specs",

@@ -26,6 +26,7 @@ from triptych.runner.filtering import Limits, filtered
 from triptych.runner.options import SamplingOptions
 from triptych.runner.sampling import Sampler
 from triptych.runner.sampling_plan import Table
+from triptych.runner.uniform import BELOW_ONE
 
 CPU = torch.device("cpu")
 SEEDS = st.integers(0, 2**31)
@@ -134,18 +135,18 @@ def test_only_what_stays_is_drawn_in_shares_of_the_uniform_number(asked: dict[st
     logits, limits = random_logits(seed, 1, vocab), limits_of([asked], vocab)
     weights = filtered(logits, limits)[0].double().softmax(-1)
     sums = weights.cumsum(-1)
-    for share in [0.0, 0.25, 0.5, 1 - 2**-53]:
-        token = int(filtering.drawn(logits, limits, torch.tensor([share], dtype=torch.float64)))
+    for share in [0.0, 0.25, 0.5, BELOW_ONE]:
+        token = int(filtering.drawn(logits, limits, torch.tensor([[share]], dtype=torch.float64)))
         assert weights[token] > 0
         assert float(sums[token] - weights[token]) - 1e-5 <= share <= float(sums[token]) + 1e-5
 
 
 @relaxed
-@given(st.sampled_from([1, 3, 255, 256, 257, 511, 700]), SEEDS, st.floats(0, 1, exclude_max=True))
+@given(st.sampled_from([1, 3, 255, 256, 257, 511, 700]), SEEDS, st.floats(0, BELOW_ONE))
 def test_a_row_is_drawn_from_by_blocks_as_by_its_whole_running_sum(vocab: int, seed: int, share: float) -> None:
     weights = random_logits(seed, 3, vocab).relu_()  # about half of them 0
     weights[:, seed % vocab] = 1.0
-    found = blocks.drawn(weights, torch.full((3,), share, dtype=torch.float64))
+    found = blocks.drawn(weights, torch.full((3, 1), share, dtype=torch.float64))
     for row, token in zip(weights.double(), found.tolist(), strict=True):
         assert row[token] > 0
         sums = row.cumsum(-1) / row.sum()

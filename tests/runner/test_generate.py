@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import ByteTokenizer
 from triptych.runner.engine import Event
 from triptych.runner.generate import generate
+from triptych.runner.options import SamplingOptions
 from triptych.runner.request import Request, RunOptions
-from triptych.runner.sampling import SamplingOptions
 
 PROMPTS = [[5, 9, 33], [1], [2, 4, 8, 16, 32, 64], [7, 7], [90] * 11]
 
@@ -144,6 +145,18 @@ def test_the_text_before_an_end_token_is_whole() -> None:
     for live in (True, False):
         events = [*generate(Counting(), ask([PROMPTS[0]], max_tokens=9, stop="never"), live=live, **told)]
         assert "".join(event.text for event in events) == bytes(whole[:5]).decode()
+
+
+@pytest.mark.parametrize("least", [1, 4, 9])
+def test_nothing_ends_an_answer_before_it_has_the_least_number_of_tokens(least: int) -> None:
+    told = {"run": run(), "tokenizer": ByteTokenizer(256)}
+    events = [*generate(Counting(flat=True), ask([[1]], max_tokens=9, min_tokens=least), end_ids={0, 2}, **told)]
+    assert [event.token_id for event in events] == [1] * least + [0] * (least < 9)
+    whole = bytes(expected(PROMPTS[0], 30)).decode()
+    stops = ["".join(pair) for pair in pairwise(whole)]
+    events = [*generate(Counting(), ask([PROMPTS[0]], max_tokens=30, min_tokens=least, stop=stops), live=True, **told)]
+    assert len(events) == max(2, least)
+    assert "".join(event.text for event in events) == whole[: max(2, least) - 2]
 
 
 def test_a_request_draws_the_same_tokens_whatever_runs_beside_it() -> None:

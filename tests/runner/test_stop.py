@@ -31,6 +31,14 @@ def test_pieces_are_shown_as_soon_as_they_are_safe(stop: list[str], pieces: list
     assert strings.flush() == ""
 
 
+def test_a_stop_string_that_comes_too_early_is_text_and_one_that_ends_later_is_not() -> None:
+    strings = StopStrings(["aba"])
+    assert strings.push("aba", too_early=True) == "ab"
+    assert not strings.found
+    assert strings.push("ba") == ""
+    assert strings.found
+
+
 def test_what_was_held_back_is_shown_when_no_more_comes() -> None:
     strings = StopStrings(["END"])
     assert strings.push("the EN") == "the "

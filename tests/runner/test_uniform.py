@@ -5,19 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from triptych.runner.uniform import start_of, uniform
+from triptych.runner.uniform import BELOW_ONE, GAMMA, state_of, uniform
 
 
 def numbers(seed: int, count: int) -> Tensor:
-    return uniform(torch.full((count,), start_of(seed)), torch.arange(count))
+    return uniform(torch.tensor([state_of(seed, number) for number in range(count)]))
 
 
 def test_they_are_those_of_splitmix64() -> None:
     """The first outputs of the reference implementation from state 0, their upper 53 bits."""
     first = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC]
-    found = uniform(torch.zeros(4, dtype=torch.int64), torch.arange(4))
-    assert found.tolist() == [(value >> 11) * 2.0**-53 for value in first]
-    assert start_of(0) % 2**64 == first[0]
+    found = uniform(torch.tensor([1, 2, 3, 4]) * GAMMA)
+    assert found.tolist() == [(value >> 11) * (2.0**-53 * BELOW_ONE) for value in first]
+    assert (state_of(0, 0) - GAMMA) % 2**64 == first[0]
+
+
+def test_the_next_state_is_gamma_further() -> None:
+    states = torch.tensor([state_of(7, number) for number in range(5)])
+    assert torch.equal(states[1:], states[:-1] + GAMMA)
 
 
 def test_they_are_even_and_below_one() -> None:

@@ -180,6 +180,65 @@ def test_a_pooler_that_an_author_wrote_is_used_as_its_class_says(tmp_path: Path)
         model.embed(texts(oracle))
 
 
+class EachRow(nn.Module):
+    """A pooler that keeps the rows of all tokens."""
+
+    def forward(self, x_TD: Tensor, step: Step) -> Tensor:
+        del step
+        return 2 * x_TD
+
+
+class ComparesForCausalLM(TinyForCausalLM):
+    is_pooling_model: ClassVar = True
+    score_type: ClassVar = "late-interaction"
+    pooler: nn.Module
+
+    def __init__(self, settings: Settings, prefix: str = "") -> None:
+        super().__init__(settings, prefix)
+        self.pooler = EachRow()
+
+
+def test_a_pooler_of_a_class_for_late_interaction_gives_rows_of_tokens(tmp_path: Path) -> None:
+    oracle = made(tmp_path, "LlamaForCausalLM", "ComparesForCausalLM")
+    triptych.register_model("ComparesForCausalLM", ComparesForCausalLM)
+    model = triptych.load(tmp_path, dtype="float32")
+    for found, wanted in zip(model.token_embed(texts(oracle)), rows(oracle), strict=True):
+        assert rms_ratio(found, 2 * wanted) <= TOLERANCE
+    query, *documents = (2 * x_TD for x_TD in rows(oracle))
+    wanted = torch.stack([(query @ document.T).amax(1).sum() for document in documents])
+    assert rms_ratio(model.score(texts(oracle)[0], texts(oracle)[1:]), wanted) <= TOLERANCE
+    with pytest.raises(CapabilityError, match=r"gives no embeddings; load\("):
+        model.embed(texts(oracle))
+
+
+@pytest.mark.parametrize("call", ["embed", "token_embed", "score"])
+def test_a_pooler_that_gives_other_rows_than_its_class_says_is_told(call: str, tmp_path: Path) -> None:
+    made(tmp_path, "LlamaForCausalLM", "OddForCausalLM")
+    score_type = "bi-encoder" if call == "embed" else "late-interaction" if call == "token_embed" else "cross-encoder"
+    pooler = EachRow() if call == "embed" else Sums()
+
+    class OddForCausalLM(TinyForCausalLM):
+        is_pooling_model: ClassVar = True
+        score_type: ClassVar
+        pooler: nn.Module
+
+        def __init__(self, settings: Settings, prefix: str = "") -> None:
+            super().__init__(settings, prefix)
+            self.pooler = pooler
+
+    OddForCausalLM.score_type = score_type
+    triptych.register_model("OddForCausalLM", OddForCausalLM)
+    model = triptych.load(tmp_path, dtype="float32")
+    if call == "score":
+        save(byte_level(), tmp_path)
+        model = triptych.load(tmp_path, dtype="float32")
+        with pytest.raises(CapabilityError, match="its pooler gives 64 numbers for a pair, and a score is one"):
+            model.score("one", "two")
+        return
+    with pytest.raises(CapabilityError, match=r"forward of \w+ gives a tensor \[\d+, 64\]; a tensor \[\d+, ...\] is"):
+        getattr(model, call)([[1, 2], [3]])
+
+
 def test_a_sentence_folder_is_refused_for_a_pooler_that_need_not_heed_it(tmp_path: Path) -> None:
     made(tmp_path, "LlamaForCausalLM", "SumsForCausalLM")
     triptych.register_model("SumsForCausalLM", SumsForCausalLM)

@@ -124,16 +124,19 @@ TEMPLATE = """{% for m in messages if m.role == 'document' %}{{ m.content }}{% e
 {{ (messages | selectattr("role", "eq", "query") | first).content }}"""
 
 
-@pytest.mark.parametrize("speaks", [True, False])
-def test_a_chat_template_that_speaks_of_a_query_and_a_document_writes_the_pair(speaks: bool, tmp_path: Path) -> None:
+PLAIN = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
+HALF = "{% for m in messages %}{{ 'query' if loop.first else '' }}{{ m.content }}{% endfor %}"
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, PLAIN, HALF])
+def test_a_chat_template_that_speaks_of_a_query_and_a_document_writes_the_pair(template: str, tmp_path: Path) -> None:
     folder = made(tmp_path, "ForSequenceClassification", **ONE)
-    plain = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
-    (folder / "chat_template.jinja").write_text(TEMPLATE if speaks else plain, encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     model = triptych.load(folder, dtype="float32")
     assert model.tokenizer is not None
     written = [model.tokenizer.encode_bare(f"{d} by one {q}") for q, d in zip(QUERIES, DOCUMENTS, strict=True)]
     joined = [model.tokenizer.encode_cut(q, d, None)[0] for q, d in zip(QUERIES, DOCUMENTS, strict=True)]
-    wanted = model.classify(written if speaks else joined)[:, 0]
+    wanted = model.classify(written if template == TEMPLATE else joined)[:, 0]
     assert rms_ratio(model.score(QUERIES, DOCUMENTS), wanted) <= TOLERANCE
 
 
@@ -146,3 +149,32 @@ def test_a_folder_of_sentences_may_be_loaded_for_another_use(convert: Any, tmp_p
     model = triptych.load(folder, dtype="float32", convert=convert)
     found = model.classify(QUERIES) if convert == "classify" else model.token_embed(QUERIES)
     assert len(found) == 3
+
+
+@pytest.mark.parametrize("convert", ["embed", "token_embed"])
+@pytest.mark.parametrize(
+    ("names", "used"),
+    [
+        (["query", "document", "passage"], ("query", "document")),
+        (["query", "passage", "corpus"], ("query", "passage")),
+        (["corpus"], (None, "corpus")),
+        (["other"], (None, None)),
+    ],
+)
+def test_each_text_stands_after_the_prompt_that_the_folder_keeps_for_it(
+    names: list[str], used: tuple[str | None, ...], convert: Any, tmp_path: Path
+) -> None:
+    folder = made(tmp_path, "Model")
+    (folder / "modules.json").write_text('[{"path": "", "type": "x.Transformer"}, {"path": "p", "type": "x.Pooling"}]')
+    (folder / "p").mkdir()
+    (folder / "p" / "config.json").write_text('{"pooling_mode": "mean"}')
+    said = {"prompts": {name: f"{name} one by one " for name in names}}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(said))
+    model = triptych.load(folder, dtype="float32", convert=convert)
+    call = model.embed if convert == "embed" else model.token_embed
+    (query,), (document,) = (call(text, prompt=name) for text, name in zip(("the fox", "waves"), used, strict=True))
+    if convert == "embed":
+        wanted = torch.nn.functional.cosine_similarity(query, document, dim=0)
+    else:
+        wanted = (query @ document.T).amax(1).sum()
+    torch.testing.assert_close(model.score("the fox", "waves"), wanted[None], rtol=1e-4, atol=1e-5)

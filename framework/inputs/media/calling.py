@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from triptych.arguments import check_arguments
 from triptych.errors import InputError, InputTypeError, TriptychError, short
 from triptych.inputs.media.reading import form, is_array
 from triptych.inputs.nested import as_tensors
@@ -26,6 +27,7 @@ def call_processor(
 
     Raises InputError with the arguments for whatever it raises, InputTypeError for what it gives that is no mapping.
     """
+    check_arguments(processor=(processor, Callable), data=(data, Mapping), kwargs=(kwargs, Mapping))
     called = getattr(processor, "__name__", type(processor).__name__)
     with refusing(called, {**data, **kwargs}):
         found = processor(**data, **kwargs)

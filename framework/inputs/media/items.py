@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from typing import ClassVar, Generic, Self, TypeVar
 
+from triptych.arguments import check_arguments
 from triptych.errors import InputError, InputTypeError, suggest
 
 Item_co = TypeVar("Item_co", covariant=True)
@@ -16,6 +17,7 @@ class ModalityDataItems(ABC, Generic[Item_co]):
     """The items of one modality, in order. One that is known by its id alone, as it is cached, is None."""
 
     def __init__(self, items: Sequence[Item_co | None], *, modality: str) -> None:
+        check_arguments(InputTypeError, items=(items, Sequence), modality=(modality, str))
         self.modality = modality
         self._items = tuple(items)
 
@@ -77,6 +79,7 @@ class MultiModalDataItems(Mapping[str, ModalityDataItems[object]]):
     """The items of each modality that a prompt brings."""
 
     def __init__(self, items: Mapping[str, ModalityDataItems[object]]) -> None:
+        check_arguments(InputTypeError, items=(items, Mapping))
         self._items = dict(items)
 
     def __getitem__(self, modality: str) -> ModalityDataItems[object]:

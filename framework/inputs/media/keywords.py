@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
 from typing import Literal, TypeAlias, get_args, is_typeddict
 
+from triptych.arguments import check_arguments
 from triptych.errors import OptionError, Problem, TriptychWarning, short, suggest
 
 Scope: TypeAlias = Literal["text", "images", "videos", "audio"]
@@ -32,6 +33,7 @@ def merge_processor_kwargs(
     request for all, in the request for the kind. Raises OptionError with every scope that is no mapping or goes by
     another name.
     """
+    check_arguments(config=(config, Mapping), request=(request, Mapping))
     if problems := [*chain(_scope_problems(config, "settings"), _scope_problems(request, "request"))]:
         raise OptionError(problems)
     return {scope: {**_of(config, scope), **_of(request, scope)} for scope in SCOPES}
@@ -45,6 +47,7 @@ def accepted_kwargs(
     A call that takes any keyword takes all, unless the processor says which in `valid_kwargs`, as those of transformers
     do. Raises OptionError instead with every other keyword when `strict`.
     """
+    check_arguments(processor=(processor, Callable), kwargs=(kwargs, Mapping))
     if (names := _names(processor)) is None:
         return dict(kwargs)
     if problems := [Problem(_not_taken(processor, name, names), name) for name in kwargs if name not in names]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from triptych.arguments import check_arguments
 from triptych.errors import InputError, Problem, suggest
 from triptych.inputs.media.embed_fields import DictEmbeddingItems
 from triptych.inputs.media.embeds import NOT_ENABLED, EmbeddingItems
@@ -13,6 +14,7 @@ from triptych.settings import MultiModalSettings
 
 def get_allowed_limits(settings: MultiModalSettings, supported: Mapping[str, int | None]) -> dict[str, int]:
     """How many items of each modality one prompt may have. `supported` is the model's maximum; None is no bound."""
+    check_arguments(settings=(settings, MultiModalSettings), supported=(supported, Mapping))
     asked = {modality: settings.get_limit_per_prompt(modality) for modality in supported}
     return {
         modality: asked[modality] if most is None else min(asked[modality], most)
@@ -25,6 +27,9 @@ def check_limits(items: MultiModalDataItems, settings: MultiModalSettings, suppo
 
     Embeds are counted like raw items, but not where the limit is 0: that leaves the tower out, which embeds do without.
     """
+    check_arguments(
+        items=(items, MultiModalDataItems), settings=(settings, MultiModalSettings), supported=(supported, Mapping)
+    )
     if problems := [*_problems(items, settings, supported)]:
         raise InputError(problems)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+from triptych.arguments import check_arguments
 from triptych.errors import InputError, InputTypeError, OptionError, short, suggest
 from triptych.inputs.media.audio import MAX_RATE, has_rate, read_audio
 from triptych.inputs.media.embed_fields import EmbedFields, read_dict_embeds
@@ -38,6 +39,11 @@ class MultiModalDataParser:
         embed_fields: Mapping[str, EmbedFields] | None = None,
     ) -> None:
         """Raise OptionError for a rate that cannot be one."""
+        check_arguments(
+            target_sr=(target_sr, int | float | None),
+            expected_hidden_size=(expected_hidden_size, int | None),
+            embed_fields=(embed_fields, Mapping | None),
+        )
         if target_sr is not None and (not 1 <= target_sr <= MAX_RATE or target_sr != int(target_sr)):
             raise OptionError(
                 f"is {short(target_sr)}; a whole number of Hz up to {MAX_RATE:,} is wanted", path="target_sr"
@@ -58,6 +64,7 @@ class MultiModalDataParser:
         Raises InputError with all that is wrong: modalities that are not read, items that cannot be, ids that do not
         fit the items.
         """
+        check_arguments(InputTypeError, data=(data, Mapping), uuids=(uuids, Mapping | None))
         items: dict[str, Items] = {}
         errors: dict[str, InputError] = {}
         for modality, given in data.items():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from triptych.arguments import check_arguments
 from triptych.errors import CapabilityError, InputError, OptionError, Problem, TriptychWarning, suggest
 from triptych.inputs.processing.blame import blame
 from triptych.inputs.processing.inputs import MultiModalInputs
@@ -52,6 +53,7 @@ class MultiModalBudget:
 
 def get_budget(processor: BaseMultiModalProcessor[Any], limits: BatchLimits) -> MultiModalBudget:
     """The budget for a model's items. Raises OptionError for an item that no batch holds and that cannot be spread."""
+    check_arguments(processor=(processor, BaseMultiModalProcessor), limits=(limits, BatchLimits))
     allowed = {modality: most for modality, most in processor.info.get_allowed_mm_limits().items() if most > 0}
     tokens = get_max_tokens_per_item(processor, limits.max_model_len, dict.fromkeys(allowed, 1))
     if not tokens:
@@ -76,6 +78,9 @@ def get_max_tokens_per_item(
 
     Raises InputError for modalities that the model does not take, CapabilityError for one of which nothing tells.
     """
+    check_arguments(
+        processor=(processor, BaseMultiModalProcessor), seq_len=(seq_len, int), mm_counts=(mm_counts, Mapping)
+    )
     if not mm_counts:
         return {}
     _check_taken(processor, mm_counts)
@@ -102,6 +107,12 @@ def get_dummy_inputs(
     Raises InputError for modalities that the model does not take, PluginError when the dummy inputs fail, and what the
     processor raises.
     """
+    check_arguments(
+        processor=(processor, BaseMultiModalProcessor),
+        seq_len=(seq_len, int),
+        mm_counts=(mm_counts, Mapping),
+        max_num_batched_tokens=(max_num_batched_tokens, int | None),
+    )
     _check_taken(processor, mm_counts)
     settings = processor.info.ctx.settings
     options = {modality: settings.get_dummy_options(modality) for modality in mm_counts}

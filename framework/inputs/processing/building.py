@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from triptych.arguments import check_arguments
 from triptych.capabilities import supports_multimodal
 from triptych.errors import CapabilityError, OptionError, PluginError, Problem, TriptychError, suggest
 from triptych.inputs.processing.context import InputProcessingContext
@@ -28,6 +29,7 @@ def build_processor(
     class without a processor, InputError when the processor needs a tokenizer that is not there, OptionError for limits
     of what is no modality, PluginError when a class of a package fails.
     """
+    check_arguments(context=(context, InputProcessingContext), plan=(plan, ModelPlan | None))
     if not supports_multimodal(model):
         listed = ", ".join(map(str, context.config.get("architectures") or [context.name]))
         raise CapabilityError(f"{listed} takes text only; there is no processor of items for it")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from triptych.arguments import check_arguments
 from triptych.errors import Problem, PromptUpdateError
 from triptych.inputs.updates.codec import TextCodec
 from triptych.inputs.updates.fallback import text_prompt, write_as_text, write_by_piece
@@ -29,6 +30,7 @@ def apply_prompt_updates(
     `allow_fallback` is off, and encoded anew: whole, or `by_piece`, so that each content keeps its tokens as given.
     Raises PromptUpdateError for items without a place, for targets left over, and for updates of another item.
     """
+    check_arguments(token_ids=(token_ids, Sequence), updates=(updates, Mapping))
     _check_bound(updates)
     every = (update.target for items in updates.values() for alternatives in items for update in alternatives)
     prompt = TokenPrompt(ids := list(token_ids), every)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Sized
 
+from triptych.arguments import check_arguments
 from triptych.errors import Problem, PromptUpdateError
 from triptych.inputs.updates.faults import HINT
 from triptych.inputs.updates.placed import PlaceholderFeaturesInfo
@@ -22,6 +23,13 @@ def check_counts(
     In this order: processed items, updates, placeholders; then the rows that the placeholder of each item takes,
     against the `expected` ones, which the token formula gives for the item.
     """
+    check_arguments(
+        counts=(counts, Mapping),
+        processed=(processed, Mapping | None),
+        updates=(updates, Mapping | None),
+        placeholders=(placeholders, Mapping | None),
+        expected=(expected, Mapping | None),
+    )
     for given, noun, hint in (
         (processed, "processed items", ""),
         (updates, "items with prompt updates", f"; {HINT}"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from operator import index
 
+from triptych.arguments import check_arguments
 from triptych.errors import PromptUpdateError, PromptUpdateTypeError, short
 from triptych.inputs.updates.codec import TextCodec
 from triptych.inputs.updates.details import PromptContent, PromptUpdateDetails, UpdateContent
@@ -119,6 +120,7 @@ def bind_updates(
 
     Several updates of one modality are alternatives of each of its items. Raises what `PromptUpdate.resolve` raises.
     """
+    check_arguments(updates=(updates, Iterable), counts=(counts, Mapping))
     alternatives: dict[str, list[PromptUpdate]] = {}
     for update in updates:
         alternatives.setdefault(update.modality, []).append(update)
