@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import accumulate, chain, count
+from itertools import count
 
 import torch
 from torch import Tensor
 
+from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.parts.cache import Cache
 from triptych.runner.answer import Answer, FinishReason
@@ -23,7 +24,7 @@ from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.rows import check_logits, check_rows
 from triptych.runner.sampling import Sampler
-from triptych.runner.schedule import Plan, Scheduler, Work
+from triptych.runner.schedule import Chunk, Plan, Scheduler
 from triptych.runner.sizes import Sizes
 
 ENCODED = 2**28  # bytes of encoded items that are kept
@@ -102,16 +103,18 @@ class Engine:
         """Compute what the next step is to have -> the tokens that were drawn."""
         plan = self._scheduler.plan()
         self._prepare(plan)
-        if not plan.works:
+        if not plan.writers and not plan.chunks:
             return []
-        works = sorted(plan.works, key=_place)
-        hidden_TD = self._hidden(works)
-        ends = [*_ends(works)]
-        for work, end in zip(works, ends, strict=True):
-            self._keep_prompt(work, hidden_TD[end - work.count : end])
-            self._scheduler.advance(work)
-        done = [(work.entry, end - 1) for work, end in zip(works, ends, strict=True) if not work.entry.missing]
-        return self._drawn([entry for entry, _ in done], hidden_TD, [row for _, row in done]) if done else []
+        hidden_TD = self._hidden(plan)
+        drawing, rows = [*plan.writers], [*range(len(plan.writers))]
+        stop = len(rows)
+        for chunk in plan.chunks:
+            start, stop = stop, stop + chunk.count
+            self._keep_prompt(chunk, hidden_TD[start:stop])
+            if self._scheduler.advance(chunk):
+                drawing.append(chunk.entry)
+                rows.append(stop - 1)
+        return self._drawn(drawing, hidden_TD, rows) if drawing else []
 
     def _prepare(self, plan: Plan) -> None:
         for _, slot in plan.stopped:
@@ -120,30 +123,33 @@ class Engine:
             assert entry.slot is not None
             prompt = entry.request.prompt.token_ids
             self._sampler.add(entry.slot, entry.options, prompt, answer_ids=entry.answer_ids, mask=entry.form)
-        for source, to in plan.copies:
-            self._cache.copy(source.page, to, source.rows)
+        for copy in plan.copies:
+            self._cache.copy(copy.source.page, copy.to, copy.source.rows)
 
-    def _hidden(self, works: Sequence[Work]) -> Tensor:
+    def _hidden(self, plan: Plan) -> Tensor:
         """The hidden rows [T, D] of the tokens of a step."""
-        ids = [*chain.from_iterable(_tokens(work) for work in works)]
-        ids_T = torch.tensor(ids, device=self._run.device)
+        entries = [*plan.writers, *(chunk.entry for chunk in plan.chunks)]
+        ids = [entry.tokens[-1] for entry in plan.writers]
+        for chunk in plan.chunks:
+            ids += chunk.entry.tokens[chunk.entry.read : chunk.entry.read + chunk.count]
         step = self._cache.step_in(
-            [work.count for work in works],
-            past=[work.entry.rows for work in works],
-            tables=[tuple(work.entry.table) for work in works],
+            [1] * len(plan.writers) + [chunk.count for chunk in plan.chunks],
+            past=[entry.rows for entry in entries],
+            tables=[tuple(entry.table) for entry in entries],
         )
-        hidden_TD = self._model(ids_T, step.positions, step=step, inputs_embeds=self._embeds(works, ids_T))
+        ids_T = torch.tensor(ids, device=self._run.device)
+        hidden_TD = self._model(ids_T, step.positions, step=step, inputs_embeds=self._embeds(plan, ids_T))
         return check_rows(self._model, hidden_TD, len(ids), by="forward")
 
-    def _embeds(self, works: Sequence[Work], ids_T: Tensor) -> Tensor | None:
+    def _embeds(self, plan: Plan, ids_T: Tensor) -> Tensor | None:
         """The inputs [T, D] of a step in which rows of items stand; None where there are none."""
-        parts = [part for work in works for part in item_parts(work.entry.request.prompt, work.entry.rows, work.count)]
+        parts = [part for chunk in plan.chunks for part in item_parts(_prompt(chunk), chunk.entry.read, chunk.count)]
         if not parts:
             return None
         encoded = self._encoded.rows([part.feature for part in parts])
         rows = [part.of(each) for part, each in zip(parts, encoded, strict=True)]
-        mask_T = torch.tensor([*chain.from_iterable(map(_item_rows, works))], device=self._run.device)
-        return self._model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
+        mask = [False] * len(plan.writers) + [is_item for chunk in plan.chunks for is_item in _item_rows(chunk)]
+        return self._model.embed_input_ids(ids_T, rows, is_multimodal=torch.tensor(mask, device=self._run.device))
 
     def _drawn(self, entries: Sequence[Entry], hidden_TD: Tensor, rows: Sequence[int]) -> list[Event]:
         """The next token of each, after the hidden rows that are its last."""
@@ -166,10 +172,10 @@ class Engine:
         self._scheduler.drop(entry)
         del self._entries[entry.number]
 
-    def _keep_prompt(self, work: Work, hidden_CD: Tensor) -> None:
+    def _keep_prompt(self, chunk: Chunk, hidden_CD: Tensor) -> None:
         """Rows of a prompt whose logprobs are asked for, until it is read."""
-        if work.entry.options.prompt_logprobs is not None and not work.entry.answer_ids:
-            work.entry.hidden.append(hidden_CD)
+        if chunk.entry.options.prompt_logprobs is not None and not chunk.entry.answer_ids:
+            chunk.entry.hidden.append(hidden_CD)
 
     def _scored_prompt(self, entry: Entry) -> PromptLogprobs:
         hidden_TD, asked = torch.cat(entry.hidden), entry.options.prompt_logprobs
@@ -189,23 +195,11 @@ def answer_limit(model: TextGenerationModel, request: Request) -> int:
     return asked if model.context is None else min(asked, model.context + 1 - len(request.prompt.token_ids))
 
 
-def _place(work: Work) -> tuple[bool, int]:
-    """Requests that write come first, in the order of their pages, so that these are read where they lie."""
-    return work.count > 1 or not work.entry.rows, work.entry.table[0]
+def _prompt(chunk: Chunk) -> Prompt:
+    return chunk.entry.request.prompt
 
 
-def _tokens(work: Work) -> Sequence[int]:
-    start = work.entry.rows
-    return work.entry.tokens[start : start + work.count]
-
-
-def _item_rows(work: Work) -> Sequence[bool]:
-    """Which tokens of a work are rows of items."""
-    entry = work.entry
-    found = entry.request.prompt.item_rows()[entry.rows : entry.rows + work.count]
-    return found + [False] * (work.count - len(found))
-
-
-def _ends(works: Sequence[Work]) -> Iterator[int]:
-    """One past the last row of each."""
-    return accumulate(work.count for work in works)
+def _item_rows(chunk: Chunk) -> Sequence[bool]:
+    """Which tokens of a chunk are rows of items."""
+    found = _prompt(chunk).item_rows()[chunk.entry.read : chunk.entry.read + chunk.count]
+    return found + [False] * (chunk.count - len(found))

@@ -19,8 +19,9 @@ from triptych.runner.request import Request
 class Entry:
     """A request with its answer so far, and where its rows are kept.
 
-    Of its `tokens`, prompt and answer, the first `rows` are in the cache, in the pages of `table`. `slot` is its place
-    in the sampler, None while it waits. `hidden` are rows of the prompt that are still to be scored.
+    Of its `tokens`, prompt and answer, the first `rows` are in the cache, in the pages of `table`: all but the last one
+    while it is `writing`, else those that were `read`. `slot` is its place in the sampler, None while it waits. `due`
+    is the step at which its pages have to be looked at. `hidden` are rows of the prompt that are still to be scored.
     """
 
     number: int
@@ -30,9 +31,11 @@ class Entry:
     tokens: list[int]
     names: BlockNames
     options: SamplingOptions
-    rows: int = 0
+    writing: bool = False
+    read: int = 0
     table: list[int] = field(default_factory=list)
     slot: int | None = None
+    due: int = 0
     hidden: list[Tensor] = field(default_factory=list)
 
     @classmethod
@@ -45,9 +48,9 @@ class Entry:
         return cls(number, request, answer, form, [*prompt.token_ids], BlockNames(prompt.features), options)
 
     @property
-    def missing(self) -> int:
-        """Tokens that are not in the cache."""
-        return len(self.tokens) - self.rows
+    def rows(self) -> int:
+        """How many of its tokens are in the cache."""
+        return len(self.tokens) - 1 if self.writing else self.read
 
     @property
     def answer_ids(self) -> Sequence[int]:

@@ -26,7 +26,9 @@ class PagePool:
     def __init__(self, pages: int, *, page: int) -> None:
         self.pages, self.page = pages, page
         self._users = [0] * pages
-        self._blank: list[int] = [*range(pages)]  # free, without names; the lowest goes first, so that used ones lie together
+        self._blank: list[int] = [
+            *range(pages)
+        ]  # free, without names; the lowest goes first, so that used ones lie together
         self._named: OrderedDict[int, None] = OrderedDict()  # free, with names
         self._places: dict[bytes, Place] = {}
         self._names: dict[int, list[bytes]] = {}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
 
 from triptych.runner.entry import Entry
 from triptych.runner.pages import PagePool, Place
@@ -14,14 +13,15 @@ from triptych.runner.prefix import BLOCK
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """The next `count` tokens of a request."""
+class Chunk:
+    """The next `count` tokens of a request that is read."""
 
     entry: Entry
     count: int
 
 
-class Copy(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Copy:
     """Rows of one page that another page begins with."""
 
     source: Place
@@ -30,28 +30,36 @@ class Copy(NamedTuple):
 
 @dataclass
 class Plan:
-    """A step. Requests in `stopped` have lost their pages and their slot, those in `started` have got theirs."""
+    """A step: a token of each of the `writers`, in the order of their first pages, and `chunks` of others.
 
-    works: list[Work] = field(default_factory=list)
+    Requests in `stopped` have lost their pages and the slot beside them, those in `started` have got theirs.
+    """
+
+    writers: Sequence[Entry] = ()
+    chunks: list[Chunk] = field(default_factory=list)
     started: list[Entry] = field(default_factory=list)
     stopped: list[tuple[Entry, int]] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
 
 
 class Scheduler:
-    """First come, first served: `seqs` requests run at a time, `tokens` tokens go into a step.
+    """First come, first served: `seqs` requests run at a time, no more than the `tokens` that go into a step.
 
-    Those that write go before those that read, so that a long prompt holds nobody up: it is read in pieces. Where pages
-    run out, the youngest request gives its own back and begins again later. Rows that are there already are not
+    Those that write go before those that are read, so that a long prompt holds nobody up: it is read in chunks. Where
+    pages run out, the youngest request gives its own back and begins again later. Rows that are there already are not
     computed again, with `reuse`.
+
+    A request that writes is looked at when it fills a block or a page, not at each step.
     """
 
     def __init__(self, pool: PagePool, *, seqs: int, tokens: int, reuse: bool = True) -> None:
-        self._pool, self._seqs, self._tokens, self._reuse = pool, seqs, tokens, reuse
+        self._pool, self._seqs, self._tokens, self._reuse = pool, min(seqs, tokens), tokens, reuse
         self.waiting: deque[Entry] = deque()
-        self.running: list[Entry] = []
+        self.running: list[Entry] = []  # the oldest first
+        self._writers: list[Entry] | None = []  # None when it is to be made anew
         self._slots = [*range(seqs)]
         heapify(self._slots)
+        self._clock, self._due = 0, dict[int, list[Entry]]()
 
     def add(self, entry: Entry) -> None:
         """A request waits for its turn."""
@@ -59,27 +67,31 @@ class Scheduler:
 
     def plan(self) -> Plan:
         """The next step; it has no work when there is nothing to do."""
-        plan, left = Plan(), self._tokens
-        for entry in sorted(self.running, key=lambda each: each.missing > 1):  # a stable sort: by age otherwise
-            if entry.slot is None or not left:
-                continue
-            count = min(entry.missing, left)
-            if self._has_room(entry, entry.rows + count, plan):
-                plan.works.append(Work(entry, count))
-                left -= count
-        if not plan.stopped:
+        plan = Plan()
+        self._clock += 1
+        for entry in self._due.pop(self._clock, ()):
+            if entry.writing and entry.due == self._clock:
+                self._serve(entry, plan)
+        writers = self._ordered()
+        left = self._tokens - len(writers)
+        if len(writers) < len(self.running):
+            left = self._continue(plan, left)
+        if self.waiting and not plan.stopped:
             self._admit(plan, left)
-        plan.works = [work for work in plan.works if work.entry.slot is not None]
+        plan.writers = self._ordered()
+        plan.chunks = [chunk for chunk in plan.chunks if chunk.entry.slot is not None]
         return plan
 
-    def advance(self, work: Work) -> None:
-        """The tokens of a work are in the cache; what they fill can be found by others."""
-        entry, before = work.entry, work.entry.rows
-        entry.rows += work.count
-        if self._reuse and (new := range(before // BLOCK, entry.rows // BLOCK)):
-            names = entry.names.of(entry.tokens, entry.rows)
-            for number in new:
-                self._pool.learn(names[number], self._place(entry, number))
+    def advance(self, chunk: Chunk) -> bool:
+        """The tokens of a chunk are in the cache -> whether they were the last: the request writes from now on."""
+        entry = chunk.entry
+        entry.read += chunk.count
+        self._learn(entry, entry.read - chunk.count)
+        if entry.read < len(entry.tokens):
+            return False
+        entry.writing, self._writers = True, None
+        self._look_at(entry, self._clock + 1)
+        return True
 
     def drop(self, entry: Entry) -> None:
         """A request has ended, or is wanted no longer."""
@@ -88,6 +100,31 @@ class Scheduler:
             return
         self.running.remove(entry)
         self._give_back(entry)
+
+    def _ordered(self) -> Sequence[Entry]:
+        if self._writers is None:
+            self._writers = sorted((each for each in self.running if each.writing), key=lambda each: each.table[0])
+        return self._writers
+
+    def _serve(self, entry: Entry, plan: Plan) -> None:
+        """See to the pages of a request that writes, and to what others may find in them."""
+        rows, page = entry.rows, self._pool.page
+        if rows % BLOCK == 0:
+            self._learn(entry, rows - BLOCK)
+        if self._has_room(entry, rows + 1, plan):
+            self._look_at(entry, self._clock + min(len(entry.table) * page - rows, BLOCK - rows % BLOCK))
+
+    def _look_at(self, entry: Entry, step: int) -> None:
+        entry.due = step
+        self._due.setdefault(step, []).append(entry)
+
+    def _continue(self, plan: Plan, left: int) -> int:
+        for entry in [each for each in self.running if not each.writing]:
+            if left and entry.slot is not None:
+                count = min(len(entry.tokens) - entry.read, left)
+                plan.chunks.append(Chunk(entry, count))  # its pages were taken when it was admitted
+                left -= count
+        return left
 
     def _admit(self, plan: Plan, left: int) -> None:
         while self.waiting and left and len(self.running) < self._seqs:
@@ -99,10 +136,10 @@ class Scheduler:
             self.waiting.popleft()
             self.running.append(entry)
             entry.slot = heappop(self._slots)
-            count = min(entry.missing, left)
+            count = min(len(entry.tokens) - entry.read, left)
             plan.started.append(entry)
             plan.copies += copies
-            plan.works.append(Work(entry, count))
+            plan.chunks.append(Chunk(entry, count))
             left -= count
 
     def _has_room(self, entry: Entry, rows: int, plan: Plan) -> bool:
@@ -124,8 +161,9 @@ class Scheduler:
 
     def _give_back(self, entry: Entry) -> int:
         """Its pages and its slot, which is returned."""
+        self._learn(entry, entry.rows // BLOCK * BLOCK - BLOCK)  # the last block, which nobody has looked at yet
         self._release(entry)
-        slot, entry.slot = entry.slot, None
+        slot, entry.slot, self._writers = entry.slot, None, None
         assert slot is not None
         heappush(self._slots, slot)
         return slot
@@ -133,14 +171,21 @@ class Scheduler:
     def _release(self, entry: Entry) -> None:
         for page in reversed(entry.table):  # the end of a sequence is of less use to others than its start
             self._pool.release(page)
-        entry.table, entry.rows, entry.hidden = [], 0, []
+        entry.table, entry.read, entry.writing, entry.hidden = [], 0, False, []
+
+    def _learn(self, entry: Entry, before: int) -> None:
+        """What a request has filled since it had this many rows can be found by others."""
+        rows = entry.rows
+        if self._reuse and (new := range(max(0, before) // BLOCK, rows // BLOCK)):
+            names = entry.names.of(entry.tokens, rows)
+            for number in new:
+                page, row = divmod(number * BLOCK, self._pool.page)
+                self._pool.learn(names[number], Place(entry.table[page], row + BLOCK))
 
     def _found(self, entry: Entry) -> list[Copy]:
         """Give a request the rows that are there already: whole pages are shared, the last in part is copied."""
-        if not self._reuse or not entry.may_reuse:
-            return []
         copies: list[Copy] = []
-        for place in self._known(entry):
+        for place in self._known(entry) if self._reuse and entry.may_reuse else ():
             if place.rows == self._pool.page:
                 self._pool.share(place.page)
                 entry.table.append(place.page)
@@ -151,7 +196,7 @@ class Scheduler:
                 copies.append(Copy(place, entry.table[-1]))
             else:
                 break
-            entry.rows += place.rows
+            entry.read += place.rows
         return copies
 
     def _known(self, entry: Entry) -> Iterator[Place]:
@@ -166,8 +211,3 @@ class Scheduler:
             last = place
         if last:
             yield last
-
-    def _place(self, entry: Entry, number: int) -> Place:
-        """Where a block ends."""
-        page, row = divmod(number * BLOCK, self._pool.page)
-        return Place(entry.table[page], row + BLOCK)
