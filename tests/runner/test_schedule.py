@@ -187,6 +187,16 @@ def test_rows_that_are_there_are_not_computed_again() -> None:
     assert not plan.copies
 
 
+def test_the_last_token_is_always_computed() -> None:
+    memory = Memory(pages=20, page=16, seqs=4, tokens=1000)
+    for length in (32, 32, 33):
+        memory.scheduler.add(each := entry([1] * length))
+        (chunk,) = memory.step().chunks
+        assert chunk.entry is each
+    assert chunk.count == 1
+    assert each.table[1] != each.table[2]
+
+
 def test_of_a_page_in_use_what_is_alike_is_copied_and_one_that_is_free_goes_on() -> None:
     memory = Memory(pages=3, page=64, seqs=4, tokens=1000)
     first, second, third = (entry([*range(40), last]) for last in (7, 8, 9))
