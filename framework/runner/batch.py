@@ -16,6 +16,7 @@ from triptych.inputs.prompt import Prompt
 from triptych.parts.cache import Cache
 from triptych.parts.cache_needs import Rows
 from triptych.parts.step import Step
+from triptych.registry.authors import blaming
 from triptych.runner.encode import encode_items
 from triptych.runner.grammar import Form
 from triptych.runner.logprobs import PromptLogprobs, TokenLogprob, score_prompt
@@ -24,6 +25,7 @@ from triptych.runner.rows import check_logits, check_rows
 from triptych.runner.sampling import Sampler
 
 Token = tuple[int, TokenLogprob | None]
+RUNS = "as it runs"  # what is told of code that fails
 PREFILL = 8192  # tokens of prompts in one call, which bounds its activations; a longer prompt has a call of its own
 
 
@@ -103,7 +105,8 @@ class Batch:
     def decode(self) -> list[Token]:
         """Read the last token of each -> the next."""
         step = self._cache.step([1] * len(self._ids_B))
-        hidden_BD = self._model(self._ids_B, step.positions, step=step)
+        with blaming(self._model, RUNS):
+            hidden_BD = self._model(self._ids_B, step.positions, step=step)
         return self._draw(self._logits(check_rows(self._model, hidden_BD, len(self._ids_B), by="forward")))
 
     @torch.inference_mode()
@@ -133,8 +136,9 @@ class Batch:
         return score_prompt(self._logits, request.prompt, hidden_TD, likeliest=asked, vocab_size=vocab)
 
     def _logits(self, hidden_BD: Tensor) -> Tensor:
-        model, count = self._model, len(hidden_BD)
-        return check_logits(model, model.compute_logits(hidden_BD), count, vocab_size=model.vocab_size)
+        with blaming(model := self._model, RUNS):
+            logits_BV = model.compute_logits(hidden_BD)
+        return check_logits(model, logits_BV, len(hidden_BD), vocab_size=model.vocab_size)
 
     def _draw(self, logits_BV: Tensor) -> list[Token]:
         drawn = self._sampler.draw(logits_BV, self._slots)
@@ -157,13 +161,17 @@ def packed(lengths: Sequence[int], *, most: int | None = None) -> Iterator[list[
 
 
 def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run: RunOptions) -> Tensor:
-    """Hidden rows [T, D] of packed prompts, with those of their items in place."""
+    """Hidden rows [T, D] of packed prompts, with those of their items in place.
+
+    Raises PluginError, which says where and whose it is, when code of others fails in the model.
+    """
     ids_T = torch.tensor([*chain.from_iterable(prompt.token_ids for prompt in prompts)], device=run.device)
     features = [feature for prompt in prompts for feature in prompt.features]
     embeds_TD = None
-    if features:
-        rows = encode_items(model, features, device=run.device)
-        mask_T = torch.tensor([*chain.from_iterable(p.item_rows() for p in prompts)], device=run.device)
-        embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
-    hidden_TD = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
+    with blaming(model, RUNS):
+        if features:
+            rows = encode_items(model, features, device=run.device)
+            mask_T = torch.tensor([*chain.from_iterable(p.item_rows() for p in prompts)], device=run.device)
+            embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
+        hidden_TD = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
     return check_rows(model, hidden_TD, len(ids_T), by="forward")

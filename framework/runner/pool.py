@@ -12,7 +12,8 @@ from torch import Tensor
 
 from triptych.inputs.prompt import Prompt
 from triptych.parts.step import Step
-from triptych.runner.batch import PooledModel, packed, read_prompts
+from triptych.registry.authors import blaming
+from triptych.runner.batch import RUNS, PooledModel, packed, read_prompts
 from triptych.runner.generate import check_prompts
 from triptych.runner.request import RunOptions
 from triptych.runner.rows import check_rows
@@ -52,7 +53,10 @@ def _pooled(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -
         together = [prompts[number] for number in group]
         lengths = [len(prompt.token_ids) for prompt in together]
         step = Step.of(lengths, device=run.device, types=_types(together))
-        yield group, model.pooler(read_prompts(model, together, step, run=run), step)
+        hidden_TD = read_prompts(model, together, step, run=run)
+        with blaming(model, RUNS):
+            pooled = model.pooler(hidden_TD, step)
+        yield group, pooled
 
 
 def _types(prompts: Sequence[Prompt]) -> list[int] | None:
