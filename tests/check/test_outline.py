@@ -118,7 +118,7 @@ def test_a_released_llama_has_its_published_size() -> None:
     }
 
 
-PUBLISHED = {  # parameters of the release that the defaults are of; numbers of its cache: layers, 2, kv heads, width of one
+PUBLISHED = {  # parameters of the release that the defaults are of; its cache: layers, 2, kv heads, width of one
     "mistral": (7_241_732_096, 32 * 2 * 8 * 128),
     "gpt2": (124_439_808, 12 * 2 * 12 * 64),
     "gemma": (8_537_680_896, 28 * 2 * 16 * 256),
