@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import triptych
 from tests.cli.command import Capture, ran
 from tests.inputs.small_tokenizers import byte_level, save
 from tests.parity.oracle import build_oracle, tiny_config
+from triptych.cli import main
 from triptych.tasks import file_run
 
 TEXTS = ["the quick brown fox", "one", "naïve café, one by one", "jumps over", "x y z", "the waves", "dog"]
@@ -270,6 +272,32 @@ def test_what_a_model_is_not_for_is_told(folders: Callable[..., str], capsys: Ca
     assert (status, "bert has 3 labels, and a score is the number of one" in stderr) == (1, True)
     status, _, stderr = ran(capsys, "embed", several, "a", "--max-batch", "0")
     assert status == 1
+
+
+def test_each_text_that_the_model_does_not_take_is_named(bert: str, capsys: Capture) -> None:
+    status, stdout, stderr = ran(capsys, "embed", bert, "a", "x" * 100, "b", "y" * 80)
+    assert (status, stdout) == (1, "")
+    assert stderr.splitlines() == [
+        "rows[1].text: has 101 tokens, and the model takes at most 64; shorten it",
+        "rows[3].text: has 81 tokens, and the model takes at most 64; shorten it",
+    ]
+    assert ran(capsys, "embed", bert, "x" * 100)[2].startswith("text: has 101 tokens")
+
+
+def test_an_output_in_a_folder_that_is_not_there_is_told(bert: str, tmp_path: Path, capsys: Capture) -> None:
+    file = write(tmp_path / "in.jsonl", [{"text": "a"}])
+    status, _, stderr = ran(capsys, "embed", bert, "--file", file, "--out", str(tmp_path / "no" / "out"))
+    assert (status, "No such file or directory" in stderr) == (1, True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_stdout_is_json_whatever_its_encoding(encoding: str, bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", out)
+    assert main(["embed", bert, "--cut", "naïve 東京 🦊"]) == 0
+    out.flush()
+    assert json.loads(out.buffer.getvalue())["text"] == "naïve 東京 🦊"  # type: ignore[attr-defined]
+    assert (b"\\u6771" in out.buffer.getvalue()) == (encoding != "utf-8")  # type: ignore[attr-defined]
 
 
 def test_numbers_that_are_none_are_refused(bert: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
