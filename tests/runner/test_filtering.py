@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.functional import one_hot
 from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
@@ -196,6 +197,26 @@ def test_presence_and_frequency_count_in_the_answer_alone(
     wanted = logits - presence * (counts > 0) - frequency * counts
     found = shaped(logits, prompt=prompt, answer=answer, presence_penalty=presence, frequency_penalty=frequency)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@relaxed
+@given(st.lists(IDS, min_size=1, max_size=3), st.lists(IDS, min_size=3, max_size=3), SEEDS, penalties, penalties)
+def test_tokens_that_were_drawn_count_as_those_that_a_request_comes_back_with(
+    prompts: list[list[int]], answers: list[list[int]], seed: int, presence: float, frequency: float
+) -> None:
+    asked = {"presence_penalty": presence, "frequency_penalty": frequency, "repetition_penalty": 1.3, "max_tokens": 99}
+    length, slots = min(map(len, answers)), range(len(prompts))
+    sampler = Told(3, vocab_size=20, device=CPU)
+    for slot, prompt in enumerate(prompts):
+        sampler.add(slot, SamplingOptions.of(**asked), prompt)
+    for step in range(length):
+        wanted = torch.tensor([answers[slot][step] for slot in slots])
+        assert torch.equal(sampler.draw(one_hot(wanted, 20) * 1e6, slots).token_ids, wanted)
+    logits = random_logits(seed, len(prompts), 20)
+    sampler.draw(logits, slots)
+    for slot, prompt in enumerate(prompts):
+        wanted = shaped(logits[slot], prompt=prompt, answer=answers[slot][:length], **asked)
+        assert torch.equal(sampler.shaped[slot], wanted)
 
 
 @relaxed

@@ -226,3 +226,18 @@ def test_more_logprobs_than_there_are_tokens_are_those_of_all() -> None:
     (found,) = sampler_of({"logprobs": 10**9}).draw(LOGITS[None], [0]).logprobs()
     assert found is not None
     assert sorted(found.likeliest) == list(range(len(LOGITS)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_draws_what_a_cpu_draws() -> None:
+    logits = torch.randn(6, len(MIXED), 3000, generator=torch.Generator().manual_seed(0))
+    asked = [SamplingOptions.of(**{"temperature": 1.0, "seed": n, "max_tokens": 99, **o}) for n, o in enumerate(MIXED)]
+    found = []
+    for device in (CPU, torch.device("cuda")):
+        sampler = Sampler(len(asked), vocab_size=3000, device=device)
+        for slot, options in enumerate(asked):
+            sampler.add(slot, options, PROMPT)
+        steps = [sampler.draw(step.to(device), range(len(asked))).token_ids.tolist() for step in logits]
+        found.append(steps)
+    assert found[0] == found[1]
