@@ -241,6 +241,29 @@ def test_the_end_of_what_is_too_long_is_left_out_where_that_is_asked(
     torch.testing.assert_close(torch.tensor(found), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_what_a_folder_says_of_the_longest_text_holds_where_more_would_do(bert: str, tmp_path: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(bert, tmp_path / "copy")
+    steps = [{"path": "", "type": "x.Transformer"}, {"path": "p", "type": "x.Pooling"}]
+    (folder / "modules.json").write_text(json.dumps(steps), encoding="utf-8")
+    (folder / "p").mkdir()
+    (folder / "p" / "config.json").write_text('{"pooling_mode": "mean"}', encoding="utf-8")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 6}', encoding="utf-8")
+    pooling = triptych.load(folder).pooling
+    assert [len(p.token_ids) for p in pooling.cut().read(["x" * 100, "a"])] == [6, 2]
+    assert [len(p.token_ids) for p in triptych.load(bert).pooling.cut().read(["x" * 100, "a"])] == [64, 2]
+
+
+@pytest.mark.parametrize("command", ["embed", "classify", "score"])
+def test_every_option_of_a_command_is_held_to_when_its_run_is_taken_up(command: str) -> None:
+    from triptych.cli import _parser
+    from triptych.cli.pooled_file import SAID
+
+    beside = {"model", "texts", "file", "out", "run", "version"}
+    assert {*vars(_parser().parse_args([command, "m"]))} - beside == {*SAID}
+
+
 def test_the_input_is_no_output(bert: str, tmp_path: Path, capsys: Capture) -> None:
     file = write(tmp_path / "in.jsonl", [{"text": "a"}])
     status, _, stderr = ran(capsys, "embed", bert, "--file", file, "--out", file)
