@@ -39,7 +39,7 @@ REGEXES = [
     r"yes|no|maybe",
     r"(\+|-)?[0-9]{3}",
     r"«[^«»\n]{1,4}»",
-    r"([^a-z\s]\s){2}(:[é-û]{2})?",
+    r"([^a-z ] ){2}(:[é-û]{2})?",
 ]
 
 
@@ -150,12 +150,12 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> list[Tokenizer]:
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data(), st.sampled_from(REGEXES), st.sampled_from([0, 1]), st.sampled_from([450, 600]))
+@given(st.data(), st.sampled_from(REGEXES), st.sampled_from([0, 1]), st.sampled_from([(), (2,)]))
 def test_whatever_is_allowed_spells_a_match(
-    tokenizers: list[Tokenizer], data: st.DataObject, regex: str, number: int, vocab: int
+    tokenizers: list[Tokenizer], data: st.DataObject, regex: str, number: int, ends: tuple[int, ...]
 ) -> None:
-    """Any walk along allowed tokens, of a model that has more tokens than its tokenizer."""
-    form, tokens, ended = form_of(tokenizers[number], vocab, ends=(2,), regex=regex), list[int](), False
+    """Any walk along allowed tokens, of a model that has more of them than its tokenizer, with an end and without."""
+    form, tokens, ended = form_of(tokenizers[number], 600, ends=ends, regex=regex), list[int](), False
     while not ended:
         token = data.draw(st.sampled_from(form.allowed().nonzero()[:, 0].tolist()))
         tokens.append(token)
@@ -170,10 +170,7 @@ def test_whatever_is_allowed_spells_a_match(
         ({"regex": "a(("}, "regex: cannot be followed: unclosed group"),
         ({"regex": ""}, "regex: cannot be followed: no token can begin it"),
         ({"json_schema": {"type": "objekt"}}, "json_schema: cannot be followed: Invalid type: objekt"),
-        (
-            {"json_schema": {"uniqueItems": True}},
-            'json_schema: cannot be followed: Unimplemented keys: ["uniqueItems"]',
-        ),
+        ({"json_schema": {"not": {}}}, "json_schema: cannot be followed: Unimplemented keys: ['not']"),
         ({"json_schema": {"const": {1, 2}}}, "json_schema: cannot be followed: Object of type set is not JSON"),
     ],
 )
