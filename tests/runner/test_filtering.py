@@ -163,9 +163,11 @@ class Told(Sampler):
 
 
 def shaped(logits_V: Tensor, *, prompt: list[int], answer: list[int], **options: Any) -> Tensor:
-    """What a sampler makes of logits before it draws, in a batch with a request that asks for nothing."""
+    """What a sampler makes of logits before it draws, in a slot that was in use, beside one that asks for nothing."""
     sampler = Told(2, vocab_size=len(logits_V), device=CPU, end_ids=frozenset([2]))
     sampler.add(0, SamplingOptions(), [1])
+    sampler.add(1, SamplingOptions(presence_penalty=1.0), [1], answer_ids=[*range(len(logits_V))] * 2)
+    sampler.remove(1)
     sampler.add(1, SamplingOptions.of(**{"max_tokens": 99, **options}), prompt, answer_ids=answer)
     sampler.draw(logits_V.expand(2, -1), [0, 1])
     assert torch.equal(sampler.shaped[0], logits_V)
