@@ -136,9 +136,7 @@ class Batch:
         return score_prompt(self._logits, request.prompt, hidden_TD, likeliest=asked, vocab_size=vocab)
 
     def _logits(self, hidden_BD: Tensor) -> Tensor:
-        with blaming(model := self._model, RUNS):
-            logits_BV = model.compute_logits(hidden_BD)
-        return check_logits(model, logits_BV, len(hidden_BD), vocab_size=model.vocab_size)
+        return read_logits(self._model, hidden_BD)
 
     def _draw(self, logits_BV: Tensor) -> list[Token]:
         drawn = self._sampler.draw(logits_BV, self._slots)
@@ -175,3 +173,13 @@ def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run
             embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
         hidden_TD = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
     return check_rows(model, hidden_TD, len(ids_T), by="forward")
+
+
+def read_logits(model: TextGenerationModel, hidden_ND: Tensor) -> Tensor:
+    """Logits [N, V] of hidden rows.
+
+    Raises CapabilityError for rows of another width than the vocabulary, PluginError as `read_prompts` does.
+    """
+    with blaming(model, RUNS):
+        logits_NV = model.compute_logits(hidden_ND)
+    return check_logits(model, logits_NV, len(hidden_ND), vocab_size=model.vocab_size)

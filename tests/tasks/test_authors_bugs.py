@@ -114,6 +114,14 @@ def test_a_user_of_the_command_sees_the_message_and_no_traceback(
     assert err.splitlines()[-1].endswith(f": Buggy ({__name__}:Buggy._fail) fails as it is loaded: KeyError: 'boom'")
 
 
+def test_so_is_one_of_a_head_that_scores_answers(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Buggy, "at", "compute_logits")
+    triptych.register_model("LlamaForCausalLM", Buggy, on_duplicate="replace")
+    model = triptych.load(oracle.folder, dtype="float32")
+    with pytest.raises(PluginError, match=r"Buggy \(.*:Buggy\._fail\) fails as it runs: KeyError: 'boom'$"):
+        model.likelihood([[5, 9]], [[7]])
+
+
 def test_so_is_one_of_a_pooler(oracle: Oracle) -> None:
     triptych.register_model("LlamaForCausalLM", Pools, on_duplicate="replace")
     with pytest.raises(PluginError, match=r"Pools \(.*:Pooler\.forward\) fails as it runs: KeyError: 'boom'$"):
