@@ -198,6 +198,27 @@ def test_a_row_without_a_token_left_is_an_error() -> None:
         draws(torch.zeros(2), 1, min_tokens=1, stop_token_ids=[0, 1], temperature=1.0)
 
 
+class Only:
+    """A mask that lets one token come."""
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+    def allowed(self) -> Tensor:
+        return torch.arange(len(LOGITS)) == self.token
+
+
+def test_a_mask_holds_for_its_own_request_alone() -> None:
+    sampler = Sampler(2, vocab_size=len(LOGITS), device=CPU)
+    for slot, mask in enumerate([Only(1), None]):
+        sampler.add(slot, SamplingOptions(), PROMPT, mask=mask)
+    assert sampler.draw(LOGITS.expand(2, -1), [1, 0]).token_ids.tolist() == [4, 1]
+    sampler.remove(0)
+    sampler.add(0, SamplingOptions(temperature=1.0, seed=1), PROMPT)
+    found = [int(sampler.draw(LOGITS[None], [0]).token_ids) for _ in range(20)]
+    assert found == draws(LOGITS, 20, temperature=1.0, seed=1)
+
+
 def test_ends_are_forbidden_until_there_are_enough_tokens() -> None:
     logits = torch.tensor([[0.0, 9.0, 5.0, 7.0]])
     asked = {"min_tokens": 2, "stop_token_ids": [3, 4000]}  # an id that no token has ends nothing
