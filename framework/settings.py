@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from triptych.arguments import check_arguments
 from triptych.errors import OptionError, Problem, short, suggest
 
 MAX_ITEMS = 999  # of a modality in one prompt, where nothing else is said
@@ -117,6 +118,7 @@ class Stage:
 
         What is left when they do not divide goes to the stages before the last, which has the head, from the back.
         """
+        check_arguments(count=(count, int))
         each, left = divmod(count, self.size)
         counts = [each + (self.size - 1 - left <= rank < self.size - 1) for rank in range(self.size)]
         start = sum(counts[: self.rank])

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar, get_args
 
+from triptych.arguments import check_arguments
 from triptych.errors import (
     OptionError,
     Problem,
@@ -128,6 +129,7 @@ class Resolver(Queries):
         RegistrationError, of the kind UnknownNameError when nothing serves any of them, with the cause for each name;
         OptionError for a backend that there is not; and what a plugin raises.
         """
+        check_arguments(settings=(settings, ResolutionSettings))
         load_plugins()
         return Inspected(*self._first(_listed(architectures), settings, lambda offer: offer.inspect()))
 
@@ -137,6 +139,7 @@ class Resolver(Queries):
         Remembered for as long as this process registers nothing. Raises as `inspect` does, and OptionError for a
         conversion that there is not.
         """
+        check_arguments(settings=(settings, ResolutionSettings))
         load_plugins()
         return self._resolved(_listed(architectures), settings, registered_models())
 

@@ -15,13 +15,21 @@ def check_embeds(embeds: object, *, width: int, path: str = "embeds") -> None:
     No value is read. Raises InputError with everything that is wrong, each under `path[number]`; also a TypeError for
     what is no tensor and no list.
     """
-    problems = list(_whole(embeds, width, path) if is_tensor(embeds) else _listed(embeds, width, path))
-    if problems:
-        wrong_type = any(mistyped for _, mistyped in problems)
-        raise (InputTypeError if wrong_type else InputError)(problem for problem, _ in problems)
+    _refuse(_whole(embeds, width, path) if is_tensor(embeds) else _listed(embeds, width, path))
+
+
+def check_item_embeds(rows: object, *, width: int | None, path: str) -> None:
+    """Check the embeds of one item, [n, width], as `check_embeds` does; of any width where it is None."""
+    _refuse(_rows(rows, ("n", "width" if width is None else width), path))
 
 
 Wrong = Iterator[tuple[Problem, bool]]  # and whether it is a matter of a Python type
+
+
+def _refuse(found: Wrong) -> None:
+    if problems := list(found):
+        wrong_type = any(mistyped for _, mistyped in problems)
+        raise (InputTypeError if wrong_type else InputError)(problem for problem, _ in problems)
 
 
 def _whole(embeds: object, width: int, path: str) -> Wrong:
@@ -41,7 +49,7 @@ def _rows(rows: object, wanted: tuple[str | int, ...], path: str) -> Wrong:
     if not is_tensor(rows):
         yield Problem(f"expected a tensor of shape {written(wanted)}, found {told(rows)}", path), True
         return
-    if rows.ndim != len(wanted) or rows.shape[-1] != wanted[-1]:
+    if rows.ndim != len(wanted) or (isinstance(wanted[-1], int) and rows.shape[-1] != wanted[-1]):
         yield (
             Problem(f"expected shape {written(wanted)}, found {written(rows.shape)}{_why(rows.ndim, wanted)}", path),
             False,

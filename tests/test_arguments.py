@@ -150,8 +150,25 @@ def test_an_argument_of_a_wrong_type_is_told_by_its_name(
             assert re.search(rf"\b{word}\b", str(error)), f"{argument}={value!r}: {error}"
 
 
+MAPPER = triptych.WeightsMapper(prefix={"a.": "b."})
 METHODS: dict[str, Any] = {
-    "parse_mm_data": triptych.MultiModalDataParser().parse_mm_data,
+    one.__name__: one
+    for one in (
+        *(MAPPER.map_name, MAPPER.apply_list, MAPPER.apply_dict),
+        *(triptych.resolver().inspect, triptych.resolver().resolve),
+        triptych.AutoWeightsLoader(nn.Module()).load_weights,
+        triptych.MultiModalDataParser().parse_mm_data,
+        triptych.PlaceholderRange(0, 2).get_embeds_indices_in_range,
+        triptych.Stage().layers,
+    )
+}
+IN_METHODS = {
+    "architectures": ["LlamaForCausalLM"],
+    "data": {},
+    "end": 1,
+    "settings": triptych.ResolutionSettings(),
+    "start": 0,
+    "weights": [],
 }
 
 
@@ -161,7 +178,7 @@ METHODS: dict[str, Any] = {
 def test_an_argument_of_a_method_is_told_likewise(method: str, argument: str) -> None:
     needed = [key for key, one in parameters(METHODS[method]).items() if one.default is one.empty and key != argument]
     for value in WRONG:
-        error = raised(METHODS[method], **{key: SOUND[key] for key in needed}, **{argument: value})
+        error = raised(METHODS[method], **{key: IN_METHODS[key] for key in needed}, **{argument: value})
         if isinstance(error, TypeError):
             assert re.search(rf"\b{argument}\b", str(error)), f"{argument}={value!r}: {error}"
 

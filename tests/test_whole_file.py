@@ -48,6 +48,9 @@ def test_who_reads_meanwhile_finds_the_old_file_until_the_new_one_is_whole(
     monkeypatch.setattr(os, "fsync", lambda _: seen.append((tmp_path / "x").read_text()))
     write_whole(tmp_path / "x", "new")
     assert (seen, (tmp_path / "x").read_text()) == (["old"], "new")
+    with open(tmp_path / "x") as begun:  # before it is replaced: this reader has the whole of the one it opened
+        write_whole(tmp_path / "x", "newest")
+        assert begun.read() == "new"
 
 
 def test_a_link_stays_one_and_its_file_is_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from triptych.assembly.head_rows import row_weights
 from triptych.assembly.heads import HEADS, find_heads
-from triptych.capabilities import ScoreType, get_default_seq_pooling_type
+from triptych.capabilities import ScoreType, get_default_seq_pooling_type, get_default_tok_pooling_type
 from triptych.capabilities.construct import arguments
 from triptych.errors import CapabilityError, WeightMapError
 from triptych.parts.parameters import Linear
@@ -194,6 +194,11 @@ class _OfTokens(Pooled):
     """A row for each token, whichever of a sequence the class would take."""
 
     def _usual(self) -> dict[str, str]:
+        if get_default_tok_pooling_type(type(self)) == "STEP":
+            message = (
+                "it keeps the rows after steps alone (default_tok_pooling_type STEP), which a pooler of ours does not"
+            )
+            raise CapabilityError(f"{message}; one of its own may", path=type(self).__qualname__)
         return {}
 
 

@@ -103,10 +103,11 @@ def _conversion(args: argparse.Namespace, command: str) -> Conversion | None:
 
 
 def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
-    """Each as a line of JSON on stdout."""
-    from triptych.tasks.kept_rows import as_lines
+    """Each as a line of JSON on stdout, with escapes for other letters where that is no UTF-8."""
+    import json
 
-    sys.stdout.write(as_lines(rows))
+    whole = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    sys.stdout.writelines(f"{json.dumps(row, ensure_ascii=not whole)}\n" for row in rows)
     sys.stdout.flush()
 
 

@@ -26,8 +26,11 @@ ACTIVATIONS: dict[str, str | None] = {f"torch.nn.modules.{name}": ours for name,
 ACTIVATIONS |= {f"torch.nn.{name.partition('.')[2]}": ours for name, ours in _CLASSES.items()}
 
 
+Rows = Literal["sentence_embedding", "token_embeddings"]  # the one row of a text, or those of its tokens
+
+
 class _Stated(BaseModel):
-    """The `config.json` of such a folder. Rows of tokens, and a sum with what came in, are not served."""
+    """The `config.json` of such a folder. A sum with what came in is not served."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -36,8 +39,8 @@ class _Stated(BaseModel):
     bias: bool = True
     activation_function: str = "torch.nn.modules.activation.Tanh"  # the library's own default
     use_residual: Literal[False] = False
-    module_input_name: Literal["sentence_embedding"] = "sentence_embedding"
-    module_output_name: Literal["sentence_embedding"] | None = None
+    module_input_name: Rows = "sentence_embedding"
+    module_output_name: Rows | None = None
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,13 @@ class Dense:
         return {"out": self.width_out, "bias": self.bias, "activation": self.activation}
 
 
-def load_dense(folder: Path) -> Dense:
-    """The layer in a folder. Raises CheckpointError, with all that is wrong, for one that cannot be used as it is."""
+def load_dense(folder: Path, *, of: Rows = "sentence_embedding") -> Dense:
+    """The layer in a folder, `of` those rows.
+
+    Raises CheckpointError, with all that is wrong, for one that cannot be used as it is.
+    """
     stated, tensors = _stated(folder / "config.json"), Checkpoint(folder).tensors
-    if wrong := [*_misfits(stated, tensors)]:
+    if wrong := [*_misplaced(stated, of), *_misfits(stated, tensors)]:
         raise CheckpointError(Problem(f"{folder}: {message}") for message in wrong)
     return Dense(stated.in_features, stated.out_features, stated.bias, ACTIVATIONS[stated.activation_function], tensors)
 
@@ -70,6 +76,12 @@ def _stated(file: Path) -> _Stated:
     except ValidationError as error:
         faults = [(".".join(map(str, f["loc"])), f["msg"], short(f["input"])) for f in error.errors()]
         raise CheckpointError(Problem(f"{file}: {at}: {why}; found {what}") for at, why, what in faults) from error
+
+
+def _misplaced(stated: _Stated, of: Rows) -> Iterator[str]:
+    for key in ("module_input_name", "module_output_name"):
+        if (found := getattr(stated, key)) not in (of, None):
+            yield f"{key}: Input should be '{of}'; found {found!r}"
 
 
 def _misfits(stated: _Stated, tensors: Mapping[str, Stored]) -> Iterator[str]:

@@ -50,6 +50,7 @@ class PlaceholderRange:
 
         Tokens count from the placeholder's first. Raises InputError for tokens that it does not have.
         """
+        check_arguments(InputTypeError, start=(start, int), end=(end, int))
         if not 0 <= start <= end <= self.length:
             raise InputError(f"tokens {start} to {end} of a placeholder: it has those from 0 to {self.length}")
         if self.is_embed is None:

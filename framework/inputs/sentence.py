@@ -10,18 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from triptych.errors import CheckpointError, InputError, Problem, suggest
 from triptych.inputs.dense import Dense, load_dense
 from triptych.inputs.folder import read_json_if_any, read_text
+from triptych.inputs.token_use import TOKENS, token_problems
 from triptych.weights.checkpoint import Stored
 
 POOLING = {"cls": "first", "cls_token": "first", "lasttoken": "last", "mean": "mean", "mean_tokens": "mean"}
 POOLING |= {"max": "max", "max_tokens": "max"}
 STEPS = ("Transformer", "Pooling", "Dense", "Normalize")  # in this order: some of the third, the last perhaps
+TOKEN_STEPS = ("Transformer", "Dense", "MultiVectorMask", "Normalize")  # and of a folder for late interaction
 PROJECTOR = "pooler.projector.{i}"  # our path of a linear layer, and what its tensors are called beside the model's
 
 
@@ -40,7 +42,9 @@ class _Listed(BaseModel):
         match self.kind:
             case "Transformer":
                 return self.path == ""
-            case "Dense":  # other libraries have layers of that name for the rows of tokens
+            case "MultiVectorMask":
+                return _is_inside(self.path)
+            case "Dense":  # other libraries have layers of that name
                 return self.type.startswith("sentence_transformers.") and _is_inside(self.path)
             case _:
                 return self.kind == "Normalize" or (self.kind == "Pooling" and _is_inside(self.path))
@@ -61,6 +65,13 @@ class SentenceUse:
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
     activation: str | None = None
+
+    @property
+    def conversion(self) -> Literal["embed", "token_embed"] | None:
+        """What the folder is for, where it says so."""
+        if self.pooler is None:
+            return None
+        return "token_embed" if self.pooler.get("use") == "token" else "embed"
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -105,20 +116,32 @@ def _check_steps(file: Path, steps: Sequence[_Listed]) -> None:
         named = ", ".join(f"{step.type} in {step.path or 'the folder itself'!r}" for step in wrong)
         raise CheckpointError(f"{file}: steps that are not served: {named}")
     kinds = [step.kind for step in steps]
-    pooled = [*STEPS[:2], *["Dense"] * kinds.count("Dense")]
-    if kinds not in ([STEPS[0]], pooled, [*pooled, STEPS[3]]):
-        raise CheckpointError(f"{file}: {', '.join(kinds) or 'no step'}; what is served is {', '.join(STEPS)}")
+    if kinds not in ([STEPS[0]], _ordered(STEPS, kinds), _ordered(TOKEN_STEPS, kinds)):
+        served = f"{', '.join(STEPS)}, or {', '.join(TOKEN_STEPS)}"
+        raise CheckpointError(f"{file}: {', '.join(kinds) or 'no step'}; what is served is {served}")
+
+
+def _ordered(steps: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    """The kinds as these steps have them: the first ones always, of linear layers any number, the others perhaps."""
+    always = steps[: steps.index("Dense")]
+    after = [kind for kind in steps if kind not in (*always, "Dense") and kind in kinds]
+    return [*always, *["Dense"] * kinds.count("Dense"), *after]
 
 
 def _read(folder: Path, steps: Sequence[_Listed]) -> tuple[dict[str, object], list[Dense]]:
     """How rows are pooled, and the layers after that. Raises CheckpointError with all that is wrong in their files."""
     pooling, dense, wrong = dict[str, object](), list[Dense](), list[Problem]()
+    paths = {step.kind: step.path for step in steps}
+    of_tokens = len(steps) > 1 and "Pooling" not in paths
+    if of_tokens:
+        pooling["use"] = "token"
+        wrong += token_problems(folder, mask=paths.get("MultiVectorMask"), normalize=paths.get("Normalize"))
     for step in steps:
         try:
             if step.kind == "Pooling":
                 pooling["take"] = _take(folder / step.path / "config.json")
             elif step.kind == "Dense":
-                dense.append(load_dense(folder / step.path))
+                dense.append(load_dense(folder / step.path, of=TOKENS if of_tokens else "sentence_embedding"))
         except CheckpointError as error:
             wrong += error.problems
     for number, (one, next_) in enumerate(pairwise(dense)):

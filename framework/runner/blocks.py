@@ -23,10 +23,8 @@ def likeliest(logits_BV: Tensor) -> tuple[Tensor, Tensor]:
     """The largest of each row, [B], and the first place where it stands, [B]. A NaN counts as the largest."""
     if len(logits_BV) < FEW:
         return logits_BV.max(-1)
-    tops_BN = _by_block(logits_BV, torch.amax)
-    top_B1, block_B1 = tops_BN.max(-1, keepdim=True)
-    places_BS, inside_BS = _places(block_B1, width=logits_BV.shape[-1])
-    found_BS = logits_BV.gather(1, places_BS).masked_fill_(~inside_BS, -torch.inf)
+    top_B1, block_B1 = _by_block(logits_BV, torch.amax).max(-1, keepdim=True)
+    places_BS, found_BS = _block(logits_BV, block_B1, beyond=-torch.inf)
     return top_B1[:, 0], places_BS.gather(1, found_BS.max(-1, keepdim=True)[1])[:, 0]
 
 
@@ -41,11 +39,10 @@ def drawn(weights_BV: Tensor, uniform_B1: Tensor) -> Tensor:
     sums_BN = blocks_BN.cumsum(-1, dtype=torch.float64)
     wanted_B1 = uniform_B1 * sums_BN[:, -1:]
     block_B1 = torch.searchsorted(sums_BN, wanted_B1, right=True)
-    places_BS, inside_BS = _places(block_B1, width=weights_BV.shape[-1])
-    inner_BS = (weights_BV.gather(1, places_BS) * inside_BS).cumsum(-1, dtype=torch.float64)
-    before_B1 = sums_BN.gather(1, block_B1) - blocks_BN.gather(1, block_B1)
-    share_B1 = ((wanted_B1 - before_B1) / blocks_BN.gather(1, block_B1)).clamp_(0, BELOW_ONE)
-    return places_BS.gather(1, passed(inner_BS, share_B1))[:, 0]
+    weight_B1 = blocks_BN.gather(1, block_B1)
+    share_B1 = (1 - (sums_BN.gather(1, block_B1) - wanted_B1) / weight_B1).clamp_(0, BELOW_ONE)
+    places_BS, found_BS = _block(weights_BV, block_B1, beyond=0)
+    return places_BS.gather(1, passed(found_BS.cumsum(-1, dtype=torch.float64), share_B1))[:, 0]
 
 
 def passed(sums_BN: Tensor, share_B1: Tensor) -> Tensor:
@@ -63,7 +60,11 @@ def _by_block(values_BV: Tensor, reduced: Callable[[Tensor, int], Tensor]) -> Te
     return torch.cat([reduced(values_BV[:, :whole].view(count, -1, SIZE), -1), rest_B1], -1) if whole else rest_B1
 
 
-def _places(block_B1: Tensor, *, width: int) -> tuple[Tensor, Tensor]:
-    """The places of a block of each row, and which of them are inside the row: the last block may be shorter."""
+def _block(values_BV: Tensor, block_B1: Tensor, *, beyond: float) -> tuple[Tensor, Tensor]:
+    """The places of a block of each row, [B, S], and what stands there; `beyond` the end of the row in the last."""
+    width = values_BV.shape[-1]
     places_BS = block_B1 * SIZE + torch.arange(min(SIZE, width), device=block_B1.device)
-    return places_BS.clamp(max=width - 1), places_BS < width
+    if width % SIZE == 0 or width < SIZE:
+        return places_BS, values_BV.gather(1, places_BS)
+    inside_BS = places_BS.clamp(max=width - 1)
+    return inside_BS, values_BV.gather(1, inside_BS).masked_fill_(places_BS >= width, beyond)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 import torch
@@ -15,14 +16,15 @@ from torch import Tensor
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.parts.cache import Cache
+from triptych.registry.authors import blaming
 from triptych.runner.answer import Answer, FinishReason
 from triptych.runner.encoded import EncodedItems, item_parts
 from triptych.runner.entry import Entry
 from triptych.runner.logprobs import PromptLogprobs, TokenLogprob, score_prompt
 from triptych.runner.pages import PagePool
 from triptych.runner.protocols import TextGenerationModel
+from triptych.runner.reading import RUNS, forward, read_logits
 from triptych.runner.request import Request, RunOptions
-from triptych.runner.rows import check_logits, check_rows
 from triptych.runner.sampling import Sampler
 from triptych.runner.schedule import Chunk, Plan, Scheduler
 from triptych.runner.sizes import Sizes
@@ -138,23 +140,26 @@ class Engine:
             tables=[tuple(entry.table) for entry in entries],
         )
         ids_T = torch.tensor(ids, device=self._run.device)
-        hidden_TD = self._model(ids_T, step.positions, step=step, inputs_embeds=self._embeds(plan, ids_T))
-        return check_rows(self._model, hidden_TD, len(ids), by="forward")
+        return forward(self._model, ids_T, step, self._embeds(plan, ids_T))
 
     def _embeds(self, plan: Plan, ids_T: Tensor) -> Tensor | None:
         """The inputs [T, D] of a step in which rows of items stand; None where there are none."""
         parts = [part for chunk in plan.chunks for part in item_parts(_prompt(chunk), chunk.entry.read, chunk.count)]
         if not parts:
             return None
-        encoded = self._encoded.rows([part.feature for part in parts])
-        rows = [part.of(each) for part, each in zip(parts, encoded, strict=True)]
         mask = [False] * len(plan.writers) + [is_item for chunk in plan.chunks for is_item in _item_rows(chunk)]
-        return self._model.embed_input_ids(ids_T, rows, is_multimodal=torch.tensor(mask, device=self._run.device))
+        mask_T = torch.tensor(mask, device=self._run.device)
+        with blaming(self._model, RUNS):
+            encoded = self._encoded.rows([part.feature for part in parts])
+            rows = [part.of(each) for part, each in zip(parts, encoded, strict=True)]
+            return self._model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
 
     def _drawn(self, entries: Sequence[Entry], hidden_TD: Tensor, rows: Sequence[int]) -> list[Event]:
         """The next token of each, after the hidden rows that are its last."""
         hidden_BD = hidden_TD if len(rows) == len(hidden_TD) else hidden_TD[torch.tensor(rows, device=self._run.device)]
-        drawn = self._sampler.draw(self._logits(hidden_BD), [entry.slot for entry in entries if entry.slot is not None])
+        drawn = self._sampler.draw(
+            read_logits(self._model, hidden_BD), [entry.slot for entry in entries if entry.slot is not None]
+        )
         pairs = zip(entries, drawn.token_ids.tolist(), drawn.logprobs(), strict=True)
         return [self._event(entry, token, logprob) for entry, token, logprob in pairs]
 
@@ -181,12 +186,8 @@ class Engine:
         hidden_TD, asked = torch.cat(entry.hidden), entry.options.prompt_logprobs
         assert asked is not None
         entry.hidden = []
-        vocab = self._model.vocab_size
-        return score_prompt(self._logits, entry.request.prompt, hidden_TD, likeliest=asked, vocab_size=vocab)
-
-    def _logits(self, hidden_BD: Tensor) -> Tensor:
-        model, rows = self._model, len(hidden_BD)
-        return check_logits(model, model.compute_logits(hidden_BD), rows, vocab_size=model.vocab_size)
+        head, vocab = partial(read_logits, self._model), self._model.vocab_size
+        return score_prompt(head, entry.request.prompt, hidden_TD, likeliest=asked, vocab_size=vocab)
 
 
 def answer_limit(model: TextGenerationModel, request: Request) -> int:

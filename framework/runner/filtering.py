@@ -17,7 +17,7 @@ from torch import Tensor
 
 from triptych.runner.blocks import passed, sums
 
-RUNGS = (128, 2048, 16384)  # how many of the likeliest are looked at, until they tell; then all are sorted
+RUNGS = (128, 768, 8192)  # how many of the likeliest are looked at, until they tell; then all are sorted
 NO_SHARE = 2.0  # more than all there is
 LEAST_SHARE = 1e-30
 
@@ -76,7 +76,7 @@ def kept(logits_BV: Tensor, limits: Limits) -> Iterator[tuple[Tensor | slice, Te
     while True:
         values_RK, places_RK = left.likeliest(count)
         weights_RK = (values_RK - values_RK[:, :1]).exp_()
-        floor_R1, total_R1 = left.floor(values_RK, weights_RK)
+        floor_R1 = left.floor(values_RK, weights_RK)
         done_R = ((values_RK[:, -1:] < floor_R1) | (weights_RK[:, -1:] == 0))[:, 0]  # then none beyond these stays
         weights_RK *= values_RK >= floor_R1
         if count == vocab or bool(done_R.all()):
@@ -84,7 +84,7 @@ def kept(logits_BV: Tensor, limits: Limits) -> Iterator[tuple[Tensor | slice, Te
             return
         numbers_R = torch.arange(len(logits_BV), device=logits_BV.device)[rows]
         yield numbers_R[done_R], weights_RK[done_R], places_RK[done_R]
-        count = _rung(max(count + 1, count * left.times(total_R1, ~done_R)), vocab)
+        count = _rung(max(count + 1, count * left.times(weights_RK, ~done_R)), vocab)
         rows, left = numbers_R[~done_R], left.at(~done_R)
 
 
@@ -106,27 +106,28 @@ class _Left:
             return self.logits_RV.topk(count)
         return self.logits_RV.sort(-1, descending=True)
 
-    def floor(self, values_RK: Tensor, weights_RK: Tensor) -> tuple[Tensor, Tensor]:
-        """The lowest logit that stays, the last of these where they do not tell, and what they weigh: each [R, 1]."""
+    def floor(self, values_RK: Tensor, weights_RK: Tensor) -> Tensor:
+        """The lowest logit that stays, [R, 1]; the last of these where they do not tell."""
         limits, floor_R1 = self.limits, values_RK[:, -1:]
         if limits.last is not None:
             floor_R1 = values_RK.gather(1, limits.last.clamp(max=values_RK.shape[-1] - 1))
             weights_RK = weights_RK * (values_RK >= floor_R1)
-        sums_RK = weights_RK.cumsum(-1, dtype=torch.float64)
         if limits.share is not None:
+            sums_RK = weights_RK.cumsum(-1, dtype=torch.float64)
             short_RK = sums_RK - weights_RK < self._wanted(sums_RK[:, -1:])  # those before do not make up the share
             floor_R1 = floor_R1.maximum(values_RK.gather(1, short_RK.sum(-1, keepdim=True) - 1))
         if limits.ratio is not None:
             floor_R1 = floor_R1.maximum(values_RK.gather(1, (weights_RK >= limits.ratio).sum(-1, keepdim=True) - 1))
-        return floor_R1, sums_RK[:, -1:]
+        return floor_R1
 
-    def times(self, total_R1: Tensor, rows_R: Tensor) -> float:
+    def times(self, weights_RK: Tensor, rows_R: Tensor) -> float:
         """How many times what these weigh is wanted, by the row that wants most of it.
 
         As each token beyond weighs no more than the last, so many times as many tokens are needed at the least.
         """
         if self.limits.share is None:
             return 1.0
+        total_R1 = weights_RK.sum(-1, keepdim=True)
         share_R1 = self._wanted(total_R1) / self.limits.share * self.limits.share.clamp(max=1)
         return float((share_R1 / total_R1)[rows_R].max())
 

@@ -87,8 +87,7 @@ class Form:
 
     def allowed(self) -> Tensor:
         """Whether each token may come next, [V], bool."""
-        listed = torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.uint8).bool()
-        self._check()
+        listed = torch.frombuffer(bytearray(self._next()), dtype=torch.uint8).bool()
         found = torch.zeros(self._vocab, dtype=torch.bool)
         found[: len(listed)] = listed[: self._vocab]
         if self._end < self._vocab:
@@ -100,7 +99,13 @@ class Form:
         """Take the next token, not one that ends the answer -> whether it is whole, and nothing can follow."""
         self._matcher.consume_token(token)
         self._check()
-        return self._matcher.is_stopped()
+        return self._matcher.is_stopped() or (self._matcher.is_accepting() and not any(self._next()[: self._end]))
+
+    def _next(self) -> bytes:
+        """A byte for each token up to END, 0 where it may not come."""
+        found = self._matcher.compute_logit_bias()
+        self._check()
+        return found
 
     def _check(self) -> None:
         if self._matcher.is_error():

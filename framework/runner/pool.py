@@ -12,9 +12,10 @@ from torch import Tensor
 
 from triptych.inputs.prompt import Prompt
 from triptych.parts.step import Step
+from triptych.registry.authors import blaming
 from triptych.runner.checks import check_prompts
 from triptych.runner.protocols import PooledModel
-from triptych.runner.reading import packed, read_prompts
+from triptych.runner.reading import RUNS, packed, read_prompts
 from triptych.runner.request import RunOptions
 from triptych.runner.rows import check_rows
 
@@ -53,7 +54,10 @@ def _pooled(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -
         together = [prompts[number] for number in group]
         lengths = [len(prompt.token_ids) for prompt in together]
         step = Step.of(lengths, device=run.device, types=_types(together))
-        yield group, model.pooler(read_prompts(model, together, step, run=run), step)
+        hidden_TD = read_prompts(model, together, step, run=run)
+        with blaming(model, RUNS):
+            pooled = model.pooler(hidden_TD, step)
+        yield group, pooled
 
 
 def _types(prompts: Sequence[Prompt]) -> list[int] | None:

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from triptych.inputs.prompt import Prompt
 from triptych.parts.step import Step
+from triptych.registry.authors import blaming
 from triptych.runner.encode import encode_items
-from triptych.runner.protocols import TextModel
+from triptych.runner.protocols import TextGenerationModel, TextModel
 from triptych.runner.request import RunOptions
-from triptych.runner.rows import check_rows
+from triptych.runner.rows import check_logits, check_rows
 
+RUNS = "as it runs"  # what is told of code that fails
 TOKENS = 8192  # in one call, which bounds its activations; a longer prompt has a call of its own
 
 
@@ -35,13 +37,34 @@ def packed(lengths: Sequence[int], *, most: int | None = None) -> Iterator[list[
 
 
 def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run: RunOptions) -> Tensor:
-    """Hidden rows [T, D] of packed prompts, with those of their items in place."""
+    """Hidden rows [T, D] of packed prompts, with those of their items in place. Raises what `forward` does."""
     ids_T = torch.tensor([*chain.from_iterable(prompt.token_ids for prompt in prompts)], device=run.device)
     features = [feature for prompt in prompts for feature in prompt.features]
     embeds_TD = None
     if features:
-        rows = encode_items(model, features, device=run.device)
         mask_T = torch.tensor([*chain.from_iterable(p.item_rows() for p in prompts)], device=run.device)
-        embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
-    hidden_TD = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
+        with blaming(model, RUNS):
+            rows = encode_items(model, features, device=run.device)
+            embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
+    return forward(model, ids_T, step, embeds_TD)
+
+
+def forward(model: TextModel, ids_T: Tensor, step: Step, embeds_TD: Tensor | None) -> Tensor:
+    """Hidden rows [T, D] of the tokens of a step.
+
+    Raises CapabilityError for other rows, and PluginError, which says where and whose it is, when code of others fails
+    in the model.
+    """
+    with blaming(model, RUNS):
+        hidden_TD = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
     return check_rows(model, hidden_TD, len(ids_T), by="forward")
+
+
+def read_logits(model: TextGenerationModel, hidden_ND: Tensor) -> Tensor:
+    """Logits [N, V] of hidden rows.
+
+    Raises CapabilityError for rows of another width than the vocabulary, PluginError as `forward` does.
+    """
+    with blaming(model, RUNS):
+        logits_NV = model.compute_logits(hidden_ND)
+    return check_logits(model, logits_NV, len(hidden_ND), vocab_size=model.vocab_size)

@@ -93,7 +93,6 @@ class Sampler:
         """The request of this slot leaves."""
         del self._options[slot]
         self._masks.pop(slot, None)
-        self._history.remove(slot)
         self._kept = None
 
     @torch.inference_mode()
@@ -145,13 +144,13 @@ class Sampler:
             return tokens_B
         tops_B = logits_BV.amax(-1)
         _check(tops_B, dtype)
-        tokens_B = torch.empty(len(logits_BV), dtype=torch.int64, device=self._device)
-        if plan.greedy:
-            plan.greedy.put(tokens_B, blocks.likeliest(plan.greedy.of(logits_BV))[1])
-        uniform_B = uniform(self._state[plan.all.slots_R])
+        uniform_B = uniform(self._state.index_select(0, plan.all.slots_R))
+        tokens_B = torch.empty_like(plan.all.slots_R)
         for warm in plan.warm:
             logits_RV, tops_R, uniform_R = (warm.rows.of(each) for each in (logits_BV, tops_B, uniform_B))
             warm.rows.put(tokens_B, _drawn_warm(warm, logits_RV, tops_R[:, None], uniform_R[:, None]))
+        if plan.greedy:
+            plan.greedy.put(tokens_B, blocks.likeliest(plan.greedy.of(logits_BV))[1])
         return tokens_B
 
     def _note(self, tokens_B: Tensor, plan: Plan) -> None:

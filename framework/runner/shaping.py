@@ -48,30 +48,24 @@ class History:
         self._is_first = torch.zeros(slots, 0, dtype=torch.bool, device=device)
         self._start = torch.zeros(slots, dtype=torch.int64, device=device)
         self._length = torch.zeros(slots, dtype=torch.int64, device=device)
-        self._longest: dict[int, int] = {}  # of each slot in use, known without asking the device
+        self._longest: dict[int, int] = {}  # the length of each slot, known without asking the device
 
     def add(self, slot: int, prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> None:
         """A request comes into a slot with its prompt, at least one token, and what it was answered so far."""
         ids = [*prompt_ids, *answer_ids]
         self._longest[slot] = len(ids)
-        self._make_room()
+        self._make_room(len(ids))
         self._ids[slot, : len(ids)] = torch.tensor(ids)
         self._start[slot], self._length[slot] = len(prompt_ids), len(ids)
         first = {token: place for place, token in reversed([*enumerate(answer_ids, len(prompt_ids))])}
         self._is_first[slot] = False
         self._is_first[slot, [*first.values()]] = True
 
-    def remove(self, slot: int) -> None:
-        self._longest.pop(slot, None)
-
-    def __contains__(self, slot: int) -> bool:
-        return slot in self._longest
-
     def push(self, slots: Sequence[int], slots_B: Tensor, tokens_B: Tensor) -> None:
         """A token more for each."""
         for slot in slots:
             self._longest[slot] += 1
-        self._make_room()
+        self._make_room(max(self._longest[slot] for slot in slots))
         past = self.past(slots, slots_B)
         again_B = ((past.ids_BL == tokens_B[:, None]) & past.is_answer_BL).any(-1)
         at_B = self._length[slots_B]
@@ -87,10 +81,10 @@ class History:
         first_BL = self._is_first[slots_B, :width] & is_answer_BL
         return Past(self._ids[slots_B, :width], is_there_BL, is_answer_BL, first_BL)
 
-    def _make_room(self) -> None:
-        """Twice the room when the longest does not fit."""
+    def _make_room(self, needed: int) -> None:
+        """Twice the room when so many do not fit."""
         slots, room = self._ids.shape
-        if (needed := max(self._longest.values())) > room:
+        if needed > room:
             more = max(needed, 2 * room) - room
             self._ids = torch.cat([self._ids, self._ids.new_zeros(slots, more)], -1)
             self._is_first = torch.cat([self._is_first, self._is_first.new_zeros(slots, more)], -1)

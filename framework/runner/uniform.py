@@ -24,20 +24,21 @@ Words = TypeVar("Words", Tensor, NDArray[np.int64])
 
 def state_of(seed: int, number: int) -> int:
     """The state of a seed's stream from which its number at this place comes; the next one is GAMMA further."""
-    start = int(_mixed(np.array([_signed(seed + GAMMA)]))[0])
+    start = int(mixed(np.array([_signed(seed + GAMMA)]))[0])
     return _signed(start + (number + 1) * GAMMA)
 
 
 def uniform(state_B: Tensor) -> Tensor:
     """The numbers, float64 from 0 to BELOW_ONE, that these states (int64) give."""
     if state_B.device.type == "cpu":  # a dozen calls on a few numbers, which cost numpy less
-        bits_B = torch.from_numpy(_shifted(_mixed(state_B.numpy()), 64 - BITS))
+        bits_B = torch.from_numpy(_shifted(mixed(state_B.numpy()), 64 - BITS))
     else:
-        bits_B = _shifted(_mixed(state_B), 64 - BITS)
+        bits_B = _shifted(mixed(state_B), 64 - BITS)
     return bits_B.double() * (2.0**-BITS * BELOW_ONE)
 
 
-def _mixed(words: Words) -> Words:
+def mixed(words: Words) -> Words:
+    """What states become: words whose bits are each as good as drawn."""
     for shift, factor in MIX:
         words = (words ^ _shifted(words, shift)) * factor
     return words ^ _shifted(words, LAST)

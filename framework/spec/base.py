@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from triptych.errors import suggest
 from triptych.registry import part_names
+from triptych.registry.authors import blaming
 from triptych.registry.parts import get_builder
 from triptych.spec.written import STANDS_FOR, Json, Written
 
@@ -35,9 +36,13 @@ class PartSpec(BaseSpec):
     def build(self, **sizes: Any) -> Any:
         """The part itself; `sizes` are what the place it stands in knows (width, key, head_dim, ...).
 
-        A Spec without `builds` is callable: it is the part.
+        A Spec without `builds` is callable: it is the part. Raises PluginError when a part of others fails.
         """
-        return get_builder(self.builds)(self, **sizes) if self.builds else self
+        if not self.builds:
+            return self
+        builder = get_builder(self.builds)
+        with blaming(builder, "as it is built"):
+            return builder(self, **sizes)
 
 
 class Resolver(Protocol):

@@ -6,23 +6,23 @@ Every mistake that can be found so is found here, all at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from triptych.errors import Problem, RegistrationError, SpecError, short
+from triptych.errors import Problem, short
 from triptych.registry.named import Schema
 from triptych.schemas.items import ItemSchema
 from triptych.spec.base import PartSpec
-from triptych.spec.catalog import find_family, load_named
+from triptych.spec.catalog import load_named
 from triptych.spec.conversion import converted
 from triptych.spec.document import Tree, walk
-from triptych.spec.merge import merge
 from triptych.spec.overrides import overridden, replaced
 from triptych.spec.projectors import Steps, plan_projectors
 from triptych.spec.schemas import named_problems, plan_items, plan_schemas
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.stack import StackPlan, defaulted, plan_stack
 from triptych.spec.structure import check_structure
+from triptych.spec.sub_model import child_scope
 from triptych.spec.tokens import TokenRule, token_rules
 
 OF_TOWERS = ["projectors", "programs", "pooler", "tokens"]  # what cannot be told without the towers
@@ -163,46 +163,6 @@ def _sub_model(scope: Scope, planner: _Planner, path: tuple[str, ...], sub: Tree
         planner.scopes[".".join(path)] = child
         return plan_stack(child, child.tree[kind], kind)
     return None
-
-
-def child_scope(scope: Scope, sub: Tree, kind: str) -> Scope:
-    """The scope of `{spec: =config.x}` or `{spec: name, config: =...}`: in it `config` is the sub-config.
-
-    What stands under `with` is evaluated in the parent and merged into the child's tree, nulls kept; it may also ask
-    what the child itself would have said, as `language_model.x` or `towers.image.x`. `inert` adds to the child's.
-    """
-    place = sub.values_at.get("spec")
-    found = scope.value(sub["spec"], place)
-    raw = scope.value(sub["config"], sub.values_at.get("config")) if sub.get("config") else found
-    if not isinstance(raw, Mapping):
-        raise SpecError(f"a sub-model's config is a mapping, not {short(raw)}", path=".".join(scope.path), place=place)
-    try:
-        name, tree = load_named(found if isinstance(found, str) else find_family(raw, inside=True))
-    except (SpecError, RegistrationError) as error:
-        raise SpecError(str(error), path=".".join(scope.path), place=place) from None
-    if not tree.get(kind):
-        message = f"the spec {name!r} has no `{kind}`; it cannot stand here"
-        raise SpecError(message, path=".".join(scope.path), place=place)
-    raw = getattr(raw, "raw", raw)
-    unchanged = Scope.of(name, tree, raw).config
-    given = scope.knowing(**_nested(scope.path, unchanged)).value(sub.get("with") or Tree(), keep_null=True)
-    merged = merge(tree, given)
-    assert isinstance(merged, Tree)
-    try:
-        check_structure(merged)
-    except SpecError as error:
-        raise SpecError(replace(p, path=".".join((*scope.path, p.path))) for p in error.problems) from None
-    if inert := [*(merged.get("inert") or ()), *(sub.get("inert") or ())]:
-        merged["inert"] = inert
-    child = Scope.of(name, merged, raw)
-    child.config.asked |= unchanged.asked
-    return child.at(*scope.path)
-
-
-def _nested(path: tuple[str, ...], value: object) -> dict[str, Any]:
-    """`value` as the names of `path` lead to it."""
-    first, *rest = path
-    return {first: _nested(tuple(rest), value) if rest else value}
 
 
 def _configs(planner: _Planner, scope: Scope, towers: Iterable[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from itertools import islice
 
 from triptych.errors import InputError, Problem
 from triptych.inputs.lines import Lines, Told
+from triptych.inputs.prompt import Prompt
 from triptych.runner.request import RunOptions
 from triptych.tasks.works import Work
 
@@ -28,8 +29,11 @@ def check_taken(work: Work, lines: Lines, *, progress: Callable[[int], None] | N
 
 
 def results(work: Work, rows: Sequence[Row], *, run: RunOptions) -> list[Row]:
-    """Each row with what comes of it; the same rows together give the same numbers to the last bit."""
-    read = [work.read(row) for row in rows]
+    """Each row with what comes of it; the same rows together give the same numbers to the last bit.
+
+    Raises InputError with every row that the model does not take, by its number.
+    """
+    read = [*_read(work, rows)]
     found = work.pooling.rows_of_each(read, run=run)
     return [{**row, **work.result(each)} for row, each in zip(rows, found, strict=True)]
 
@@ -39,3 +43,15 @@ def windows(work: Work, lines: Lines, *, after: int, run: RunOptions, window: in
     rows = (row for _, row in lines.rows(after=after))
     while group := list(islice(rows, window)):
         yield results(work, group, run=run)
+
+
+def _read(work: Work, rows: Sequence[Row]) -> Iterator[tuple[Prompt, ...]]:
+    problems = list[Problem]()
+    for number, row in enumerate(rows):
+        try:
+            yield work.read(row)
+        except InputError as error:
+            name = f"rows[{number}]." if len(rows) > 1 else ""
+            problems += [Problem(p.message, f"{name}{p.path}") for p in error.problems]
+    if problems:
+        raise InputError(problems)

@@ -12,6 +12,7 @@ from torch import nn
 from triptych.capabilities import why_not_run
 from triptych.capabilities.construct import construct
 from triptych.errors import CapabilityError, OptionError, Problem
+from triptych.registry.authors import blaming
 from triptych.registry.inspection import inspect_loaded
 from triptych.registry.sources import find_distribution
 from triptych.runner.memory import free_bytes
@@ -33,19 +34,20 @@ def load_model(
 ) -> nn.Module:
     """The module of a class, in `dtype` on `device`, with the stored tensors and all that the runner asks of it.
 
-    Beside it memory holds two tensors of the file, the one that is placed and the next. Raises OptionError
-    when memory is short, CapabilityError for what is no module or lacks what the runner asks, and what its constructor
-    and its `load_weights` raise.
+    Beside it memory holds two tensors of the file, the one that is placed and the next. Raises OptionError when memory
+    is short, CapabilityError for what is no module or lacks what the runner asks, PluginError, which says where and
+    whose it is, for what its constructor and its `load_weights` raise.
     """
     _check_room(model, tensors, device=device, dtype=dtype)
-    with _default_dtype(dtype), device:
+    with _default_dtype(dtype), device, blaming(model, "as it is built"):
         module = construct(model, settings)
     if not isinstance(module, nn.Module):
         raise CapabilityError(f"{model.__qualname__} is no torch.nn.Module; the runner takes no other")
-    check_components(module)
-    complete(module, settings.config)
-    materialise(module, device=device)
-    load_tensors(module, tensors, progress=progress)
+    with blaming(module, "as it is loaded"):
+        check_components(module)
+        complete(module, settings.config)
+        materialise(module, device=device)
+        load_tensors(module, tensors, progress=progress)
     return module.eval().requires_grad_(False)
 
 

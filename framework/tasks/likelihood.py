@@ -15,7 +15,7 @@ from triptych.inputs.tokenizer import Tokenizer
 from triptych.parts.step import Step
 from triptych.runner.checks import check_prompts
 from triptych.runner.protocols import TextGenerationModel
-from triptych.runner.reading import packed, read_prompts
+from triptych.runner.reading import packed, read_logits, read_prompts
 from triptych.runner.request import RunOptions
 from triptych.tasks.prompts import is_single
 
@@ -90,7 +90,7 @@ def _together(
     rows_N = torch.tensor([row for rows in before for row in rows], device=run.device)
     ids_N = torch.tensor([token for answer in answers for token in answer], device=run.device)
     chunks = zip(torch.split(hidden_TD[rows_N], HEAD_ROWS), torch.split(ids_N, HEAD_ROWS), strict=True)
-    found = [_scored(model.compute_logits(hidden_ND), ids) for hidden_ND, ids in chunks]
+    found = [_scored(read_logits(model, hidden_ND), ids) for hidden_ND, ids in chunks]
     sizes = [len(answer) for answer in answers]
     logprobs, greedy = (torch.split(torch.cat(each), sizes) for each in zip(*found, strict=True))
     for answer, values, hits in zip(answers, logprobs, greedy, strict=True):

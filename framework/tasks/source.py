@@ -42,7 +42,9 @@ class Source:
 
     def converted(self, convert: Conversion | None) -> Source:
         """As it is for one use: what the folder says of a pooler is for embeddings, of numbers for a classifier."""
-        sentences = self.sentences if convert == "embed" else replace(self.sentences, pooler=None, tensors={})
+        sentences = (
+            self.sentences if convert == self.sentences.conversion else replace(self.sentences, pooler=None, tensors={})
+        )
         if self.sentences.activation is None or convert in ("embed", "token_embed"):
             return replace(self, sentences=sentences)
         config = {**self.config, "label_activation": self.sentences.activation}
@@ -51,8 +53,8 @@ class Source:
     @property
     def conversion(self) -> Conversion | None:
         """What the folder is for, where it says so."""
-        if self.sentences.overrides:
-            return "embed"
+        if (said := self.sentences.conversion) is not None:
+            return said
         return "classify" if self.config.get(TOKENS) is not None else None
 
     def with_label_ids(self) -> Mapping[str, Any]:

@@ -51,6 +51,7 @@ class AutoWeightsLoader:
         loaded to; the model is then filled in part. Called inside the `load_weights` of a child, it leaves all of this
         to the call around it. Warns once for each pair of dtypes between which values may change.
         """
+        check_arguments(weights=(weights, Iterable), mapper=(mapper, Mapper | None))
         mapped = weights if mapper is None else mapper.apply(weights)
         kept = ((name, tensor) for name, tensor in mapped if not is_rotary_table(name))
         outer = around.get()

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from torch import Tensor
 from typing_extensions import override
 
+from triptych.arguments import check_arguments
 from triptych.errors import Problem, WeightMapError
 from triptych.weights.rule_types import mistyped_rules
 
@@ -49,6 +50,7 @@ class Mapper(ABC):
 
     def map_name(self, name: str) -> str | None:
         """The new name; None when the weight is dropped."""
+        check_arguments(name=(name, str))
         targets = self.targets(name)
         return targets[0].name if targets else None
 
@@ -64,6 +66,7 @@ class Mapper(ABC):
 
     def apply_list(self, names: Iterable[str]) -> list[str]:
         """The new names, without those that are dropped."""
+        check_arguments(names=(names, Iterable))
         return [new for name in names if (new := self.map_name(name)) is not None]
 
     def apply_dict(self, values: Mapping[str, T]) -> dict[str, T]:
@@ -71,6 +74,7 @@ class Mapper(ABC):
 
         Raises WeightMapError when two names become one and their values are not the same.
         """
+        check_arguments(values=(values, Mapping))
         found: dict[str, T] = {}
         for name, value in values.items():
             if (new := self.map_name(name)) is None:

@@ -118,6 +118,29 @@ def test_a_released_llama_has_its_published_size() -> None:
     }
 
 
+PUBLISHED = {  # parameters of the release that the defaults are of; its cache: layers, 2, kv heads, width of one
+    "mistral": (7_241_732_096, 32 * 2 * 8 * 128),
+    "gpt2": (124_439_808, 12 * 2 * 12 * 64),
+    "gemma": (8_537_680_896, 28 * 2 * 16 * 256),
+    "phi3": (3_821_079_552, 32 * 2 * 32 * 96),
+    "starcoder2": (3_030_371_328, 30 * 2 * 2 * 128),
+    "bert": (109_482_240 - 768 * 769, 0),  # less a pooler that no embedding needs
+    "clip_vision": (87_456_000 - 2 * 768, 0),  # less the norm of the pooled row, which no language model sees
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_released_models_have_their_published_sizes(name: str) -> None:
+    tree = of_defaults(name)
+    assert (tree.parameters, tree.facts.get("cache", 0)) == PUBLISHED[name]
+
+
+def test_a_row_of_a_tower_is_a_patch_or_its_class_token() -> None:
+    clip, siglip = (of_defaults(name).children[0].facts for name in ("clip_vision", "siglip_vision"))
+    assert (clip["rows"], clip["item_height"], clip["width_out"]) == ((224 // 32) ** 2 + 1, 224, 768)
+    assert (siglip["rows"], siglip["item_height"], siglip["width_out"]) == ((224 // 16) ** 2, 224, 768)
+
+
 def test_a_released_gemma_2_has_its_published_size_and_half_its_cache_in_windows() -> None:
     tree = of_defaults("gemma2")
     assert tree.parameters == 2_614_341_888

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cli.command import Capture, ran
+from triptych.check import check_spec
 from triptych.cli.scaffold import package
 from triptych.cli.scaffold.names import check_names
 from triptych.errors import OptionError
@@ -38,6 +40,7 @@ LLAMA = {
     "torch_dtype": "bfloat16",
 }
 
+TINY = sorted((Path(__file__).resolve().parents[1] / "tiny").glob("*.json"))
 SIZES = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 8}
 
 
@@ -203,6 +206,19 @@ def test_a_config_is_found_in_the_folder_of_its_checkpoint(capsys: Capture) -> N
     shutil.rmtree("newcomer")
     assert ran(capsys, "new", "newcomer", "--from-config", ".")[0] == 0
     assert Path("newcomer/newcomer/models/newcomer.yaml").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("name", [file.stem for file in TINY])
+def test_a_draft_of_any_config_climbs_the_ladder(capsys: Capture, name: str) -> None:
+    config = json.loads((TINY[0].parent / f"{name}.json").read_text(encoding="utf-8"))
+    text, err = drafted(capsys, {**config, "clip_qkv": 8.0})
+    assert "no place in " in err
+    assert "clip_qkv" in err
+    file = Path("newcomer/newcomer/models/newcomer.yaml")
+    file.write_text(re.sub("^processor: newcomer$", "", text, flags=re.MULTILINE), encoding="utf-8")  # not installed
+    report = check_spec(str(file), rungs=["spec", "capabilities", "shape"])
+    assert report.passed, [str(problem) for rung in report.rungs for problem in rung.problems]
+    assert not any(rung.skipped for rung in report.rungs)
 
 
 def test_a_draft_of_a_config_that_is_read_whole_lists_nothing(capsys: Capture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import subprocess
@@ -201,6 +202,16 @@ def test_matplotlib_is_loaded_for_an_image_alone_and_keeps_no_figures(tmp_path: 
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "vit.svg").read_bytes() == image(drawn("vit"), "svg")
+
+
+def test_settings_that_matplotlib_cannot_be_loaded_with_are_told(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "triptych.cli", "show", "vit", "--picture", "vit.svg"]
+    env = {**os.environ, "MPLBACKEND": "nonsense"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, env=env, timeout=120)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("matplotlib, which draws .svg, cannot be loaded: ValueError: ")
+    assert done.stderr.endswith("; .md goes without\n")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_disk_that_is_full_leaves_the_old_picture_whole(capsys: Capture, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import triptych
 from tests.cli.command import Capture, ran
 from tests.inputs.small_tokenizers import byte_level, save
 from tests.parity.oracle import build_oracle, tiny_config
+from triptych.cli import main
 from triptych.tasks import file_run
 
 TEXTS = ["the quick brown fox", "one", "naïve café, one by one", "jumps over", "x y z", "the waves", "dog"]
@@ -239,6 +241,29 @@ def test_the_end_of_what_is_too_long_is_left_out_where_that_is_asked(
     torch.testing.assert_close(torch.tensor(found), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_what_a_folder_says_of_the_longest_text_holds_where_more_would_do(bert: str, tmp_path: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(bert, tmp_path / "copy")
+    steps = [{"path": "", "type": "x.Transformer"}, {"path": "p", "type": "x.Pooling"}]
+    (folder / "modules.json").write_text(json.dumps(steps), encoding="utf-8")
+    (folder / "p").mkdir()
+    (folder / "p" / "config.json").write_text('{"pooling_mode": "mean"}', encoding="utf-8")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 6}', encoding="utf-8")
+    pooling = triptych.load(folder).pooling
+    assert [len(p.token_ids) for p in pooling.cut().read(["x" * 100, "a"])] == [6, 2]
+    assert [len(p.token_ids) for p in triptych.load(bert).pooling.cut().read(["x" * 100, "a"])] == [64, 2]
+
+
+@pytest.mark.parametrize("command", ["embed", "classify", "score"])
+def test_every_option_of_a_command_is_held_to_when_its_run_is_taken_up(command: str) -> None:
+    from triptych.cli import _parser
+    from triptych.cli.pooled_file import SAID
+
+    beside = {"model", "texts", "file", "out", "run", "version"}
+    assert {*vars(_parser().parse_args([command, "m"]))} - beside == {*SAID}
+
+
 def test_the_input_is_no_output(bert: str, tmp_path: Path, capsys: Capture) -> None:
     file = write(tmp_path / "in.jsonl", [{"text": "a"}])
     status, _, stderr = ran(capsys, "embed", bert, "--file", file, "--out", file)
@@ -270,6 +295,32 @@ def test_what_a_model_is_not_for_is_told(folders: Callable[..., str], capsys: Ca
     assert (status, "bert has 3 labels, and a score is the number of one" in stderr) == (1, True)
     status, _, stderr = ran(capsys, "embed", several, "a", "--max-batch", "0")
     assert status == 1
+
+
+def test_each_text_that_the_model_does_not_take_is_named(bert: str, capsys: Capture) -> None:
+    status, stdout, stderr = ran(capsys, "embed", bert, "a", "x" * 100, "b", "y" * 80)
+    assert (status, stdout) == (1, "")
+    assert stderr.splitlines() == [
+        "rows[1].text: has 101 tokens, and the model takes at most 64; shorten it",
+        "rows[3].text: has 81 tokens, and the model takes at most 64; shorten it",
+    ]
+    assert ran(capsys, "embed", bert, "x" * 100)[2].startswith("text: has 101 tokens")
+
+
+def test_an_output_in_a_folder_that_is_not_there_is_told(bert: str, tmp_path: Path, capsys: Capture) -> None:
+    file = write(tmp_path / "in.jsonl", [{"text": "a"}])
+    status, _, stderr = ran(capsys, "embed", bert, "--file", file, "--out", str(tmp_path / "no" / "out"))
+    assert (status, "No such file or directory" in stderr) == (1, True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_stdout_is_json_whatever_its_encoding(encoding: str, bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", out)
+    assert main(["embed", bert, "--cut", "naïve 東京 🦊"]) == 0
+    out.flush()
+    assert json.loads(out.buffer.getvalue())["text"] == "naïve 東京 🦊"  # type: ignore[attr-defined]
+    assert (b"\\u6771" in out.buffer.getvalue()) == (encoding != "utf-8")  # type: ignore[attr-defined]
 
 
 def test_numbers_that_are_none_are_refused(bert: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from triptych.cli import main
 pytestmark = pytest.mark.slow
 PLAIN = {"architectures": ["PlainForCausalLM"], "model_type": "plain", "hidden_act": "gelu", "mlp_bias": True}
 CONFIG = {**PLAIN, "num_hidden_layers": 4, "rms_norm_eps": 1e-5, "hidden_size": 96, "clip_qkv": 8.0}
+TINY = Path(__file__).resolve().parents[1] / "tiny"
 WRITTEN = {  # the name of a package -> how it is asked for
     "plain-family": [],
     "with-norm": ["--part", "norm.leafy"],
@@ -21,6 +22,7 @@ WRITTEN = {  # the name of a package -> how it is asked for
     "an-embedder": ["--base", "bert"],
     "a-tower": ["--base", "siglip_vision"],
     "from-a-config": ["--from-config", "config.json"],
+    "from-eyes": ["--from-config", str(TINY / "LlavaForConditionalGeneration.json")],
 }
 
 
@@ -53,4 +55,4 @@ def test_all_of_it_is_listed_with_its_distribution(scratch: Scratch) -> None:
     assert rows["a_tower"] == ["a-tower 0.1.0"]
     assert {"leafy", "eye_norm"} <= {row["name"] for row in found["norms"]}
     assert "leafy_mixer" in {row["name"] for row in found["mixers"]}
-    assert [row["name"] for row in found["processors"]] == ["with_eyes"]
+    assert {row["name"] for row in found["processors"]} == {"with_eyes", "from_eyes"}

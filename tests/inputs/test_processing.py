@@ -323,6 +323,13 @@ def test_a_hook_that_fails_is_told_with_the_class_that_has_it(hook: str) -> None
     assert isinstance(caught.value.__cause__, KeyError)
 
 
+def test_the_package_of_a_class_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = failing(HOOKS[0])
+    monkeypatch.setattr(kind, "__module__", "pytest.somewhere")
+    with pytest.raises(PluginError, match=r"^Failing \(from pytest [\d.]+\) fails on these items: KeyError"):
+        made(kind)("<image>", {"image": [image()]})
+
+
 @pytest.mark.parametrize("hook", [*HOOKS[2:-1], "_call_hf_processor"])
 def test_a_hook_that_gives_something_else_is_told_with_the_class_that_has_it(hook: str) -> None:
     with pytest.raises(PluginError, match=r"^Failing fails on these items: .*('int' object|is wanted, not 3$)"):

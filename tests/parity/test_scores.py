@@ -141,3 +141,56 @@ def test_pairs_that_are_too_long_are_cut_as_by_the_library(tmp_path: Path, capsy
     assert main(["score", str(folder), "--cut", "--file", str(tmp_path / "in"), "--dtype", "float32"]) == 0
     found = [json.loads(line)["score"] for line in capsys.readouterr().out.splitlines()]
     torch.testing.assert_close(torch.tensor(found), wanted, **CLOSE)
+
+
+def multi_vector(folder: Path, *more: nn.Module, width: int = 8, **options: Any) -> Any:
+    """As the library makes one of a model: a linear layer for rows of tokens, which are brought to length 1."""
+    tokens = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
+    torch.manual_seed(0)
+    dense = modules.Dense(64, width, bias=False, activation_function=nn.Identity(), **tokens)
+    steps: list[Any] = [modules.Transformer(str(made(folder / "bert", "BertModel"))), dense, *more]
+    oracle = st.MultiVectorEncoder(modules=[*steps, modules.Normalize(**tokens)], device="cpu", **options)
+    oracle.save_pretrained(str(folder / "saved"), create_model_card=False)
+    return oracle
+
+
+@pytest.mark.parametrize("prompts", [{}, {"query": "one ", "document": "the "}])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_folder_for_late_interaction_is_used_as_it_says(
+    masked: bool, prompts: dict[str, str], tmp_path: Path
+) -> None:
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    oracle = multi_vector(tmp_path, *([MultiVectorMask()] if masked else []), prompts=prompts)
+    model = triptych.load(tmp_path / "saved", dtype="float32")
+    asked, answered = oracle.encode_query(QUERIES), oracle.encode_document(DOCUMENTS)
+    for found, wanted in zip(model.token_embed(QUERIES, prompt="query"), asked, strict=True):
+        assert found.shape[1] == 8
+        assert rms_ratio(found, torch.as_tensor(wanted)) <= 1e-5
+    wanted = oracle.similarity(asked, answered).cpu()
+    torch.testing.assert_close(model.score(QUERIES, DOCUMENTS), wanted.diagonal(), **CLOSE)
+
+
+def test_what_would_change_scores_of_late_interaction_is_refused_all_at_once(tmp_path: Path) -> None:
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    from triptych.errors import CheckpointError
+
+    multi_vector(tmp_path, MultiVectorMask(skiplist_words=["!"]), similarity_fn_name="meanmaxsim")
+    folder = tmp_path / "saved"
+    said = json.loads((folder / "sentence_bert_config.json").read_text("utf-8"))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({**said, "query_length": 32}), encoding="utf-8")
+    (folder / "3_Normalize" / "config.json").unlink()
+    with pytest.raises(CheckpointError) as caught:
+        triptych.load(folder, dtype="float32")
+    assert [line.removeprefix(f"{folder}/") for line in str(caught.value).splitlines()] == [
+        "sentence_bert_config.json: query_length: 32 is not served",
+        "2_MultiVectorMask/config.json: skiplist_words: ['!'] is not served",
+        "config_sentence_transformers.json: similarity_fn_name: 'meanmaxsim' is not served; 'maxsim' is",
+        "3_Normalize/config.json: module_input_name: 'token_embeddings' is wanted; found None",
+    ]
+
+
+def test_a_folder_for_late_interaction_may_be_loaded_for_one_row_of_a_text(tmp_path: Path) -> None:
+    multi_vector(tmp_path)
+    assert triptych.load(tmp_path / "saved", dtype="float32", convert="embed").embed(QUERIES).shape == (4, 64)

@@ -72,7 +72,7 @@ def test_a_pooler_gives_a_row_for_each_prompt() -> None:
     prompts: Any = [Prompt((1, 2)), Prompt((3,))]
     model: Any = Pools(lambda rows, step: torch.stack([part.sum(0) for part in rows.split([*step.lengths])]))
     assert pool(model, prompts, run=run()).tolist() == [[3], [3]]
-    with pytest.raises(CapabilityError, match=r"^pooler of Pools gives a tensor \[3, 1\]; a tensor \[2, \.\.\.\] is"):
+    with pytest.raises(CapabilityError, match=r"^forward of function gives a tensor \[3, 1\]; a tensor \[2, \.\.\.\]"):
         pool(Pools(lambda rows, _: rows), prompts, run=run())  # type: ignore[arg-type]
 
 

@@ -118,7 +118,7 @@ MIXED: list[dict[str, Any]] = [
     {"repetition_penalty": 1.7},
     {"temperature": 0.0, "frequency_penalty": 0.5, "presence_penalty": 0.4},
     {"logit_bias": {3: 9.0}},
-    {"min_tokens": 4, "stop_token_ids": [7]},
+    {"min_tokens": 4, "stop_token_ids": range(0, 3000, 2)},
     {"logprobs": 3},
 ]
 
@@ -198,6 +198,27 @@ def test_a_row_without_a_token_left_is_an_error() -> None:
         draws(torch.zeros(2), 1, min_tokens=1, stop_token_ids=[0, 1], temperature=1.0)
 
 
+class Only:
+    """A mask that lets one token come."""
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+    def allowed(self) -> Tensor:
+        return torch.arange(len(LOGITS)) == self.token
+
+
+def test_a_mask_holds_for_its_own_request_alone() -> None:
+    sampler = Sampler(2, vocab_size=len(LOGITS), device=CPU)
+    for slot, mask in enumerate([Only(1), None]):
+        sampler.add(slot, SamplingOptions(), PROMPT, mask=mask)
+    assert sampler.draw(LOGITS.expand(2, -1), [1, 0]).token_ids.tolist() == [4, 1]
+    sampler.remove(0)
+    sampler.add(0, SamplingOptions(temperature=1.0, seed=1), PROMPT)
+    found = [int(sampler.draw(LOGITS[None], [0]).token_ids) for _ in range(20)]
+    assert found == draws(LOGITS, 20, temperature=1.0, seed=1)
+
+
 def test_ends_are_forbidden_until_there_are_enough_tokens() -> None:
     logits = torch.tensor([[0.0, 9.0, 5.0, 7.0]])
     asked = {"min_tokens": 2, "stop_token_ids": [3, 4000]}  # an id that no token has ends nothing
@@ -226,3 +247,18 @@ def test_more_logprobs_than_there_are_tokens_are_those_of_all() -> None:
     (found,) = sampler_of({"logprobs": 10**9}).draw(LOGITS[None], [0]).logprobs()
     assert found is not None
     assert sorted(found.likeliest) == list(range(len(LOGITS)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_draws_what_a_cpu_draws() -> None:
+    logits = torch.randn(6, len(MIXED), 3000, generator=torch.Generator().manual_seed(0))
+    asked = [SamplingOptions.of(**{"temperature": 1.0, "seed": n, "max_tokens": 99, **o}) for n, o in enumerate(MIXED)]
+    found = []
+    for device in (CPU, torch.device("cuda")):
+        sampler = Sampler(len(asked), vocab_size=3000, device=device)
+        for slot, options in enumerate(asked):
+            sampler.add(slot, options, PROMPT)
+        steps = [sampler.draw(step.to(device), range(len(asked))).token_ids.tolist() for step in logits]
+        found.append(steps)
+    assert found[0] == found[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from triptych.runner.uniform import BELOW_ONE, GAMMA, state_of, uniform
+from triptych.runner.uniform import BELOW_ONE, GAMMA, mixed, state_of, uniform
 
 
 def numbers(seed: int, count: int) -> Tensor:
@@ -23,6 +23,12 @@ def test_they_are_those_of_splitmix64() -> None:
 def test_the_next_state_is_gamma_further() -> None:
     states = torch.tensor([state_of(7, number) for number in range(5)])
     assert torch.equal(states[1:], states[:-1] + GAMMA)
+
+
+def test_tensors_are_mixed_as_arrays_are() -> None:
+    """As on a device, where numpy is not at hand."""
+    states = torch.tensor([state_of(seed, number) for seed in (0, 1, 2**62) for number in (0, 1, 10**12)])
+    assert mixed(states).tolist() == mixed(states.numpy()).tolist()
 
 
 def test_they_are_even_and_below_one() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from triptych.errors import InputError
 from triptych.schemas import check_embeds
+from triptych.schemas.embeds import check_item_embeds
 from triptych.schemas.values import GROUPS
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -43,6 +44,23 @@ def test_every_item_of_another_width_is_told_by_its_number(widths: list[int], wi
         check_embeds(items, width=width, path="e")
     assert str(found.value).splitlines() == [f"{line}: the rows of this model are {width} wide" for line in wrong]
     return None
+
+
+@given(widths=st.lists(st.integers(1, 4), min_size=1, max_size=6), wanted=st.none() | st.integers(1, 4))
+def test_the_rows_of_one_item_are_held_to_the_same_and_to_any_width_where_none_is_known(
+    widths: list[int], wanted: int | None
+) -> None:
+    for width in widths:
+        if wanted in (None, width):
+            check_item_embeds(torch.empty(2, width), width=wanted, path="e[0]")
+            continue
+        with pytest.raises(InputError) as alone:
+            check_item_embeds(torch.empty(2, width), width=wanted, path="e[0]")
+        with pytest.raises(InputError) as listed:
+            check_embeds([torch.empty(2, width)], width=wanted, path="e")
+        assert str(alone.value) == str(listed.value)
+    with pytest.raises(InputError, match=r"^e: expected shape \(n, (width|[1-4])\), found \(2\)"):
+        check_item_embeds(torch.empty(2), width=wanted, path="e")
 
 
 @pytest.mark.parametrize("dtype", sorted(GROUPS["int"] | GROUPS["bool"]) + ["complex64"])

@@ -180,6 +180,17 @@ def test_a_pooler_that_an_author_wrote_is_used_as_its_class_says(tmp_path: Path)
         model.embed(texts(oracle))
 
 
+class StepsForCausalLM(TinyForCausalLM):
+    default_tok_pooling_type: ClassVar = "STEP"
+
+
+def test_a_class_that_keeps_the_rows_of_steps_alone_is_refused_instead_of_given_all(tmp_path: Path) -> None:
+    made(tmp_path, "LlamaForCausalLM", "StepsForCausalLM")
+    triptych.register_model("StepsForCausalLM", StepsForCausalLM)
+    with pytest.raises(CapabilityError, match=r"StepsForTokenEmbedding: it keeps the rows after steps alone .*STEP"):
+        triptych.load(tmp_path, dtype="float32", convert="token_embed")
+
+
 class EachRow(nn.Module):
     """A pooler that keeps the rows of all tokens."""
 

@@ -23,6 +23,7 @@ from triptych.assembly import LanguageModel
 from triptych.errors import (
     CapabilityError,
     OptionError,
+    PluginError,
     RegistrationError,
     SpecError,
     UnknownNameError,
@@ -115,7 +116,7 @@ def test_the_default_dtype_is_put_back_when_a_constructor_fails(folder: Path) ->
             raise ZeroDivisionError(settings)
 
     register_model("HandForCausalLM", Fails)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(PluginError, match=r"Fails\.__init__\) fails as it is built: ZeroDivisionError"):
         triptych.load(folder, dtype="bfloat16")
     assert torch.get_default_dtype() == torch.float32
 

@@ -15,8 +15,11 @@ Picture = Callable[[Node], bytes]
 
 def _image(kind: Literal["png", "svg"]) -> Picture:
     def draw(root: Node) -> bytes:
-        from triptych.cli.pictures.images import image  # matplotlib, which only these need
-
+        try:
+            from triptych.cli.pictures.images import image  # matplotlib, which only these need
+        except Exception as error:  # it reads the user's settings as it is imported: files, variables
+            said = f"{type(error).__name__}: {error}"
+            raise OptionError(f"matplotlib, which draws .{kind}, cannot be loaded: {said}; .md goes without") from error
         return image(root, kind)
 
     return draw

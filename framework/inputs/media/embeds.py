@@ -13,6 +13,7 @@ from triptych.errors import InputError
 from triptych.inputs.media.items import ModalityDataItems
 from triptych.inputs.media.reading import Array, first_given, form, is_array, is_list, read_each
 from triptych.inputs.nested import NestedTensors, as_tensors
+from triptych.schemas.embeds import check_item_embeds
 
 NOT_ENABLED = "is embeds, which the settings do not let in (embeds=True would); raw items are bytes or waveforms"
 
@@ -73,14 +74,11 @@ def check_several(data: object, *, modality: str) -> None:
 
 
 def check_rows(rows: NestedTensors, name: str, *, hidden_size: int | None) -> Tensor:
-    """The rows of one item. Raises InputError when they are not floating [tokens, hidden_size], or none at all."""
-    wanted = f"floating [tokens, {'hidden' if hidden_size is None else hidden_size}]"
-    if not isinstance(rows, Tensor):
-        raise InputError(f"is a list; embeds are {wanted}", path=name)
-    if rows.ndim != 2 or not rows.is_floating_point() or rows.shape[1] != (hidden_size or rows.shape[1]):
-        raise InputError(f"is {form(rows)}; embeds are {wanted}", path=name)
+    """The rows of one item. Raises InputError when they are not floats [n, hidden_size], or none at all."""
+    check_item_embeds(rows, width=hidden_size, path=name)
+    assert isinstance(rows, Tensor)
     if not rows.numel():
-        raise InputError(f"is {form(rows)}, and has no rows; embeds are {wanted}", path=name)
+        raise InputError(f"is {form(rows)}, and has no rows", path=name)
     return rows
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from triptych.errors import ArgumentError, PluginError, TriptychError
+from triptych.registry.sources import find_distribution
 
 
 @contextmanager
 def blame(owner: object, doing: str) -> Iterator[None]:
-    """Raise PluginError that names the class of `owner`, and what it was doing, for whatever is raised in the context.
+    """Raise PluginError that names the class of `owner`, its package, and what it did, for whatever is raised in it.
 
     Errors of triptych pass as they are, but for an argument of another type: the class has given it.
     """
@@ -19,5 +20,6 @@ def blame(owner: object, doing: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, TriptychError) and not isinstance(error, ArgumentError):
             raise
-        cause = f"{type(error).__name__}: {error}"
-        raise PluginError(f"{type(owner).__qualname__} fails {doing}: {cause}") from error
+        offered_by = find_distribution(type(owner).__module__)
+        name = f"{type(owner).__qualname__}{f' (from {offered_by})' if offered_by else ''}"
+        raise PluginError(f"{name} fails {doing}: {type(error).__name__}: {error}") from error

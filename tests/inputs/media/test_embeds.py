@@ -86,10 +86,10 @@ def test_every_item_is_checked_against_the_model() -> None:
     with pytest.raises(InputError) as caught:
         parse({"image": [*rows, torch.zeros(WIDTH)]})
     assert str(caught.value).splitlines() == [
-        "image[1]: is float32 [2, 8]; embeds are floating [tokens, 16]",
-        "image[2]: is int64 [2, 16]; embeds are floating [tokens, 16]",
-        "image[3]: is float32 [0, 16], and has no rows; embeds are floating [tokens, 16]",
-        "image[4]: is float32 [16]; embeds are floating [tokens, 16]",
+        "image[1]: expected shape (n, 16), found (2, 8): the rows of this model are 16 wide",
+        "image[2]: expected dtype float, found int64",
+        "image[3]: is float32 [0, 16], and has no rows",
+        "image[4]: expected shape (n, 16), found (16)",
     ]
 
 
@@ -155,7 +155,10 @@ def test_an_optional_field_may_be_there() -> None:
         ),
         (
             {"image_embeds": ROWS[:, :8], "image_grid_thw": GRID},
-            [f"image[{i}]: is float32 [{n}, 8]; embeds are floating [tokens, 16]" for i, n in enumerate((4, 3))],
+            [
+                f"image[{i}]: expected shape (n, 16), found ({n}, 8): the rows of this model are 16 wide"
+                for i, n in enumerate((4, 3))
+            ],
         ),
     ],
 )
