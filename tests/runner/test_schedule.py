@@ -221,6 +221,13 @@ def test_where_every_position_is_asked_for_nothing_is_reused() -> None:
         assert chunk.count == 40
 
 
+def test_a_request_without_a_seed_gets_one_that_it_keeps() -> None:
+    one, other = entry([1]), entry([1])
+    assert one.options.seed is not None
+    assert one.options.seed != other.options.seed
+    assert entry([1], seed=3).options.seed == 3
+
+
 def test_items_tell_blocks_apart() -> None:
     from triptych.inputs.items import MultiModalFeatureSpec
     from triptych.inputs.placeholders import PlaceholderRange
