@@ -18,6 +18,7 @@ MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
 LAST = 31
 BITS = 53  # of a float64's fraction
 BELOW_ONE = 1 - 2.0**-51  # the product of this and any number is below that number, rounded or not
+SCALE = 2.0**-BITS * BELOW_ONE
 
 Words = TypeVar("Words", Tensor, NDArray[np.int64])
 
@@ -31,10 +32,8 @@ def state_of(seed: int, number: int) -> int:
 def uniform(state_B: Tensor) -> Tensor:
     """The numbers, float64 from 0 to BELOW_ONE, that these states (int64) give."""
     if state_B.device.type == "cpu":  # a dozen calls on a few numbers, which cost numpy less
-        bits_B = torch.from_numpy(_shifted(mixed(state_B.numpy()), 64 - BITS))
-    else:
-        bits_B = _shifted(mixed(state_B), 64 - BITS)
-    return bits_B.double() * (2.0**-BITS * BELOW_ONE)
+        return torch.from_numpy(_shifted(mixed(state_B.numpy()), 64 - BITS) * SCALE)
+    return _shifted(mixed(state_B), 64 - BITS).double() * SCALE
 
 
 def mixed(words: Words) -> Words:
