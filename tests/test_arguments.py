@@ -26,7 +26,9 @@ WRONG: tuple[Any, ...] = (None, 3, "x", [], {}, object())
 
 NOT_CALLED = {  # public names that nobody calls with arguments of his own, and why
     "Model": "`load` and `random_init` make one",
-    **dict.fromkeys(("Assembled", "AppliedUpdates", "Completion", "Likelihood", "TokenLogprob"), "a result"),
+    **dict.fromkeys(
+        ("Answering", "Assembled", "AppliedUpdates", "Completion", "Likelihood", "TokenLogprob"), "a result"
+    ),
     **dict.fromkeys(("MultiModalBudget", "MultiModalInputs", "PlaceholderFeaturesInfo", "Plan"), "a result"),
     **dict.fromkeys(("AdapterMatch", "CapabilityReport", "ResolvedPromptUpdate", "DictEmbeddingItems"), "a result"),
     **dict.fromkeys(("Capability", "ModelInfo"), "a row of a table, or of a file that is checked as it is read"),

@@ -11,7 +11,7 @@ from triptych.parts.cache_needs import Rows
 from triptych.runner.memory import cache_budget
 from triptych.runner.prefix import BLOCK
 from triptych.runner.protocols import TextGenerationModel
-from triptych.runner.request import RunOptions
+from triptych.runner.request import RunOptions, check_counts
 
 MIB = 2**20
 ON_HOST = 2**32  # bytes that a cache for whatever comes takes of the memory of a host, where others live too
@@ -103,8 +103,8 @@ def _length(model: TextGenerationModel, longest: int | None) -> int:
     if longest is None and model.context is None:
         raise OptionError("the model has no length of its own; a number of tokens is needed", path="max_model_len")
     found = model.context if longest is None else longest
-    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise OptionError(f"is {found!r}; a whole number from 1 on is needed", path="max_model_len")
+    assert found is not None
+    check_counts(max_model_len=found)
     if model.context is not None and found > model.context:
         raise OptionError(f"is {found}, and the model takes at most {model.context}", path="max_model_len")
     return found

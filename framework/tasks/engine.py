@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Unpack
 
+from triptych.arguments import check_arguments
 from triptych.errors import InputError, TriptychError
 from triptych.inputs.images import ImageInput
 from triptych.runner.checks import check_options, check_prompts
@@ -39,6 +40,13 @@ class Engine:
         max_num_seqs: int = 32,
         max_num_batched_tokens: int = 8192,
     ) -> None:
+        check_arguments(
+            model=(model, Model),
+            kv_cache_memory=(kv_cache_memory, int | None),
+            max_model_len=(max_model_len, int | None),
+            max_num_seqs=(max_num_seqs, int),
+            max_num_batched_tokens=(max_num_batched_tokens, int),
+        )
         check_counts(max_num_seqs=max_num_seqs, max_num_batched_tokens=max_num_batched_tokens)
         run = RunOptions(
             device=model.device,

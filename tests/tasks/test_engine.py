@@ -114,8 +114,8 @@ def test_sizes_that_do_not_do_are_told_with_what_would(model: triptych.Model) ->
         triptych.Engine(model, max_model_len=513)
     with pytest.raises(OptionError, match=r"max_num_seqs: is 0; a whole number from 1 on is needed"):
         triptych.Engine(model, max_num_seqs=0)
-    with pytest.raises(OptionError, match=r"max_model_len: is 'x'; a whole number from 1 on is needed"):
-        triptych.Engine(model, max_model_len="x")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"max_model_len: is 0; a whole number from 1 on is needed"):
+        triptych.Engine(model, max_model_len=0)
     row = 2 * 2 * 2 * 16 * 4  # layers, keys and values, heads, width, bytes
     with pytest.raises(OptionError) as raised:
         triptych.Engine(model, kv_cache_memory=100 * row)
