@@ -25,12 +25,9 @@ class BlockNames:
         The tokens are those of the last call and what came after.
         """
         for start in range(len(self._names) * BLOCK, count - BLOCK + 1, BLOCK):
+            told = array("q", tokens[start : start + BLOCK]).tobytes() + b"".join(self._items(start))
             before = self._names[-1] if self._names else b""
-            digest = blake2b(before, digest_size=SIZE)
-            digest.update(array("q", tokens[start : start + BLOCK]).tobytes())
-            for item in self._items(start):
-                digest.update(item)
-            self._names.append(digest.digest())
+            self._names.append(blake2b(before + told, digest_size=SIZE).digest())
         return self._names
 
     def _items(self, start: int) -> Iterator[bytes]:

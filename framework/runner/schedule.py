@@ -154,9 +154,10 @@ class Scheduler:
 
     def _grow(self, entry: Entry, rows: int) -> bool:
         needed = -(-rows // self._pool.page) - len(entry.table)
-        if needed > self._pool.available:
-            return False
-        entry.table += [self._pool.take() for _ in range(needed)]
+        if needed > 0:
+            if needed > self._pool.available:
+                return False
+            entry.table += [self._pool.take() for _ in range(needed)]
         return True
 
     def _give_back(self, entry: Entry) -> int:
