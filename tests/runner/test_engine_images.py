@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+import triptych
 from tests.parity.multimodal import Pair, all_cases, picture
+from triptych.errors import InputError
 from triptych.runner.encoded import EncodedItems
 from triptych.runner.engine import Engine
 from triptych.runner.request import RunOptions
@@ -96,3 +99,16 @@ def test_rows_are_kept_within_a_budget_and_what_a_step_needs_is_there_all_the_sa
     assert counted == [2]
     assert torch.equal(kept.rows(features[:1])[0], first)
     assert counted == [2, 1]
+
+
+def test_a_broken_image_is_told_of_its_request_alone(model: Any, tmp_path: Path) -> None:
+    engine = triptych.Engine(model)
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
+    (wanted,) = model.generate(TEXT, pictures(1, 2), raw=True, **DRAWN)
+    first = engine.submit(TEXT, pictures(1, 2), raw=True, **DRAWN)
+    for wrong in (tmp_path / "broken.png", tmp_path / "nowhere.png"):
+        with pytest.raises(InputError, match=wrong.stem):
+            engine.submit(TEXT, [*pictures(1), wrong], raw=True)
+    with pytest.raises(InputError, match="2 placeholders"):
+        engine.submit(TEXT, pictures(1), raw=True)
+    assert first.result() == wanted
