@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-import transformers
 from torch import Tensor
 
 import triptych
-from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, build_oracle, rms_ratio, tiny_config
+from tests.parity.oracle import MATTERS, TOLERANCE, build_oracle, rms_ratio, tiny_config
+from tests.parity.siblings import build, outputs, sibling, texts
 from triptych.errors import CapabilityError, SpecError
-from triptych.registry.suffixes import find_suffix
 from triptych.spec.catalog import catalog
 
 LENGTHS = (23, 5, 11, 5, 1)
@@ -33,37 +31,8 @@ CHANCES: dict[str, tuple[dict[str, Any], Callable[[Tensor], Tensor]]] = {
 }
 
 
-def sibling(family: str, suffix: str) -> str | None:
-    """The reference's class of this family with another end to its name, if there is one."""
-    own = FAMILIES[family]
-    name = own.removesuffix(find_suffix(own)) + suffix
-    return name if hasattr(transformers, name) else None
-
-
-CLASSIFIERS = [name for name in FAMILIES if sibling(name, "ForSequenceClassification")]
-BARE = [name for name in FAMILIES if sibling(name, "Model")]
-
-
-def build(family: str, suffix: str, folder: Path, **changes: Any) -> Oracle:
-    architecture, config = sibling(family, suffix), tiny_config(FAMILIES[family])
-    assert config is not None
-    changes = {"architectures": [architecture], "pad_token_id": None, **changes}
-    return build_oracle(config | changes, folder, seed=len(family))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    shutil.rmtree(tmp_path)
-
-
-def texts(oracle: Oracle) -> list[list[int]]:
-    return [oracle.random_ids(length, seed=number) for number, length in enumerate(LENGTHS)]
-
-
-@torch.inference_mode()
-def outputs(oracle: Oracle, ids: list[int]) -> Any:
-    return oracle.model(torch.tensor([ids]))
+CLASSIFIERS = [name for name in FAMILIES if sibling(FAMILIES[name], "ForSequenceClassification")]
+BARE = [name for name in FAMILIES if sibling(FAMILIES[name], "Model")]
 
 
 def test_most_families_have_both_references() -> None:
@@ -73,21 +42,21 @@ def test_most_families_have_both_references() -> None:
 
 @pytest.mark.parametrize("family", BARE)
 def test_the_class_without_a_head_gives_embeddings(family: str, folder: Path) -> None:
-    oracle = build(family, "Model", folder)
+    oracle = build(FAMILIES[family], "Model", folder)
     model = triptych.load(folder, dtype=torch.float32)
     assert (model.name, hasattr(model.module, "compute_logits")) == (family, False)
-    rows = [outputs(oracle, ids).last_hidden_state[0] for ids in texts(oracle)]
+    rows = [outputs(oracle, ids).last_hidden_state[0] for ids in texts(oracle, LENGTHS)]
     wanted = torch.stack([rows_TD[0] if family == "bert" else F.normalize(rows_TD[-1], dim=-1) for rows_TD in rows])
-    assert rms_ratio(model.embed(texts(oracle)), wanted) <= TOLERANCE
+    assert rms_ratio(model.embed(texts(oracle, LENGTHS)), wanted) <= TOLERANCE
 
 
 @pytest.mark.parametrize("family", CLASSIFIERS)
 def test_the_class_for_sequences_gives_the_chances_of_labels(family: str, folder: Path) -> None:
-    oracle = build(family, "ForSequenceClassification", folder, **CHANCES["three labels"][0])
+    oracle = build(FAMILIES[family], "ForSequenceClassification", folder, **CHANCES["three labels"][0])
     model = triptych.load(folder, dtype=torch.float32)
     assert (model.name, model.labels) == (family, ("good", "fair", "bad"))
-    found = model.classify(texts(oracle))
-    wanted = torch.cat([outputs(oracle, ids).logits for ids in texts(oracle)])
+    found = model.classify(texts(oracle, LENGTHS))
+    wanted = torch.cat([outputs(oracle, ids).logits for ids in texts(oracle, LENGTHS)])
     torch.testing.assert_close(found, wanted.softmax(-1), rtol=1e-4, atol=1e-6)
     assert rms_ratio(found.log() - found.log().mean(-1, True), wanted - wanted.mean(-1, True)) <= 10 * TOLERANCE
     with pytest.raises(CapabilityError, match=r"gives no embeddings; load\(..., convert='embed'\) may do"):
@@ -98,16 +67,16 @@ def test_the_class_for_sequences_gives_the_chances_of_labels(family: str, folder
 @pytest.mark.parametrize("family", ["bert", "llama"])
 def test_chances_are_of_the_kind_of_problem(family: str, case: str, folder: Path) -> None:
     changes, chances = CHANCES[case]
-    oracle = build(family, "ForSequenceClassification", folder, **changes)
-    found = triptych.load(folder, dtype=torch.float32).classify(texts(oracle))
-    wanted = chances(torch.cat([outputs(oracle, ids).logits for ids in texts(oracle)]))
+    oracle = build(FAMILIES[family], "ForSequenceClassification", folder, **changes)
+    found = triptych.load(folder, dtype=torch.float32).classify(texts(oracle, LENGTHS))
+    wanted = chances(torch.cat([outputs(oracle, ids).logits for ids in texts(oracle, LENGTHS)]))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])
 def test_every_tensor_of_a_classifier_matters(family: str, folder: Path) -> None:
-    oracle = build(family, "ForSequenceClassification", folder)
-    ids, inert = texts(oracle)[0], set()
+    oracle = build(FAMILIES[family], "ForSequenceClassification", folder)
+    ids, inert = texts(oracle, LENGTHS)[0], set()
     wanted = outputs(oracle, ids).logits
     for name, tensor in oracle.model.state_dict().items():
         kept = tensor.clone()
@@ -124,8 +93,8 @@ def test_a_model_that_writes_is_converted_when_asked(folder: Path) -> None:
     oracle = build_oracle(config, folder, seed=1)
     model = triptych.load(folder, dtype=torch.float32, convert="embed")
     with torch.inference_mode():
-        hidden = oracle.model.model(torch.tensor(texts(oracle)[:1])).last_hidden_state[0, -1:]
-    assert rms_ratio(model.embed(texts(oracle)[0]), F.normalize(hidden, dim=-1)) <= TOLERANCE
+        hidden = oracle.model.model(torch.tensor(texts(oracle, LENGTHS)[:1])).last_hidden_state[0, -1:]
+    assert rms_ratio(model.embed(texts(oracle, LENGTHS)[0]), F.normalize(hidden, dim=-1)) <= TOLERANCE
     writing = triptych.load(folder, dtype=torch.float32)
     assert sum(p.numel() for p in model.module.parameters()) < sum(p.numel() for p in writing.module.parameters())
     with pytest.raises(CapabilityError, match=r"llama as it was loaded is no classifier"):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from torch import Tensor
 import triptych
 from tests.inputs.small_tokenizers import byte_level, save
 from tests.parity.oracle import Oracle, build_oracle, tiny_config
+from tests.parity.siblings import texts
 from triptych.errors import InputError, SpecError
 
 LENGTHS = (23, 5, 11, 1)
@@ -31,12 +30,6 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    shutil.rmtree(tmp_path)
-
-
 def build(case: str, folder: Path) -> Oracle:
     architecture, changes = CASES[case]
     config = tiny_config(architecture)
@@ -44,13 +37,9 @@ def build(case: str, folder: Path) -> Oracle:
     return build_oracle({**config, **changes}, folder, seed=len(case))
 
 
-def texts(oracle: Oracle) -> list[list[int]]:
-    return [oracle.random_ids(length, seed=number) for number, length in enumerate(LENGTHS)]
-
-
 def last_logits(oracle: Oracle) -> Tensor:
     """The logits [B, V] after each text."""
-    return torch.stack([oracle.logits(ids)[-1] for ids in texts(oracle)])
+    return torch.stack([oracle.logits(ids)[-1] for ids in texts(oracle, LENGTHS)])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -59,7 +48,7 @@ def test_two_tokens_give_the_chance_of_the_second_among_the_two(case: str, folde
     model = triptych.load(
         folder, dtype="float32", convert="classify", classifier_from_token=[FALSE, TRUE], method="from_2_way_softmax"
     )
-    found = model.classify(texts(oracle))
+    found = model.classify(texts(oracle, LENGTHS))
     wanted = last_logits(oracle)[:, [FALSE, TRUE]].softmax(-1)[:, 1:]
     assert found.shape == (len(LENGTHS), 1)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
@@ -75,7 +64,7 @@ def test_rows_as_they_are_give_the_chance_of_each_token_among_them(case: str, fo
         folder, dtype="float32", convert="classify", classifier_from_token=tokens, method="no_post_processing"
     )
     wanted = last_logits(oracle)[:, tokens].softmax(-1)
-    torch.testing.assert_close(model.classify(texts(oracle)), wanted, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(model.classify(texts(oracle, LENGTHS)), wanted, rtol=1e-4, atol=1e-6)
     assert model.labels == ("40", "17", "5")
 
 
@@ -87,8 +76,10 @@ def test_the_numbers_behind_the_chances_are_logits_and_their_difference(case: st
     rows = triptych.load(folder, classifier_from_token=both, method="no_post_processing", **plain)
     one = triptych.load(folder, classifier_from_token=both, method="from_2_way_softmax", **plain)
     logits = last_logits(oracle)[:, both]
-    torch.testing.assert_close(rows.classify(texts(oracle)), logits, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(one.classify(texts(oracle)), logits[:, 1:] - logits[:, :1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(rows.classify(texts(oracle, LENGTHS)), logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        one.classify(texts(oracle, LENGTHS)), logits[:, 1:] - logits[:, :1], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_a_config_that_names_tokens_is_enough(folder: Path) -> None:
@@ -96,7 +87,7 @@ def test_a_config_that_names_tokens_is_enough(folder: Path) -> None:
     keys = {"classifier_from_token": [FALSE, TRUE], "method": "from_2_way_softmax"}
     (folder / "config.json").write_text(json.dumps({**oracle.config, **keys}), encoding="utf-8")
     wanted = last_logits(oracle)[:, [FALSE, TRUE]].softmax(-1)[:, 1:]
-    found = triptych.load(folder, dtype="float32").classify(texts(oracle))
+    found = triptych.load(folder, dtype="float32").classify(texts(oracle, LENGTHS))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
 
 
@@ -104,7 +95,7 @@ def test_one_token_alone_is_a_label_of_its_own(folder: Path) -> None:
     oracle = build("own", folder)
     model = triptych.load(folder, dtype="float32", classifier_from_token=[TRUE], method="no_post_processing")
     wanted = last_logits(oracle)[:, [TRUE]].sigmoid()
-    torch.testing.assert_close(model.classify(texts(oracle)), wanted, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(model.classify(texts(oracle, LENGTHS)), wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_texts_of_tokens_are_looked_up_in_the_vocabulary(folder: Path) -> None:
@@ -117,7 +108,7 @@ def test_texts_of_tokens_are_looked_up_in_the_vocabulary(folder: Path) -> None:
     asked: dict[str, Any] = {"dtype": "float32", "method": "from_2_way_softmax"}
     by_text = triptych.load(folder, classifier_from_token=["q", "w"], **asked)
     by_id = triptych.load(folder, classifier_from_token=ids, **asked)
-    torch.testing.assert_close(by_text.classify(texts(oracle)), by_id.classify(texts(oracle)))
+    torch.testing.assert_close(by_text.classify(texts(oracle, LENGTHS)), by_id.classify(texts(oracle, LENGTHS)))
     assert by_text.labels == ("w",)
     with pytest.raises(InputError) as caught:
         triptych.load(folder, classifier_from_token=["q w", 3, "naïve!"], method="no_post_processing")

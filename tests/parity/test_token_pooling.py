@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-import transformers
 from torch import Tensor
 
 import triptych
-from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, build_oracle, rms_ratio, tiny_config
+from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, rms_ratio, tiny_config
+from tests.parity.siblings import build, outputs, sibling, texts
 from triptych.errors import CapabilityError, InputError
-from triptych.registry.suffixes import find_suffix
 from triptych.spec.catalog import catalog
 
 LENGTHS = (23, 5, 11, 5, 1, 100, 8)
@@ -28,40 +25,12 @@ OWN = {
 }
 
 
-def sibling(family: str, suffix: str) -> str | None:
-    """The reference's class of this family with another end to its name, if there is one."""
-    name = OWN[family].removesuffix(find_suffix(OWN[family])) + suffix
-    return name if hasattr(transformers, name) else None
-
-
-CLASSIFIERS = [name for name in OWN if sibling(name, "ForTokenClassification")]
-BARE = [name for name in OWN if sibling(name, "Model")]
-
-
-def build(family: str, suffix: str, folder: Path, **changes: Any) -> Oracle:
-    config = tiny_config(OWN[family])
-    assert config is not None
-    changes = {"architectures": [sibling(family, suffix)], "pad_token_id": None, **changes}
-    return build_oracle(config | changes, folder, seed=len(family))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    shutil.rmtree(tmp_path)
-
-
-def texts(oracle: Oracle) -> list[list[int]]:
-    return [oracle.random_ids(length, seed=number) for number, length in enumerate(LENGTHS)]
-
-
-@torch.inference_mode()
-def outputs(oracle: Oracle, ids: list[int]) -> Any:
-    return oracle.model(torch.tensor([ids]))
+CLASSIFIERS = [name for name in OWN if sibling(OWN[name], "ForTokenClassification")]
+BARE = [name for name in OWN if sibling(OWN[name], "Model")]
 
 
 def logits(oracle: Oracle) -> list[Tensor]:
-    return [outputs(oracle, ids).logits[0] for ids in texts(oracle)]
+    return [outputs(oracle, ids).logits[0] for ids in texts(oracle, LENGTHS)]
 
 
 def test_most_families_have_both_references() -> None:
@@ -71,27 +40,27 @@ def test_most_families_have_both_references() -> None:
 
 @pytest.mark.parametrize("family", BARE)
 def test_the_rows_of_tokens_are_those_of_the_reference_at_length_one(family: str, folder: Path) -> None:
-    oracle = build(family, "Model", folder)
+    oracle = build(OWN[family], "Model", folder)
     model = triptych.load(folder, dtype=torch.float32, convert="token_embed")
     assert (model.name, hasattr(model.module, "compute_logits")) == (family, False)
-    for found, ids in zip(model.token_embed(texts(oracle)), texts(oracle), strict=True):
+    for found, ids in zip(model.token_embed(texts(oracle, LENGTHS)), texts(oracle, LENGTHS), strict=True):
         assert found.shape[0] == len(ids)
         assert rms_ratio(found, F.normalize(outputs(oracle, ids).last_hidden_state[0], dim=-1)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("family", CLASSIFIERS)
 def test_the_class_for_tokens_gives_the_chances_of_labels(family: str, folder: Path) -> None:
-    oracle = build(family, "ForTokenClassification", folder, **LABELS)
+    oracle = build(OWN[family], "ForTokenClassification", folder, **LABELS)
     model = triptych.load(folder, dtype=torch.float32)
     assert (model.name, model.labels) == (family, ("B", "I", "O"))
-    for found, wanted in zip(model.token_classify(texts(oracle)), logits(oracle), strict=True):
+    for found, wanted in zip(model.token_classify(texts(oracle, LENGTHS)), logits(oracle), strict=True):
         torch.testing.assert_close(found, wanted.softmax(-1), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])
 def test_every_tensor_of_a_classifier_of_tokens_matters(family: str, folder: Path) -> None:
-    oracle, inert = build(family, "ForTokenClassification", folder, **LABELS), set()
-    ids = texts(oracle)[0]
+    oracle, inert = build(OWN[family], "ForTokenClassification", folder, **LABELS), set()
+    ids = texts(oracle, LENGTHS)[0]
     wanted = outputs(oracle, ids).logits
     for name, tensor in oracle.model.state_dict().items():
         kept = tensor.clone()
@@ -112,27 +81,27 @@ def test_every_tensor_of_a_classifier_of_tokens_matters(family: str, folder: Pat
     ],
 )
 def test_chances_are_of_the_kind_of_problem(changes: dict[str, Any], chances: Any, folder: Path) -> None:
-    oracle = build("llama", "ForTokenClassification", folder, **changes)
+    oracle = build(OWN["llama"], "ForTokenClassification", folder, **changes)
     model = triptych.load(folder, dtype=torch.float32)
-    for found, wanted in zip(model.token_classify(texts(oracle)), logits(oracle), strict=True):
+    for found, wanted in zip(model.token_classify(texts(oracle, LENGTHS)), logits(oracle), strict=True):
         torch.testing.assert_close(found, chances(wanted), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("family", "suffix"), [("bert", "Model"), ("llama", "ForTokenClassification")])
 def test_seven_together_are_seven_alone(family: str, suffix: str, folder: Path) -> None:
-    oracle = build(family, suffix, folder)
+    oracle = build(OWN[family], suffix, folder)
     convert: Any = "token_embed" if suffix == "Model" else None
     model = triptych.load(folder, dtype=torch.float32, convert=convert)
     call = model.token_embed if convert else model.token_classify
-    assert len(texts(oracle)) == 7
+    assert len(texts(oracle, LENGTHS)) == 7
     for most in (1, 3, 32):
-        for found, ids in zip(call(texts(oracle), max_batch=most), texts(oracle), strict=True):
+        for found, ids in zip(call(texts(oracle, LENGTHS), max_batch=most), texts(oracle, LENGTHS), strict=True):
             (alone,) = call([ids])
             assert rms_ratio(found, alone) <= TOLERANCE
 
 
 def test_a_text_longer_than_one_call_reads_is_read_whole(folder: Path) -> None:
-    oracle = build("llama", "Model", folder, max_position_embeddings=10_000, hidden_size=32, num_hidden_layers=1)
+    oracle = build(OWN["llama"], "Model", folder, max_position_embeddings=10_000, hidden_size=32, num_hidden_layers=1)
     model = triptych.load(folder, dtype=torch.float32, convert="token_embed")
     both = [oracle.random_ids(9_000, seed=1), oracle.random_ids(3, seed=2)]
     for found, ids in zip(model.token_embed(both), both, strict=True):
@@ -143,19 +112,19 @@ def test_a_text_longer_than_one_call_reads_is_read_whole(folder: Path) -> None:
 def test_a_projector_narrows_the_rows_of_tokens(folder: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    oracle = build("bert", "Model", folder)
+    oracle = build(OWN["bert"], "Model", folder)
     linear = torch.randn(8, 64, generator=torch.Generator().manual_seed(0)) / 8
     save_file({**load_file(folder / "model.safetensors"), "linear.weight": linear}, folder / "model.safetensors")
     narrow = ["pooler.projector=[{out: 8, bias: false}]", 'weights={"pooler.projector.{i}": linear}']
     model = triptych.load(folder, dtype=torch.float32, convert="token_embed", overrides=narrow)
-    for found, ids in zip(model.token_embed(texts(oracle)), texts(oracle), strict=True):
+    for found, ids in zip(model.token_embed(texts(oracle, LENGTHS)), texts(oracle, LENGTHS), strict=True):
         assert found.shape == (len(ids), 8)
         wanted = F.normalize(outputs(oracle, ids).last_hidden_state[0] @ linear.T, dim=-1)
         assert rms_ratio(found, wanted) <= TOLERANCE
 
 
 def test_what_a_model_was_not_loaded_for_it_does_not_do(folder: Path) -> None:
-    build("llama", "ForTokenClassification", folder)
+    build(OWN["llama"], "ForTokenClassification", folder)
     model = triptych.load(folder, dtype=torch.float32)
     calls: dict[str, Any] = {
         r"gives no embeddings; load\(..., convert='embed'\) may do": model.embed,
