@@ -31,6 +31,7 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--image", action="append", default=[], metavar="FILE", help="an image that goes with the prompt; repeatable"
     )
+    parser.add_argument("--spec", metavar="SPEC", help="the spec that reads the checkpoint, if not its config's")
     parser.add_argument("--raw", action="store_true", help="the prompt as it is, without the chat template")
     parser.add_argument(
         "--random-init", action="store_true", help="MODEL is a spec; its sample config with random weights"
@@ -67,11 +68,15 @@ def _printed(answer: Completion) -> dict[str, object]:
 
 
 def _model(args: argparse.Namespace) -> Any:
+    from triptych.errors import OptionError
     from triptych.tasks import load, random_init
 
     if args.random_init:
+        if args.spec:
+            raise OptionError("--random-init takes its spec as MODEL", path="--spec")
         return random_init(
             args.model, device=args.device, dtype=args.dtype, seed=args.seed or 0, overrides=args.overrides
         )
     with loading(f"loading {args.model}") as progress:
-        return load(args.model, device=args.device, dtype=args.dtype, overrides=args.overrides, progress=progress)
+        options = {"device": args.device, "dtype": args.dtype, "overrides": args.overrides}
+        return load(args.model, spec=args.spec, **options, progress=progress)

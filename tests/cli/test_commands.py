@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.cli.command import Capture, ran
+from tests.inputs.small_tokenizers import byte_level, save
+from tests.parity.oracle import build_oracle, tiny_config
 from triptych.registry import KINDS, models
 from triptych.spec.catalog import catalog, load_named
 from triptych.spec.document import parse_document
@@ -276,3 +278,20 @@ def test_run_prints_the_answer_alone(capsys: Capture) -> None:
     assert found.keys() == {"text", "token_ids", "finish_reason"}
     assert found["text"] == out.removesuffix("\n")
     assert len(found["token_ids"]) <= 3
+
+
+def test_run_reads_a_checkpoint_with_another_spec(capsys: Capture, tmp_path: Path) -> None:
+    config = tiny_config("LlamaForCausalLM")
+    assert config is not None
+    build_oracle({**config, "vocab_size": 400}, tmp_path / "llama", seed=3)
+    save(byte_level(), tmp_path / "llama")
+    (tmp_path / "mine.yaml").write_text("schema: 1\nbase: llama\ninert: [rms_norm_eps]\nparts: {norm: {eps: 0.9}}\n")
+    asked = ["run", str(tmp_path / "llama"), "one", "--max-tokens", "8", "--raw"]
+    answers = []
+    for words in ([], ["--spec", str(tmp_path / "mine.yaml")], ["--spec", "llama"]):
+        status, out, _ = ran(capsys, *asked, *words)
+        assert status == 0
+        answers.append(out)
+    assert answers[0] == answers[2] != answers[1]
+    status, _, err = ran(capsys, "run", "llama", "one", "--random-init", "--spec", "llama")
+    assert (status, err) == (1, "--spec: --random-init takes its spec as MODEL\n")
