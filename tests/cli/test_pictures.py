@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from matplotlib import style
 from PIL import Image
 
+from tests.full_disk import room_for
 from triptych.assembly import assemble
 from triptych.check.outline import Node, outline
 from triptych.cli import main
@@ -217,11 +217,7 @@ def test_settings_that_matplotlib_cannot_be_loaded_with_are_told(tmp_path: Path)
 def test_a_disk_that_is_full_leaves_the_old_picture_whole(capsys: Capture, tmp_path: Path) -> None:
     file = tmp_path / "vit.svg"
     file.write_text("old")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
+    with room_for(1000):
         assert main(["show", "vit", "--picture", str(file)]) == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert capsys.readouterr().err == f"{file}: the picture cannot be written here: File too large\n"
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("vit.svg", "old")]

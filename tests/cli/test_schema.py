@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.full_disk import room_for
 from triptych.cli import main
 from triptych.spec.catalog import catalog
 from triptych.spec.json_schema import spec_json_schema
@@ -39,12 +39,8 @@ def test_a_file_that_cannot_be_written_is_said_on_stderr(tmp_path: Path, capsys:
 def test_a_disk_that_is_full_leaves_the_old_schema_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "schema.json"
     file.write_text("old", encoding="utf-8")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
+    with room_for(1000):
         assert main(["schema", "--out", str(file)]) == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert capsys.readouterr().err == f"--out {file}: File too large\n"
     assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("schema.json", "old")]
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.full_disk import room_for
 from triptych.errors import InputError, OptionError
 from triptych.experiments.compose import compose
 from triptych.experiments.folder import open_run
@@ -29,17 +27,6 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def ready() -> Ready:
     return read(compose("assemble"))
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file may grow past `size` bytes, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_run_is_kept_whole_and_its_spec_reads_back_equal(ready: Ready) -> None:
