@@ -17,6 +17,7 @@ import torch.distributed as dist
 from PIL import Image
 
 import triptych
+from tests.tasks.hand_written import StagedLlama
 from triptych import Stage
 from triptych.settings import WHOLE
 
@@ -26,6 +27,8 @@ ENDS = timedelta(seconds=60)
 
 def answers(folder: Path, stage: Stage = WHOLE) -> dict[str, Any]:
     """All that is asked of one model, as it is written to a file."""
+    if folder.name == "hand":
+        triptych.register_model("StagedForCausalLM", StagedLlama)
     torch.manual_seed(stage.rank)  # nothing may depend on a generator that each process has of its own
     model = triptych.load(folder, dtype=torch.float32, stage=stage)
     if (folder / "labels").exists():
