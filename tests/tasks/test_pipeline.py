@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -136,3 +137,16 @@ def test_what_goes_wrong_in_one_process_ends_the_others_with_words(folder: Path,
         assert first[case].startswith("stage 0 of 2 hears no more of "), case
         assert "its process has ended, or has not answered in the time that the process group was given" in first[case]
     assert first["after"] < 30, "seconds: no process waits for one that is gone"
+
+
+@pytest.mark.slow
+def test_the_script_of_the_page_runs(smollm2: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "pipeline.md").read_text("utf-8")
+    (script,) = re.findall(r"^```\n# answer\.py\n(.*?)^```$", page, re.M | re.S)
+    (tmp_path / "smollm2").symlink_to(smollm2)
+    (tmp_path / "answer.py").write_text(script, encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "answer.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    (wanted,) = triptych.load(smollm2).generate("Name a fruit.", max_tokens=12)
+    assert done.stdout.strip() == wanted.text.strip()
