@@ -22,7 +22,8 @@ class Step:
     """Made once a forward pass and handed to every layer; without a cache it is a plain batch.
 
     `positions` [T] count from the start of each sequence, `lengths` are rows of each sequence with those kept before.
-    `types` [T] say of which text of a pair a row is, 0 or 1; None where all are of the first.
+    `tables` are the pages of the cache that each sequence fills in turn. `types` [T] say of which text of a pair a row
+    is, 0 or 1; None where all are of the first.
     """
 
     def __init__(
@@ -31,11 +32,11 @@ class Step:
         *,
         device: torch.device | str,
         cache: Cache | None = None,
-        slots: Sequence[int] = (),
+        tables: Sequence[tuple[int, ...]] = (),
         cuts: Mapping[str, Spans] | None = None,
         types: Tensor | None = None,
     ) -> None:
-        self.spans, self.cache, self.slots, self.cuts = spans, cache, tuple(slots), dict(cuts or {})
+        self.spans, self.cache, self.tables, self.cuts = spans, cache, tuple(tables), dict(cuts or {})
         self.bounds, self.lengths = spans.bounds, spans.lengths
         self.device = torch.device(device)
         self.positions, self.types = self._positions(), types

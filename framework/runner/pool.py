@@ -13,8 +13,9 @@ from torch import Tensor
 from triptych.inputs.prompt import Prompt
 from triptych.parts.step import Step
 from triptych.registry.authors import blaming
-from triptych.runner.batch import RUNS, PooledModel, packed, read_prompts
-from triptych.runner.generate import check_prompts
+from triptych.runner.checks import check_prompts
+from triptych.runner.protocols import PooledModel
+from triptych.runner.reading import RUNS, packed, read_prompts
 from triptych.runner.request import RunOptions
 from triptych.runner.rows import check_rows
 

@@ -30,14 +30,17 @@ class Request:
 class RunOptions:
     """How to run, which changes no result: where, how many requests at a time, how many bytes for their cache.
 
-    None for `cache_bytes` allows most of the memory that is free.
+    None for `cache_bytes` allows most of the memory that is free. A step has at most `max_num_batched_tokens` tokens,
+    which bounds its activations.
     """
 
     device: torch.device
     dtype: torch.dtype
     max_batch: int = 32
     cache_bytes: int | None = None
+    max_num_batched_tokens: int = 8192
 
     def __post_init__(self) -> None:
-        if not isinstance(self.max_batch, int) or self.max_batch < 1:
-            raise OptionError(f"is {self.max_batch!r}; a whole number from 1 on is needed", path="max_batch")
+        for name in ("max_batch", "max_num_batched_tokens"):
+            if not isinstance(value := getattr(self, name), int) or value < 1:
+                raise OptionError(f"is {value!r}; a whole number from 1 on is needed", path=name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from triptych.runner.answer import FinishReason
-from triptych.runner.generate import Event
+from triptych.runner.engine import Event
 from triptych.runner.logprobs import PromptLogprobs, TokenLogprob
 
 

@@ -13,8 +13,9 @@ from triptych.errors import InputError, Problem
 from triptych.inputs.prompt import Prompt, as_token_ids
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.parts.step import Step
-from triptych.runner.batch import TextGenerationModel, packed, read_logits, read_prompts
-from triptych.runner.generate import check_prompts
+from triptych.runner.checks import check_prompts
+from triptych.runner.protocols import TextGenerationModel
+from triptych.runner.reading import packed, read_logits, read_prompts
 from triptych.runner.request import RunOptions
 from triptych.tasks.prompts import is_single
 

@@ -19,11 +19,13 @@ from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
 from triptych.parts.step import Step
-from triptych.runner.batch import read_prompts
-from triptych.runner.generate import Event, check_prompts, generate
+from triptych.runner.checks import check_prompts
+from triptych.runner.engine import Event
+from triptych.runner.generate import generate
 from triptych.runner.grammar import Grammars
 from triptych.runner.options import SamplingOptions
 from triptych.runner.pool import pool, pool_tokens
+from triptych.runner.reading import read_logits, read_prompts
 from triptych.runner.request import Request, RunOptions
 from triptych.spec.conversion import labels_of
 from triptych.tasks.completion import Collected, Completion, GenerateOptions
@@ -194,8 +196,7 @@ class Model:
         check_prompts(self.module, [prompt])
         step = Step.of([len(prompt.token_ids)], device=self.device)
         hidden_TD = read_prompts(self.module, [prompt], step, run=self._options(max_batch=1))
-        logits_TV: Tensor = self.module.compute_logits(hidden_TD)
-        return logits_TV.float()
+        return read_logits(self.module, hidden_TD).float()
 
     def _requests(
         self, prompts: Prompts, images: Images | None, options: SamplingOptions, *, raw: bool

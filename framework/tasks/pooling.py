@@ -17,7 +17,7 @@ from triptych.inputs.prompt import Prompt
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.parts.pooler_spec import PoolerSpec
-from triptych.runner.generate import check_prompts
+from triptych.runner.checks import check_prompts
 from triptych.runner.pool import pool, pool_tokens
 from triptych.runner.request import RunOptions
 from triptych.tasks.prompts import Prompts

@@ -27,7 +27,7 @@ def attention(
     for i, (start, stop) in enumerate(pairwise(spans.bounds)):
         k, v = k_TGK[start:stop], v_TGV[start:stop]
         if kept is not None:
-            k, v = (rows[kept.slots[i], :, : spans.lengths[i]].transpose(0, 1) for rows in (kept.k, kept.v))
+            k, v = (rows.transpose(0, 1) for rows in kept.of(i, spans.lengths[i]))
         found.append(_attend(q_THK[start:stop], k, v, scale=scale, causal=causal, window=window, softcap=softcap))
     return torch.cat(found)
 

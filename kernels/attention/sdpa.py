@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from triptych.kernels.attention.reference import in_sight
+from triptych.kernels.attention.sight import Sight, additive
 from triptych.kernels.attention.spans import Kept, Spans
 
 
@@ -24,49 +25,38 @@ def attention(
     causal: bool,
     window: int | None,
 ) -> Tensor:
-    if kept is not None and causal and spans.single:
-        return _decode(q_THK, kept, spans, scale=scale, window=window)
+    if kept is not None and causal and (ones := spans.ones):
+        y_BHV = _decode(q_THK[:ones], kept, spans, ones, scale=scale, window=window)
+        if ones == len(spans.new):
+            return y_BHV
+        found = [y_BHV]
+    else:
+        ones, found = 0, []
     if spans.even and not spans.past[0]:
         return _batch(q_THK, k_TGK, v_TGV, spans, scale=scale, causal=causal, window=window)
-    found = []
-    for i, (start, stop) in enumerate(pairwise(spans.bounds)):
+    for i, (start, stop) in islice(enumerate(pairwise(spans.bounds)), ones, None):
         k, v = k_TGK[start:stop].transpose(0, 1), v_TGV[start:stop].transpose(0, 1)
         if kept is not None and spans.past[i]:
-            k, v = (rows[kept.slots[i], :, : spans.lengths[i]] for rows in (kept.k, kept.v))
+            k, v = kept.of(i, spans.lengths[i])
         mask = _mask(spans, stop - start, k.shape[1], like=q_THK, causal=causal, window=window)
         y = _fused(q_THK[start:stop].transpose(0, 1)[None], k[None], v[None], mask, scale=scale, causal=causal)
         found.append(y[0].transpose(0, 1))
     return torch.cat(found)
 
 
-def _decode(q_BHK: Tensor, kept: Kept, spans: Spans, *, scale: float, window: int | None) -> Tensor:
+def _decode(q_BHK: Tensor, kept: Kept, spans: Spans, ones: int, *, scale: float, window: int | None) -> Tensor:
     """One new row a sequence: the query heads that share a key head become the rows of its queries."""
-    B, H, K = q_BHK.shape
+    H, K = q_BHK.shape[1:]
     G = kept.k.shape[1]
-    slots, sight, mask = spans.once(
-        ("decode", window, q_BHK.dtype), lambda: _decode_sight(kept, spans, like=q_BHK, window=window)
+    sight = spans.once(
+        ("decode", window, q_BHK.dtype), lambda: Sight.of(kept, spans.lengths[:ones], like=q_BHK, window=window)
     )
-    k_BGSK, v_BGSV = kept.k[slots, :, sight], kept.v[slots, :, sight]
-    y = F.scaled_dot_product_attention(q_BHK.view(B, G, H // G, K), k_BGSK, v_BGSV, attn_mask=mask, scale=scale)
-    return y.reshape(B, H, -1)
-
-
-def _decode_sight(
-    kept: Kept, spans: Spans, *, like: Tensor, window: int | None
-) -> tuple[slice | Tensor, slice, Tensor | None]:
-    """The slots, the rows of them that any sequence sees, and a mask where the sequences see different ones."""
-    first, count = kept.slots[0], len(kept.slots)
-    slots: slice | Tensor = slice(first, first + count)
-    if kept.slots != tuple(range(first, first + count)):
-        slots = torch.tensor(kept.slots, device=like.device)
-    starts = [max(0, n - window) if window is not None else 0 for n in spans.lengths]
-    sight = slice(min(starts), max(spans.lengths))
-    if spans.even:
-        return slots, sight, None
-    at_S = torch.arange(sight.start, sight.stop, device=like.device)
-    stops_B1, starts_B1 = (torch.tensor(x, device=like.device)[:, None] for x in (spans.lengths, starts))
-    seen_BS = (at_S < stops_B1) & (at_S >= starts_B1)
-    return slots, sight, _additive(seen_BS, like)[:, None, None]
+    q_LHK = sight.spread(q_BHK)
+    k_LGSK, v_LGSV = sight.rows(kept.k), sight.rows(kept.v)
+    y = F.scaled_dot_product_attention(
+        q_LHK.view(len(q_LHK), G, H // G, K), k_LGSK, v_LGSV, attn_mask=sight.mask, scale=scale
+    )
+    return sight.gather(y.reshape(len(q_LHK), H, -1))
 
 
 def _batch(
@@ -86,12 +76,8 @@ def _mask(spans: Spans, queries: int, rows: int, *, like: Tensor, causal: bool, 
         return None
     return spans.once(
         ("mask", queries, rows, causal, window, like.dtype),
-        lambda: _additive(in_sight(queries, rows, causal=causal, window=window, device=like.device), like),
+        lambda: additive(in_sight(queries, rows, causal=causal, window=window, device=like.device), like),
     )
-
-
-def _additive(seen: Tensor, like: Tensor) -> Tensor:
-    return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill_(~seen, float("-inf"))
 
 
 def _fused(

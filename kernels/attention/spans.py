@@ -45,6 +45,12 @@ class Spans:
         return set(self.new) == {1}
 
     @cached_property
+    def ones(self) -> int:
+        """How many sequences at the front have one new row after older ones, as in decoding."""
+        pairs = enumerate(zip(self.new, self.past, strict=True))
+        return next((i for i, (new, past) in pairs if new != 1 or not past), len(self.new))
+
+    @cached_property
     def even(self) -> bool:
         """Whether all sequences have as many new rows, and as many kept."""
         return len(set(self.new)) == 1 == len(set(self.past))
@@ -58,8 +64,17 @@ class Spans:
 
 
 class Kept(NamedTuple):
-    """The cache of one mixer, the new rows of the step already written."""
+    """The cache of one mixer, new rows of the step already written. Sequence i fills the pages `tables[i]` in turn."""
 
-    k: Tensor  # [slots, G, capacity, K]
-    v: Tensor  # [slots, G, capacity, V]
-    slots: tuple[int, ...]  # the slot of each sequence
+    k: Tensor  # [pages, G, page, K]
+    v: Tensor  # [pages, G, page, V]
+    tables: tuple[tuple[int, ...], ...]
+
+    def of(self, i: int, length: int) -> tuple[Tensor, Tensor]:
+        """The first `length` rows of a sequence: [G, length, K] and [G, length, V]."""
+        table = self.tables[i]
+        if len(table) == 1:
+            return self.k[table[0], :, :length], self.v[table[0], :, :length]
+        used = list(table[: -(-length // self.k.shape[2])])
+        k, v = (rows[used].transpose(0, 1).flatten(1, 2)[:, :length] for rows in (self.k, self.v))
+        return k, v

@@ -14,11 +14,12 @@ from triptych.kernels.attention import Kept, Spans, attention, reference, sdpa
 
 
 class Case(NamedTuple):
-    """New rows of each sequence, the rows it has kept (none: no cache), and the slots it is kept in."""
+    """New rows of each sequence, the rows it has kept (none: no cache), and the pages that it fills."""
 
     new: tuple[int, ...]
     past: tuple[int, ...] = ()
-    slots: tuple[int, ...] = ()
+    tables: tuple[tuple[int, ...], ...] = ()
+    page: int = 16
 
 
 CASES = {
@@ -31,10 +32,18 @@ CASES = {
     "decode": Case((1, 1, 1), (7, 7, 7)),
     "decode of one": Case((1,), (8,)),
     "ragged decode": Case((1, 1, 1), (3, 11, 0)),
-    "decode of other slots": Case((1, 1), (3, 11), (2, 1)),
-    "decode of later slots": Case((1, 1), (4, 4), (2, 3)),
+    "decode of other pages": Case((1, 1), (3, 11), ((2,), (1,))),
+    "decode of later pages": Case((1, 1), (4, 4), ((2,), (3,))),
+    "decode with idle pages between": Case((1, 1, 1), (4, 9, 6), ((0,), (2,), (5,))),
+    "decode of pages far apart": Case((1, 1), (4, 9), ((0,), (11,))),
+    "decode of pages far apart in equal lengths": Case((1, 1), (9, 9), ((0,), (11,))),
+    "decode of several pages": Case((1, 1, 1), (11, 3, 8), ((7, 2, 9), (4,), (0, 1, 3)), 4),
+    "decode at the start of a page": Case((1, 1), (8, 4), ((7, 2, 9), (4, 1)), 4),
+    "chunk over pages": Case((7,), (6,), ((3, 1, 8, 2),), 4),
+    "decodes, then chunks": Case((1, 1, 5, 3), (6, 9, 4, 0), ((3, 1), (8, 2, 4), (0, 5, 6), (7,)), 4),
+    "decodes, then a chunk, in single pages": Case((1, 1, 5), (6, 9, 4), ((3,), (4,), (0,))),
     "later chunk": Case((4,), (5,)),
-    "ragged later chunks": Case((4, 1, 3), (5, 2, 0), (0, 3, 1)),
+    "ragged later chunks": Case((4, 1, 3), (5, 2, 0), ((0,), (3,), (1,))),
 }
 SEEN: dict[str, dict[str, Any]] = {
     "causal": {},
@@ -54,12 +63,12 @@ def drawn(case: Case, *, heads: int = 6, groups: int = 2, width: int = 8, dtype:
     spans = Spans.of(case.new, case.past or None)
     if not case.past:
         return q, k, v, spans, None
-    slots = case.slots or tuple(range(len(case.new)))
-    kept = Kept(*(torch.randn(4, groups, 16, width, generator=make).to(dtype) for _ in "kv"), slots)
-    for i, slot in enumerate(slots):
-        start, stop = spans.bounds[i], spans.bounds[i + 1]
-        for rows_of, new in ((kept.k, k), (kept.v, v)):
-            rows_of[slot, :, case.past[i] : spans.lengths[i]] = new[start:stop].transpose(0, 1)
+    tables = case.tables or tuple((number,) for number in range(len(case.new)))
+    kept = Kept(*(torch.randn(12, groups, case.page, width, generator=make).to(dtype) for _ in "kv"), tables)
+    for i, table in enumerate(tables):
+        for row, at in enumerate(range(case.past[i], spans.lengths[i]), spans.bounds[i]):
+            for rows_of, new in ((kept.k, k), (kept.v, v)):
+                rows_of[table[at // case.page], :, at % case.page] = new[row]
     return q, k, v, spans, kept
 
 
@@ -75,6 +84,25 @@ def test_the_fused_paths_equal_the_reference(case: str, seen: str, heads: int, d
     assert found.shape == q.shape
     assert found.dtype == dtype
     torch.testing.assert_close(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_rows_in_several_pages_are_those_of_one(seen: str) -> None:
+    case = CASES["decodes, then chunks"]
+    q, k, v, spans, kept = drawn(case)
+    one = [torch.zeros(len(case.new), 2, 16, 8) for _ in "kv"]
+    for i, table in enumerate(case.tables):
+        for at in range(spans.lengths[i]):
+            for to, source in zip(one, (kept.k, kept.v), strict=True):
+                to[i, :, at] = source[table[at // case.page], :, at % case.page]
+    alone = Kept(*one, tuple((number,) for number in range(len(case.new))))
+    options = {"scale": 0.3, "causal": True, "window": None} | SEEN[seen]
+    for softcap in (None, 2.0):
+        found, wanted = (
+            attention(q, k, v, spans=Spans.of(case.new, case.past), kept=each, softcap=softcap, **options)
+            for each in (kept, alone)
+        )
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def written_out(q: Tensor, k: Tensor, v: Tensor, *, scale: float, window: int, softcap: float) -> Tensor:
@@ -110,11 +138,11 @@ def test_sequences_do_not_see_each_other() -> None:
         torch.testing.assert_close(found[start:stop], alone)
 
 
-def test_rows_past_the_length_of_a_slot_do_not_matter() -> None:
+def test_rows_past_the_length_of_a_sequence_do_not_matter() -> None:
     q, k, v, spans, kept = drawn(CASES["ragged decode"])
     before = attention(q, k, v, spans=spans, kept=kept, scale=0.3)
-    for slot, length in zip(kept.slots, spans.lengths, strict=True):
-        kept.k[slot, :, length:], kept.v[slot, :, length:] = 50.0, -50.0
+    for (page,), length in zip(kept.tables, spans.lengths, strict=True):
+        kept.k[page, :, length:], kept.v[page, :, length:] = 50.0, -50.0
     assert attention(q, k, v, spans=spans, kept=kept, scale=0.3).equal(before)
 
 

@@ -74,7 +74,7 @@ def test_a_cache_filled_in_pieces_equals_one_prefill(pair: Pair, count: int) -> 
     asked = pair.ask(images=2)
     module = pair.model.module
     rows, (length,) = embed(pair, [asked])
-    cache = Cache(module.cache_needs(), slots=1, capacity=length, dtype=torch.float32, device="cpu")
+    cache = Cache(module.cache_needs(), pages=1, page=length, dtype=torch.float32, device="cpu")
     pieces = [forward(module, piece, cache.step([len(piece)])) for piece in rows.split(count)]
     assert rms_ratio(torch.cat(pieces), pair.wanted(asked)) <= TOLERANCE
 

@@ -138,13 +138,13 @@ def in_thirds(ids: Sequence[int]) -> list[Sequence[int]]:
 def stepwise(module: Any, pieces: Sequence[Sequence[Sequence[int]]]) -> list[Tensor]:
     """Logits `[T, V]` of each sequence, fed piece by piece beside the others; those that are done drop out."""
     lengths = [sum(map(len, p)) for p in pieces]
-    cache = Cache(module.cache_needs(), slots=len(pieces), capacity=max(lengths), dtype=torch.float32, device="cpu")
+    cache = Cache(module.cache_needs(), pages=len(pieces), page=max(lengths), dtype=torch.float32, device="cpu")
     found: list[list[Tensor]] = [[] for _ in pieces]
     for turn in range(max(map(len, pieces))):
-        slots = [slot for slot, p in enumerate(pieces) if turn < len(p)]
-        rows = [list(pieces[slot][turn]) for slot in slots]
-        step = cache.step([len(r) for r in rows], slots=slots)
+        pages = [page for page, p in enumerate(pieces) if turn < len(p)]
+        rows = [list(pieces[page][turn]) for page in pages]
+        step = cache.step([len(r) for r in rows], pages=pages)
         logits = forward(module, torch.tensor(list(chain(*rows))), step)
-        for slot, piece in zip(slots, logits.split([len(r) for r in rows]), strict=True):
-            found[slot].append(piece)
+        for page, piece in zip(pages, logits.split([len(r) for r in rows]), strict=True):
+            found[page].append(piece)
     return [torch.cat(p) for p in found]

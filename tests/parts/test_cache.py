@@ -42,14 +42,14 @@ def prompts() -> list[Tensor]:
     return [torch.randn(n, WIDTH, generator=make) for n in LENGTHS]
 
 
-def cache_of(part: Attention, *, slots: int = len(LENGTHS), capacity: int = 16) -> Cache:
+def cache_of(part: Attention, *, pages: int = len(LENGTHS), page: int = 16) -> Cache:
     assert part.cache_need is not None
-    return Cache({part.key: part.cache_need}, slots=slots, capacity=capacity, dtype=torch.float32)
+    return Cache({part.key: part.cache_need}, pages=pages, page=page, dtype=torch.float32)
 
 
 def fed(part: Attention, cache: Cache, chunks: dict[int, Tensor]) -> dict[int, Tensor]:
-    """One step that gives each slot its chunk -> what comes out for each."""
-    step = cache.step([len(chunk) for chunk in chunks.values()], slots=list(chunks))
+    """One step that gives each page its chunk -> what comes out for each."""
+    step = cache.step([len(chunk) for chunk in chunks.values()], pages=list(chunks))
     rows = part(torch.cat(list(chunks.values())), step).split([len(chunk) for chunk in chunks.values()])
     return dict(zip(chunks, rows, strict=True))
 
@@ -74,42 +74,40 @@ def test_a_batch_equals_its_sequences_alone() -> None:
         torch.testing.assert_close(part(x, Step.of([len(x)])), rows, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kept", [[0, 1, 2, 3], [1, 3], [0, 3, 2], [3, 2, 1, 0], [2, 2], []])
-def test_slots_that_are_kept_go_on_as_before(kept: list[int]) -> None:
+def test_a_page_that_is_copied_goes_on_as_the_other() -> None:
+    part = made("plain")
+    cache = cache_of(part, pages=len(LENGTHS) + 1)
+    fed(part, cache, dict(enumerate(prompts())))
+    number = max(range(len(LENGTHS)), key=LENGTHS.__getitem__)
+    before = prompts()[number]
+    cache.copy(number, len(LENGTHS), 2)
+    cache.lengths[-1] = 2
+    new = torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(2))
+    whole = torch.cat((before[:2], new))
+    found = fed(part, cache, {len(LENGTHS): new})[len(LENGTHS)]
+    torch.testing.assert_close(found, part(whole, Step.of([len(whole)]))[-2:], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 50])
+def test_a_sequence_may_fill_several_pages_in_any_order(chunk: int) -> None:
     part = made("window")
-    cache, nexts = cache_of(part), torch.randn(len(LENGTHS), WIDTH, generator=torch.Generator().manual_seed(2))
-    fed(part, cache, dict(enumerate(prompts())))
-    cache.keep(kept)
-    assert cache.lengths[: len(kept)] == [LENGTHS[slot] for slot in kept]
-    assert cache.lengths[len(kept) :] == [0] * (len(LENGTHS) - len(kept))
-    for at, slot in enumerate(kept):
-        whole = torch.cat((prompts()[slot], nexts[slot][None]))
-        found = fed(part, cache, {at: nexts[slot][None]})[at]
-        torch.testing.assert_close(found, part(whole, Step.of([len(whole)]))[-1:], rtol=1e-5, atol=1e-5)
-
-
-def test_keeping_the_first_slots_copies_nothing() -> None:
-    part = made("plain")
-    cache = cache_of(part)
-    fed(part, cache, dict(enumerate(prompts())))
-    versions = [rows._version for rows in cache.rows[part.key]]
-    cache.keep([0, 1])
-    assert [rows._version for rows in cache.rows[part.key]] == versions
-
-
-def test_a_freed_slot_takes_another_sequence() -> None:
-    part = made("plain")
-    cache = cache_of(part)
-    fed(part, cache, dict(enumerate(prompts())))
-    cache.keep([0])
-    x = prompts()[1]
-    torch.testing.assert_close(fed(part, cache, {2: x})[2], part(x, Step.of([len(x)])), rtol=1e-5, atol=1e-5)
+    cache = cache_of(part, pages=8, page=3)
+    tables, found = [(5, 0, 7, 4), (2, 6, 1)], [list[Tensor](), list[Tensor]()]
+    both = prompts()[:2]
+    for start in range(0, max(map(len, both)), chunk):
+        some = [i for i, x in enumerate(both) if start < len(x)]
+        chunks = [both[i][start : start + chunk] for i in some]
+        step = cache.step_in([*map(len, chunks)], past=[start] * len(some), tables=[tables[i] for i in some])
+        for i, rows in zip(some, part(torch.cat(chunks), step).split([*map(len, chunks)]), strict=True):
+            found[i].append(rows)
+    for x, rows in zip(both, found, strict=True):
+        torch.testing.assert_close(torch.cat(rows), part(x, Step.of([len(x)])), rtol=1e-5, atol=1e-5)
 
 
 def test_a_step_knows_where_its_rows_stand() -> None:
-    cache = Cache({}, slots=3, capacity=16, dtype=torch.float32)
-    cache.step([5, 2], slots=[2, 0])
-    step = cache.step([1, 3], slots=[0, 2])
+    cache = Cache({}, pages=3, page=16, dtype=torch.float32)
+    cache.step([5, 2], pages=[2, 0])
+    step = cache.step([1, 3], pages=[0, 2])
     assert step.positions.tolist() == [2, 5, 6, 7]
     assert step.lengths == (3, 8)
     assert step.bounds == (0, 1, 4)
@@ -120,24 +118,24 @@ def test_a_step_knows_where_its_rows_stand() -> None:
 
 
 def test_a_sequence_longer_than_the_cache_is_refused_and_changes_nothing() -> None:
-    cache = Cache({}, slots=2, capacity=8, dtype=torch.float32)
+    cache = Cache({}, pages=2, page=8, dtype=torch.float32)
     cache.step([8, 3])
-    with pytest.raises(InputError, match="a sequence of 9 tokens is longer than the cache, which holds 8"):
+    with pytest.raises(InputError, match="a sequence of 9 tokens is longer than a page of the cache, which holds 8"):
         cache.step([1, 1])
     assert cache.lengths == [8, 3]
 
 
-@pytest.mark.parametrize("slots", [[0], [0, 0], [0, 2], [-1, 0]])
-def test_slots_that_are_not_there_are_refused(slots: list[int]) -> None:
-    with pytest.raises(InputError, match="2 sequences in slots"):
-        Cache({}, slots=2, capacity=8, dtype=torch.float32).step([1, 1], slots=slots)
+@pytest.mark.parametrize("pages", [[0], [0, 0], [0, 2], [-1, 0]])
+def test_pages_that_are_not_there_are_refused(pages: list[int]) -> None:
+    with pytest.raises(InputError, match="2 sequences in pages"):
+        Cache({}, pages=2, page=8, dtype=torch.float32).step([1, 1], pages=pages)
 
 
 def test_bytes_are_known_before_they_are_taken() -> None:
     needs = {"a": Rows(2, (8, 4)), "b": Rows(1, (16, 16), window=4)}
-    cache = Cache(needs, slots=3, capacity=10, dtype=torch.bfloat16)
+    cache = Cache(needs, pages=3, page=10, dtype=torch.bfloat16)
     taken = sum(rows.nbytes for of_mixer in cache.rows.values() for rows in of_mixer)
-    assert Cache.nbytes(needs, slots=3, capacity=10, dtype=torch.bfloat16) == taken == 3 * 10 * 2 * (24 + 32)
+    assert Cache.nbytes(needs, pages=3, page=10, dtype=torch.bfloat16) == taken == 3 * 10 * 2 * (24 + 32)
 
 
 def test_an_unknown_cut_is_named() -> None:

@@ -109,7 +109,7 @@ def test_sequences_of_one_batch_turn_by_their_own_lengths(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["dynamic", "longrope"])
 def test_a_decoding_step_turns_by_the_whole_length(name: str) -> None:
-    cache = Cache({}, slots=2, capacity=128, dtype=torch.float32)
+    cache = Cache({}, pages=2, page=128, dtype=torch.float32)
     cache.step([99, 10])
     step = cache.step([1, 1])
     assert step.positions.tolist() == [99, 10]

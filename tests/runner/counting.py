@@ -54,10 +54,11 @@ class Counting(nn.Module):
             kept = step.store(key, rows, positions[:, None, None].to(self.one.dtype))
         assert kept is not None
         found = []
-        for number, slot in enumerate(kept.slots):
-            past, length = step.spans.past[number], step.lengths[number]
-            assert kept.v[slot, 0, :length, 0].tolist() == list(range(length))
-            sums = kept.k[slot, 0, :length, 0].cumsum(0)
+        for number, past in enumerate(step.spans.past):
+            length = step.lengths[number]
+            k, v = kept.of(number, length)
+            assert v[0, :, 0].tolist() == list(range(length))
+            sums = k[0, :, 0].cumsum(0)
             counts = torch.arange(1, length + 1, dtype=sums.dtype)
             found.append(torch.stack([sums, counts], -1)[past:])
         return torch.cat(found)

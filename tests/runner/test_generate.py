@@ -1,4 +1,4 @@
-"""The loop: batches of different lengths, waves, streams, ends, and what cannot run."""
+"""A list of requests: batches of different lengths, streams, ends, and what cannot run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.runner.counting import VOCAB, Counting, expected
 from triptych.errors import InputError, OptionError
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import ByteTokenizer
-from triptych.runner.generate import Event, generate
+from triptych.runner.engine import Event
+from triptych.runner.generate import generate
 from triptych.runner.options import SamplingOptions
 from triptych.runner.request import Request, RunOptions
 
@@ -60,13 +61,13 @@ def test_requests_that_end_leave_and_the_others_go_on() -> None:
     assert [event.request for event in events if event.finish_reason] == [1, 3, 0, 4, 2]
 
 
-@pytest.mark.parametrize(("rows", "waves"), [(12, [2, 1, 1, 1]), (20, [2, 2, 1]), (30, [4, 1]), (10**6, [5])])
-def test_what_memory_cannot_hold_at_once_runs_in_waves(rows: int, waves: list[int]) -> None:
+@pytest.mark.parametrize(("rows", "steps"), [(12, [1] * 5), (31, [2, 2, 1]), (40, [3, 2]), (10**6, [5])])
+def test_what_memory_cannot_hold_at_once_waits(rows: int, steps: list[int]) -> None:
     a_row = 2 * (1 + 1) * 4  # layers, key and value, bytes
     model = Counting()
     events = [*generate(model, ask(PROMPTS, max_tokens=2), run=run(cache_bytes=rows * a_row))]
     assert answers(events) == {n: expected(ids, 2) for n, ids in enumerate(PROMPTS)}
-    assert list(map(len, model.calls[::2])) == waves
+    assert list(map(len, model.calls[::2])) == steps
 
 
 def test_a_request_that_no_memory_holds_says_what_would_fit() -> None:

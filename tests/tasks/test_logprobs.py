@@ -112,10 +112,10 @@ def test_the_logits_of_a_prompt_are_never_there_all_at_once(
         with sizes:
             return scored(*args, **options)
 
-    monkeypatch.setattr("triptych.runner.batch.score_prompt", score_prompt)
+    monkeypatch.setattr("triptych.runner.engine.score_prompt", score_prompt)
     (found,) = model.generate(prompt, max_tokens=1, prompt_logprobs=2)
     assert found == wanted
-    assert heads == [*[10] * 24, 9, 1]
+    assert heads == [1, *[10] * 24, 9]
     hidden = 249 * model.config["hidden_size"] * 4
     assert sizes.largest == max(bound, hidden)
 

@@ -1,0 +1,40 @@
+"""What is wrong with prompts and options, told before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from triptych.errors import InputError, OptionError, Problem
+from triptych.inputs.prompt import Prompt
+from triptych.runner.options import SamplingOptions
+from triptych.runner.protocols import TextModel
+
+
+def check_prompts(model: TextModel, prompts: Sequence[Prompt]) -> None:
+    """Raise InputError that names every prompt which is empty, too long, or holds an id that the model lacks."""
+    problems = []
+    for number, prompt in enumerate(prompts):
+        if message := _mistake(model, prompt):
+            problems.append(Problem(message, f"prompts[{number}]" if len(prompts) > 1 else "prompt"))
+    if problems:
+        raise InputError(problems)
+
+
+def check_options(model: TextModel, options: Sequence[SamplingOptions]) -> None:
+    """Raise OptionError for options that name token ids which the model lacks, each told once."""
+    problems = dict.fromkeys(problem for each in options for problem in each.unknown_ids(model.vocab_size))
+    if problems:
+        raise OptionError(problems)
+
+
+def _mistake(model: TextModel, prompt: Prompt) -> str | None:
+    ids = prompt.token_ids
+    if not ids:
+        return "is empty; at least one token is needed"
+    if model.context is not None and len(ids) > model.context:
+        return f"has {len(ids)} tokens, and the model takes at most {model.context}; shorten it"
+    if min(ids) >= 0 and max(ids) < model.vocab_size:
+        return None
+    places = zip(ids, prompt.item_rows(), strict=True)
+    wrong = [token for token, of_item in places if not of_item and not 0 <= token < model.vocab_size]
+    return f"has the token id {wrong[0]}, and the model has 0 to {model.vocab_size - 1}" if wrong else None

@@ -1,0 +1,62 @@
+"""One request while it is in the engine."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from triptych.runner.answer import Answer
+from triptych.runner.grammar import Form
+from triptych.runner.options import SamplingOptions
+from triptych.runner.prefix import BlockNames
+from triptych.runner.request import Request
+
+
+@dataclass(eq=False)
+class Entry:
+    """A request with its answer so far, and where its rows are kept.
+
+    Of its `tokens`, prompt and answer, the first `rows` are in the cache, in the pages of `table`: all but the last one
+    while it is `writing`, else those that were `read`. `slot` is its place in the sampler, None while it waits. `due`
+    is the step at which its pages have to be looked at. `hidden` are rows of the prompt that are still to be scored.
+    """
+
+    number: int
+    request: Request
+    answer: Answer
+    form: Form | None
+    tokens: list[int]
+    names: BlockNames
+    options: SamplingOptions
+    writing: bool = False
+    read: int = 0
+    table: list[int] = field(default_factory=list)
+    slot: int | None = None
+    due: int = 0
+    hidden: list[Tensor] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, number: int, request: Request, answer: Answer, form: Form | None) -> Entry:
+        """One that waits. Without a seed it gets one of its own, which it keeps when it has to begin again."""
+        options = request.options
+        if options.seed is None:
+            options = replace(options, seed=secrets.randbits(63))
+        prompt = request.prompt
+        return cls(number, request, answer, form, [*prompt.token_ids], BlockNames(prompt.features), options)
+
+    @property
+    def rows(self) -> int:
+        """How many of its tokens are in the cache."""
+        return len(self.tokens) - 1 if self.writing else self.read
+
+    @property
+    def answer_ids(self) -> Sequence[int]:
+        return self.answer.token_ids
+
+    @property
+    def may_reuse(self) -> bool:
+        """Whether rows of others will do: not where every position of the prompt is asked for."""
+        return self.options.prompt_logprobs is None

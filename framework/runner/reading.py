@@ -1,0 +1,70 @@
+"""Whole prompts -> hidden rows, by one forward call for several, without a cache."""
+
+# T tokens of a call, D width
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from triptych.inputs.prompt import Prompt
+from triptych.parts.step import Step
+from triptych.registry.authors import blaming
+from triptych.runner.encode import encode_items
+from triptych.runner.protocols import TextGenerationModel, TextModel
+from triptych.runner.request import RunOptions
+from triptych.runner.rows import check_logits, check_rows
+
+RUNS = "as it runs"  # what is told of code that fails
+TOKENS = 8192  # in one call, which bounds its activations; a longer prompt has a call of its own
+
+
+def packed(lengths: Sequence[int], *, most: int | None = None) -> Iterator[list[int]]:
+    """Numbers of neighbouring prompts that are read in one call, `most` of them at the most."""
+    group: list[int] = []
+    tokens = 0
+    for number, length in enumerate(lengths):
+        if group and (tokens + length > TOKENS or len(group) == most):
+            yield group
+            group, tokens = [], 0
+        group.append(number)
+        tokens += length
+    if group:
+        yield group
+
+
+def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run: RunOptions) -> Tensor:
+    """Hidden rows [T, D] of packed prompts, with those of their items in place. Raises what `forward` does."""
+    ids_T = torch.tensor([*chain.from_iterable(prompt.token_ids for prompt in prompts)], device=run.device)
+    features = [feature for prompt in prompts for feature in prompt.features]
+    embeds_TD = None
+    if features:
+        mask_T = torch.tensor([*chain.from_iterable(p.item_rows() for p in prompts)], device=run.device)
+        with blaming(model, RUNS):
+            rows = encode_items(model, features, device=run.device)
+            embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
+    return forward(model, ids_T, step, embeds_TD)
+
+
+def forward(model: TextModel, ids_T: Tensor, step: Step, embeds_TD: Tensor | None) -> Tensor:
+    """Hidden rows [T, D] of the tokens of a step.
+
+    Raises CapabilityError for other rows, and PluginError, which says where and whose it is, when code of others fails
+    in the model.
+    """
+    with blaming(model, RUNS):
+        hidden_TD = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
+    return check_rows(model, hidden_TD, len(ids_T), by="forward")
+
+
+def read_logits(model: TextGenerationModel, hidden_ND: Tensor) -> Tensor:
+    """Logits [N, V] of hidden rows.
+
+    Raises CapabilityError for rows of another width than the vocabulary, PluginError as `forward` does.
+    """
+    with blaming(model, RUNS):
+        logits_NV = model.compute_logits(hidden_ND)
+    return check_logits(model, logits_NV, len(hidden_ND), vocab_size=model.vocab_size)

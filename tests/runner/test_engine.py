@@ -1,0 +1,183 @@
+"""The engine changes no answer: however prompts are cut, pages shared, requests stopped, cancelled or put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import triptych
+from triptych.inputs.prompt import Prompt
+from triptych.inputs.tokenizer import ByteTokenizer
+from triptych.parts.cache import Cache
+from triptych.runner.engine import Engine, Event
+from triptych.runner.options import SamplingOptions
+from triptych.runner.request import Request, RunOptions
+from triptych.runner.sizes import Sizes
+
+SPECS = ["llama", "gemma2", "mistral", "gpt2"]  # whole and in windows, with a softcap, with places that are learned
+PREFIX = [7 * n % 250 for n in range(45)]
+PROMPTS = [PREFIX + [3, 4], [5], PREFIX + [9] * 30, [1, 2, 3] * 9, PREFIX[:20], [8] * 64, [2, 1]]
+OPTIONS = SamplingOptions(max_tokens=24, temperature=1.0, seed=5, ignore_eos=True)
+FEW = {"pages": 9, "page": 16}  # not enough for all
+
+
+@cache
+def module(spec: str) -> Any:
+    """In float64: answers are drawn, and a number that differs in its last place may not change one."""
+    return triptych.random_init(spec, seed=1).module.double()
+
+
+def engine(spec: str, *, tokens: int = 8192, seqs: int = 8, live: bool = False, **shape: int) -> Engine:
+    shape = {"pages": seqs, "page": 128} | shape
+    run = RunOptions(device=torch.device("cpu"), dtype=torch.float64, max_num_batched_tokens=tokens)
+    sizes = Sizes(**shape, seqs=seqs, longest=128)
+    return Engine(module(spec), sizes=sizes, run=run, tokenizer=ByteTokenizer(256), live=live)
+
+
+def request(ids: Sequence[int], options: SamplingOptions = OPTIONS) -> Request:
+    return Request(Prompt(tuple(ids)), options)
+
+
+def finish(running: Engine) -> list[Event]:
+    found: list[Event] = []
+    while running.busy:
+        found += running.step()
+    return found
+
+
+def tokens(events: Sequence[Event]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for event in events:
+        found.setdefault(event.request, []).append(event.token_id)
+    return found
+
+
+def answered(running: Engine, prompts: Sequence[Sequence[int]] = PROMPTS) -> list[list[int]]:
+    numbers = [running.add(request(ids)) for ids in prompts]
+    found = tokens(finish(running))
+    return [found[number] for number in numbers]
+
+
+@cache
+def alone(spec: str) -> list[list[int]]:
+    """Each by itself, in an engine of its own."""
+    return [answered(engine(spec), [ids])[0] for ids in PROMPTS]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_drawn_answers_are_those_of_one_pass_over_all(spec: str) -> None:
+    """The engine against the model itself: each token is drawn from logits that no cache had a part in."""
+    from triptych.parts.step import Step
+    from triptych.runner.sampling import Sampler
+
+    made, ids = module(spec), [*PROMPTS[0]]
+    sampler = Sampler(1, vocab_size=made.vocab_size, device=torch.device("cpu"))
+    sampler.add(0, OPTIONS, ids)
+    for _ in range(OPTIONS.max_tokens):
+        step = Step.of([len(ids)])
+        with torch.inference_mode():
+            hidden = made(torch.tensor(ids), step.positions, step=step)
+            drawn = sampler.draw(made.compute_logits(hidden[-1:]), [0])
+        ids += drawn.token_ids.tolist()
+    assert ids[len(PROMPTS[0]) :] == alone(spec)[0]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("shape", [{}, FEW], ids=["a page each", "small pages"])
+def test_seven_together_are_seven_alone(spec: str, shape: dict[str, int]) -> None:
+    assert answered(engine(spec, **shape)) == alone(spec)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("size", [1, 5, 33])
+def test_prompts_in_chunks_are_prompts_at_once(spec: str, size: int) -> None:
+    assert answered(engine(spec, tokens=size, seqs=4)) == alone(spec)
+    assert answered(engine(spec, tokens=size, seqs=4, **FEW)) == alone(spec)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("shape", [{}, {"pages": 64, "page": 16}], ids=["copied", "shared"])
+def test_rows_that_were_there_are_as_good_as_new(spec: str, shape: dict[str, int]) -> None:
+    running = engine(spec, **shape)
+    assert [answered(running, [ids])[0] for ids in PROMPTS] == alone(spec)
+    read = count_reads(running)
+    assert [answered(running, [ids])[0] for ids in PROMPTS] == alone(spec)
+    assert read[0] < sum(map(len, PROMPTS)) // 2
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_who_made_way_goes_on_as_if_it_had_not(spec: str) -> None:
+    running = engine(spec, **FEW)
+    stopped = []
+    plan = running._scheduler.plan
+
+    def noted() -> Any:
+        found = plan()
+        stopped.extend(found.stopped)
+        return found
+
+    running._scheduler.plan = noted  # type: ignore[method-assign]
+    assert answered(running) == alone(spec)
+    assert stopped
+
+
+def test_a_stream_is_the_whole() -> None:
+    whole, live = (engine("llama", live=each) for each in (False, True))
+    texts = []
+    for running in (whole, live):
+        running.add(request(PROMPTS[0]))
+        texts.append([event.text for event in finish(running)])
+    assert "".join(texts[0]) == "".join(texts[1])
+    assert not any(texts[0][:-1])
+
+
+@given(data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_neighbours_that_come_and_are_cancelled_change_nothing(data: st.DataObject) -> None:
+    running = engine("mistral", tokens=data.draw(st.sampled_from([5, 40, 8192])), seqs=4, **FEW)
+    watched = {running.add(request(PROMPTS[n])): n for n in (0, 3)}
+    found: list[Event] = []
+    others: list[int] = []
+    while any(number in running._entries for number in watched):
+        if data.draw(st.booleans()):
+            others.append(running.add(request(data.draw(st.sampled_from(PROMPTS)))))
+        if others and data.draw(st.booleans()):
+            running.cancel(data.draw(st.sampled_from(others)))
+        for _ in range(data.draw(st.integers(1, 9))):
+            found += running.step()
+    for number in others:
+        running.cancel(number)
+    assert {n: tokens(found)[number] for number, n in watched.items()} == {n: alone("mistral")[n] for n in (0, 3)}
+    assert not running.busy
+    assert running._pool.available == running._pool.pages
+
+
+def count_reads(running: Engine) -> list[int]:
+    """How many rows of prompts an engine computes from now on, as it runs."""
+    found = [0]
+    step_in = running._cache.step_in
+
+    def counted(lengths: Sequence[int], **options: Any) -> Any:
+        found[0] += sum(length for length in lengths if length > 1)
+        return step_in(lengths, **options)
+
+    running._cache.step_in = counted  # type: ignore[method-assign]
+    return found
+
+
+def test_no_slot_or_entry_is_left_behind() -> None:
+    running = engine("llama", seqs=3, **FEW)
+    numbers = [running.add(request(ids)) for ids in PROMPTS * 3]
+    for number in numbers[::2]:
+        running.cancel(number)
+    running.cancel(10**6)
+    finish(running)
+    assert not running._sampler._options
+    assert len(running._scheduler._slots) == 3
+    assert isinstance(running._cache, Cache)

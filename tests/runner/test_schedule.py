@@ -1,0 +1,259 @@
+"""Pages and turns: whatever comes and goes, every request finds its own rows, and no page is lost or shared wrongly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from triptych.inputs.prompt import Prompt
+from triptych.runner.entry import Entry
+from triptych.runner.options import SamplingOptions
+from triptych.runner.pages import PagePool, Place
+from triptych.runner.prefix import BLOCK
+from triptych.runner.request import Request
+from triptych.runner.schedule import Plan, Scheduler
+
+
+def entry(tokens: list[int], **options: Any) -> Entry:
+    answer: Any = SimpleNamespace(token_ids=[])
+    return Entry.of(0, Request(Prompt(tuple(tokens)), SamplingOptions(**options)), answer, None)
+
+
+class Memory:
+    """What a cache would hold: the token of each row, written as plans say."""
+
+    def __init__(self, *, pages: int, page: int, seqs: int, tokens: int) -> None:
+        self.pool = PagePool(pages, page=page)
+        self.scheduler = Scheduler(self.pool, seqs=seqs, tokens=tokens)
+        self.rows: list[list[int | None]] = [[None] * page for _ in range(pages)]
+        self.seqs, self.tokens = seqs, tokens
+
+    def step(self) -> Plan:
+        """Run the next step; whoever draws a token gets its own length as one."""
+        plan = self.scheduler.plan()
+        for copy in plan.copies:
+            self.rows[copy.to][: copy.source.rows] = self.rows[copy.source.page][: copy.source.rows]
+        assert len(plan.writers) + sum(chunk.count for chunk in plan.chunks) <= self.tokens
+        drawing = [*plan.writers]
+        for each in plan.writers:
+            self._write(each, each.rows, each.tokens[-1:])
+        for chunk in plan.chunks:
+            start = chunk.entry.read
+            self._write(chunk.entry, start, chunk.entry.tokens[start : start + chunk.count])
+        for chunk in plan.chunks:
+            if self.scheduler.advance(chunk):
+                drawing.append(chunk.entry)
+        for each in drawing:
+            each.tokens.append(len(each.tokens) % 3)
+        return plan
+
+    def _write(self, each: Entry, start: int, tokens: list[int]) -> None:
+        for row, token in enumerate(tokens, start):
+            number = each.table[row // self.pool.page]
+            assert self.pool.users(number) == 1, "rows are written to a page that others use"
+            self.rows[number][row % self.pool.page] = token
+
+    def content(self, each: Entry) -> list[int | None]:
+        return [self.rows[each.table[row // self.pool.page]][row % self.pool.page] for row in range(each.rows)]
+
+
+class Engine(RuleBasedStateMachine):
+    """Requests come, go and are cancelled at random, in caches of random sizes."""
+
+    @initialize(
+        page=st.sampled_from([BLOCK, 2 * BLOCK, 8 * BLOCK]),
+        most=st.integers(2, 12),
+        seqs=st.integers(1, 5),
+        tokens=st.sampled_from([1, 7, 40, 1000]),
+    )
+    def begin(self, page: int, most: int, seqs: int, tokens: int) -> None:
+        pages = max(2, most * 2 * BLOCK // page)
+        self.room = pages * page
+        self.memory = Memory(pages=pages, page=page, seqs=seqs, tokens=tokens)
+        self.entries: list[Entry] = []
+        self.known: dict[bytes, list[int]] = {}
+
+    @rule(kind=st.integers(0, 2), length=st.integers(1, 70), shared=st.integers(0, 60))
+    def add(self, kind: int, length: int, shared: int) -> None:
+        """Prompts of three kinds, so that many begin alike."""
+        start = [(kind * 7 + row) % 5 for row in range(min(shared, length))]
+        tokens = (start + [9] * (length - len(start)))[: self.room - 8]
+        each = entry(tokens)
+        self.entries.append(each)
+        self.memory.scheduler.add(each)
+
+    @rule(steps=st.integers(1, 20))
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self.memory.step()
+            for each in [each for each in self.entries if len(each.tokens) >= self.room]:
+                self._drop(each)
+
+    @precondition(lambda self: self.entries)
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        """One ends, or is cancelled while it runs or waits."""
+        self._drop(data.draw(st.sampled_from(self.entries)))
+
+    def _drop(self, each: Entry) -> None:
+        self.memory.scheduler.drop(each)
+        self.entries = [other for other in self.entries if other is not each]
+
+    @invariant()
+    def every_request_finds_its_own_rows(self) -> None:
+        for each in getattr(self, "entries", []):
+            assert self.memory.content(each) == each.tokens[: each.rows]
+
+    @invariant()
+    def no_page_is_lost_and_each_has_as_many_users_as_tables_that_name_it(self) -> None:
+        if not hasattr(self, "memory"):
+            return
+        pool = self.memory.pool
+        users = Counter(number for each in self.entries for number in each.table)
+        assert all(pool.users(number) == users[number] for number in range(pool.pages))
+        assert pool.available == pool.pages - len(users)
+
+    @invariant()
+    def what_is_known_stands_where_it_is_said_to(self) -> None:
+        page = self.memory.pool.page if hasattr(self, "memory") else 0
+        for each in getattr(self, "entries", []):
+            for number, name in enumerate(each.names.of(each.tokens, len(each.tokens))):
+                stop = (number + 1) * BLOCK
+                self.known[name] = each.tokens[(stop - 1) // page * page : stop]
+        for name, tokens in getattr(self, "known", {}).items():
+            if place := self.memory.pool.find(name):
+                assert place.rows == len(tokens)
+                assert self.memory.rows[place.page][: place.rows] == tokens
+
+    def teardown(self) -> None:
+        """Who is left runs to an end: nobody waits for ever."""
+        for _ in range(10_000):
+            if not getattr(self, "entries", []):
+                return
+            self.memory.step()
+            for each in [each for each in self.entries if len(each.tokens) >= len(each.request.prompt.token_ids) + 3]:
+                self._drop(each)
+        raise AssertionError("somebody waits for ever")
+
+
+TestEngine = Engine.TestCase
+TestEngine.settings = settings(
+    max_examples=100, stateful_step_count=100, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate)
+)  # shrinking takes minutes, and tells no more
+
+
+def test_prompts_are_read_in_chunks_and_hold_nobody_up() -> None:
+    memory = Memory(pages=8, page=64, seqs=4, tokens=10)
+    short, long = entry([1, 2, 3]), entry([5] * 40)
+    for each in (short, long):
+        memory.scheduler.add(each)
+    steps = [memory.step() for _ in range(6)]
+    assert [[chunk.count for chunk in plan.chunks] for plan in steps] == [[3, 7], [9], [9], [9], [6], []]
+    assert [len(plan.writers) for plan in steps] == [0, 1, 1, 1, 1, 2]
+
+
+def test_the_youngest_makes_way_and_begins_again_where_it_was() -> None:
+    memory = Memory(pages=4, page=16, seqs=2, tokens=100)
+    old, young = entry([1] * 30), entry([2] * 30)
+    for each in (old, young):
+        memory.scheduler.add(each)
+    plans = [memory.step() for _ in range(4)]
+    assert [[each for each, _ in plan.stopped] for plan in plans] == [[], [], [], [young]]
+    assert young.slot is None
+    assert len(young.tokens) == 33
+    while len(old.tokens) < 60:
+        memory.step()
+    memory.scheduler.drop(old)
+    (plan,) = [memory.step()]
+    assert plan.started == [young]
+    assert memory.content(young) == young.tokens[:-1]
+
+
+def test_rows_that_are_there_are_not_computed_again() -> None:
+    memory = Memory(pages=20, page=16, seqs=4, tokens=1000)
+    first, second = entry([*range(40), 7]), entry([*range(40), 8, 9])
+    memory.scheduler.add(first)
+    memory.step()
+    memory.scheduler.add(second)
+    plan = memory.step()
+    assert [(chunk.entry, chunk.count) for chunk in plan.chunks] == [(second, 42 - 32)]
+    assert second.table[:2] == first.table[:2]
+    assert not plan.copies
+
+
+def test_the_last_token_is_always_computed() -> None:
+    memory = Memory(pages=20, page=16, seqs=4, tokens=1000)
+    for length in (32, 32, 33):
+        memory.scheduler.add(each := entry([1] * length))
+        (chunk,) = memory.step().chunks
+        assert chunk.entry is each
+    assert chunk.count == 1
+    assert each.table[1] != each.table[2]
+
+
+def test_of_a_page_in_use_what_is_alike_is_copied_and_one_that_is_free_goes_on() -> None:
+    memory = Memory(pages=3, page=64, seqs=4, tokens=1000)
+    first, second, third = (entry([*range(40), last]) for last in (7, 8, 9))
+    memory.scheduler.add(first)
+    memory.step()
+    memory.scheduler.add(second)
+    plan = memory.step()
+    assert [(copy.source, copy.to) for copy in plan.copies] == [(Place(first.table[0], 32), second.table[0])]
+    for each in (first, second):
+        memory.scheduler.drop(each)
+    memory.scheduler.add(third)
+    plan = memory.step()
+    assert [chunk.count for chunk in plan.chunks] == [41 - 32]
+    assert memory.content(third) == third.tokens[:-1]
+
+
+def test_where_every_position_is_asked_for_nothing_is_reused() -> None:
+    memory = Memory(pages=8, page=16, seqs=4, tokens=1000)
+    for each in (entry([1] * 40), entry([1] * 40, prompt_logprobs=0)):
+        memory.scheduler.add(each)
+        (chunk,) = memory.step().chunks
+        assert chunk.count == 40
+
+
+def test_a_request_without_a_seed_gets_one_that_it_keeps() -> None:
+    one, other = entry([1]), entry([1])
+    assert one.options.seed is not None
+    assert one.options.seed != other.options.seed
+    assert entry([1], seed=3).options.seed == 3
+
+
+def test_items_tell_blocks_apart() -> None:
+    from triptych.inputs.items import MultiModalFeatureSpec
+    from triptych.inputs.placeholders import PlaceholderRange
+    from triptych.runner.prefix import BlockNames
+
+    def names(identifier: str, offset: int) -> list[bytes]:
+        place = PlaceholderRange(offset, 4)
+        feature = MultiModalFeatureSpec(data=None, modality="image", identifier=identifier, mm_position=place)
+        return [*BlockNames([feature]).of([0] * 64, 64)]
+
+    one, other, later = names("a", 20), names("b", 20), names("a", 21)
+    assert one[0] == other[0] == later[0]
+    assert len({one[1], other[1], later[1]}) == 3
+    assert len({one[3], other[3], later[3]}) == 3  # what stands before tells too
+    assert names("a", 20) == one
+
+
+@pytest.mark.parametrize("page", [16, 2048])
+def test_what_writes_is_not_looked_at_in_every_step(page: int) -> None:
+    memory = Memory(pages=64, page=page, seqs=4, tokens=100)
+    each = entry([1] * 10)
+    memory.scheduler.add(each)
+    memory.step()
+    asked = []
+    find = memory.scheduler._serve
+    memory.scheduler._serve = lambda *args: asked.append(find(*args))  # type: ignore[method-assign]
+    for _ in range(160):
+        memory.step()
+    assert len(asked) <= 12
