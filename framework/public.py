@@ -80,7 +80,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.settings": ("AdapterSettings", "MultiModalSettings", "Settings", "Stage"),
     "triptych.spec.base": ("PartSpec",),
     "triptych.spec.models": ("resolver",),
-    "triptych.tasks": ("Completion", "Likelihood", "Model", "load", "random_init"),
+    "triptych.tasks": ("Answering", "Completion", "Engine", "Likelihood", "Model", "load", "random_init"),
     "triptych.weights": (
         *("AdapterMatch", "AdapterWarning", "AutoWeightsLoader", "PPMissingLayer", "Plan", "StageMissingLayer"),
         *("WeightWarning", "WeightsMapper"),

@@ -111,7 +111,20 @@ class Stage:
         if problems := _mistyped(self, {"rank": int, "size": int}):
             raise OptionError(problems)
         if not 0 <= self.rank < self.size:
-            raise OptionError(f"stage {self.rank} of {self.size}: stages count from 0 to {self.size - 1}")
+            raise OptionError(f"{self}: stages count from 0 to {self.size - 1}")
+
+    def __str__(self) -> str:
+        return f"stage {self.rank} of {self.size}"
+
+    @property
+    def is_first(self) -> bool:
+        """Whether ids and items enter here."""
+        return self.rank == 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether hidden rows leave the model here."""
+        return self.rank == self.size - 1
 
     def layers(self, count: int) -> range:
         """Which of `count` layers this stage has.
@@ -159,7 +172,7 @@ class Settings:
     def why_no_tower(self, modalities: Iterable[str]) -> str:
         """What leaves out a tower of these modalities on this stage, in words; empty when it is built."""
         if self.multimodal.towers_on_first_stage and self.stage.rank:
-            return f"towers_on_first_stage is set, and this is stage {self.stage.rank} of {self.stage.size}"
+            return f"towers_on_first_stage is set, and this is {self.stage}"
         return self.multimodal.why_no_tower(modalities)
 
     def why_no_language_model(self) -> str:

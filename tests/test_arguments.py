@@ -25,6 +25,7 @@ from triptych.public import WHERE
 WRONG: tuple[Any, ...] = (None, 3, "x", [], {}, object())
 
 NOT_CALLED = {  # public names that nobody calls with arguments of his own, and why
+    "Answering": "`Engine.submit` makes one",
     "Model": "`load` and `random_init` make one",
     **dict.fromkeys(("Assembled", "AppliedUpdates", "Completion", "Likelihood", "TokenLogprob"), "a result"),
     **dict.fromkeys(("MultiModalBudget", "MultiModalInputs", "PlaceholderFeaturesInfo", "Plan"), "a result"),
@@ -88,6 +89,7 @@ SOUND: dict[str, Any] = {  # by argument, or by function and argument: what woul
     "width": 2,
     "bind_updates.updates": [],
     **{f"{kind}{items}.items": [] for kind in ("Audio", "Image", "Video", "") for items in ITEM_CLASSES},
+    "Engine.model": triptych.random_init("llama"),
     "flatten_bn.x": [torch.zeros(2, 3)],
     **dict.fromkeys(
         ("get_budget.processor", "get_dummy_inputs.processor", "get_max_tokens_per_item.processor"), PROCESSOR

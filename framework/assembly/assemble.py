@@ -15,12 +15,13 @@ from triptych.assembly.left_out import left_out
 from triptych.assembly.multimodal import MultimodalModel
 from triptych.assembly.stack import own
 from triptych.assembly.tower import Tower
-from triptych.errors import SpecError
-from triptych.settings import MultiModalSettings
+from triptych.errors import OptionError, SpecError
+from triptych.settings import WHOLE, MultiModalSettings, Stage
 from triptych.spec.catalog import find_conversion, find_family
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan, plan
 from triptych.spec.tokens import TokenRule
+from triptych.weights.stages import leave_out
 
 Module = TextModel | MultimodalModel | Tower
 
@@ -51,13 +52,16 @@ def assemble(
     convert: str | None = None,
     name: str = "spec",
     multimodal: MultiModalSettings | None = None,
+    stage: Stage = WHOLE,
 ) -> Assembled:
     """Build the model that `spec` describes for a `config`, on meta: no memory is taken for parameters.
 
     `spec` is a registered name, the path of a YAML file or a merged tree; None lets the config choose, and with it what
     it is converted to. `convert`: a model that writes is made one to `embed` or `classify`. `name` is what a tree is
     called in messages. `overrides` are `path.to.key=value` on top of the spec. `multimodal` may leave out towers or the
-    language model. Raises SpecError with every mistake, OptionError when nothing would be left of the model.
+    language model; of a pipeline's `stage` only its layers are built, with the embedding and the towers on the first
+    and the norm, the head and the pooler on the last. Raises SpecError with every mistake, OptionError when nothing
+    would be left of the model, or of a stage.
     """
     check_arguments(
         spec=(spec, str | Tree | None),
@@ -65,31 +69,49 @@ def assemble(
         overrides=(overrides, Sequence),
         convert=(convert, str | None),
         multimodal=(multimodal, MultiModalSettings | None),
+        stage=(stage, Stage),
     )
     if spec is None:
         spec = find_family(config)
         convert = convert or find_conversion(config, spec)
     planned = plan(spec, config, overrides=overrides, convert=convert, name=name)
+    _check_stage(planned, stage)
     with torch.device("meta"):
-        return Assembled(_module(planned, left_out(planned, multimodal or MultiModalSettings())), planned)
+        absent = left_out(planned, multimodal or MultiModalSettings(), stage)
+        return Assembled(_module(planned, absent, stage), planned)
 
 
-def _module(planned: ModelPlan, absent: Mapping[str, str]) -> Module:
-    module = _unpooled(planned, absent)
+def _check_stage(planned: ModelPlan, stage: Stage) -> None:
+    """Raise OptionError for a pipeline in which a stage would have no layer."""
+    text = planned.language_model
+    if text is None and stage.size > 1:
+        raise OptionError(f"{planned.name} is a tower, which is not cut into stages", path="stage")
+    if text is not None and stage.size > len(text.layers):
+        layers = f"{planned.name} has {len(text.layers)} layers"
+        message = f"{layers}, too few for {stage.size} stages of a layer or more; {len(text.layers)} would do"
+        raise OptionError(message, path="stage")
+
+
+def _module(planned: ModelPlan, absent: Mapping[str, str], stage: Stage) -> Module:
+    module = _unpooled(planned, absent, stage)
     if planned.pooler is not None and isinstance(module, Tower):
         raise SpecError("a tower gives all its rows; what is pooled is a model of tokens", path="pooler")
     if planned.pooler is not None:
         own(module, "pooler", planned.pooler.build(width=module.width), where="pooler")
+        if not stage.is_last:
+            leave_out(module, "pooler", "pooler")
+            module.skipped.append("pooler")
     declare(module, planned)
     return module
 
 
-def _unpooled(planned: ModelPlan, absent: Mapping[str, str]) -> Module:
+def _unpooled(planned: ModelPlan, absent: Mapping[str, str], stage: Stage) -> Module:
     if planned.language_model is None:
         towers = list(planned.towers.values())
         if len(towers) != 1:
             raise SpecError("a spec has a `language_model`, or it is a `tower`")
         return Tower(towers[0])
     if planned.towers:
-        return MultimodalModel(planned, absent)
-    return LanguageModel(planned.language_model) if planned.language_model.head else TextModel(planned.language_model)
+        return MultimodalModel(planned, absent, stage)
+    kind = LanguageModel if planned.language_model.head else TextModel
+    return kind(planned.language_model, stage)

@@ -7,25 +7,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from typing_extensions import TypeIs
 
 from triptych.assembly.merge import mask_placeholders, merge_embeddings
 from triptych.assembly.stack import Stack
-from triptych.errors import InputError, SpecError
+from triptych.capabilities.pipeline import IntermediateTensors
+from triptych.errors import InputError, SpecError, StageError
 from triptych.parts.step import Step
+from triptych.settings import WHOLE, Stage
 from triptych.spec.stack import StackPlan
+from triptych.weights.stages import leave_out, make_empty_intermediate_tensors_factory
+
+HIDDEN = "hidden_states"  # what a stage hands to the next
 
 
 class TextModel(Stack):
     """The text model of a spec without a head: it gives rows, which a pooler may take further."""
 
     supports_multimodal_embeddings = True
+    supports_pp = True
 
-    def __init__(self, plan: StackPlan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: StackPlan, stage: Stage = WHOLE) -> None:
+        super().__init__(plan, stage)
+        self.stage = stage
         self.context = plan.context
         self.vocab_size: int = self.embed.vocab
         self.skipped.append("head")
+        tied = getattr(plan.head, "tied", False)
+        for path in () if stage.is_first else _without_embedding(self.embed, tied=tied and stage.is_last):
+            leave_out(self, path, "embedding")
+            self.skipped.append(path)
 
     def embed_input_ids(
         self,
@@ -37,8 +49,10 @@ class TextModel(Stack):
         """Embeddings [T, D] of ids [T]; rows where `is_multimodal` [T] is true become those of the items, in order.
 
         The rows of items are [n_i, D] each, or one [items, n, D]. Raises InputError when they differ from the true
-        places in number, are of another width or no floats, or come without a mask.
+        places in number, are of another width or no floats, or come without a mask; StageError on a later stage.
         """
+        if not self.stage.is_first:
+            raise StageError(f"ids are embedded on the first stage, and this is {self.stage}")
         if is_multimodal is not None:
             input_ids = mask_placeholders(input_ids, is_multimodal)
         x_TD: Tensor = self.embed.lookup(input_ids)
@@ -54,20 +68,40 @@ class TextModel(Stack):
         positions: Tensor,
         *,
         step: Step,
-        intermediate_tensors: None = None,
+        intermediate_tensors: IntermediateTensors | None = None,
         inputs_embeds: Tensor | None = None,
-    ) -> Tensor:
-        """Hidden rows [T, D] after the final norm, of ids [T] or embeddings [T, D] cut into sequences by `step`."""
-        assert intermediate_tensors is None, "a whole model has no earlier stage"
-        if inputs_embeds is None:
-            assert input_ids is not None
-            inputs_embeds = self.embed_input_ids(input_ids)
-        x_TD: Tensor = self.embed(inputs_embeds, positions, step.types)
+    ) -> Tensor | IntermediateTensors:
+        """Hidden rows [T, D] after the final norm, of ids [T] or embeddings [T, D] cut into sequences by `step`.
+
+        A stage of a pipeline but the first reads `intermediate_tensors` in place of ids, each but the last returns
+        them. Raises StageError where they are not there, and where the first stage is given some.
+        """
+        if self._has_earlier(intermediate_tensors):
+            x_TD = intermediate_tensors[HIDDEN]
+        else:
+            if inputs_embeds is None:
+                assert input_ids is not None
+                inputs_embeds = self.embed_input_ids(input_ids)
+            x_TD = self.embed(inputs_embeds, positions, step.types)
         for layer in self.layers:
             x_TD = layer(x_TD, step)
         if self.norm is not None:
             x_TD = self.norm(x_TD)
-        return x_TD
+        return x_TD if self.stage.is_last else IntermediateTensors({HIDDEN: x_TD})
+
+    def make_empty_intermediate_tensors(
+        self, batch_size: int, dtype: torch.dtype, device: torch.device
+    ) -> IntermediateTensors:
+        """Zeros [batch_size, D] under the name of the rows that a stage hands to the next."""
+        return make_empty_intermediate_tensors_factory([HIDDEN], self.width)(batch_size, dtype, device)
+
+    def _has_earlier(self, given: IntermediateTensors | None) -> TypeIs[IntermediateTensors]:
+        """Whether the rows come from an earlier stage. Raises StageError where that and what is given disagree."""
+        if self.stage.is_first and given is not None:
+            raise StageError("the first stage has none before it; give it ids or embeddings")
+        if not self.stage.is_first and given is None:
+            raise StageError(f"{self.stage} goes on from what the one before returns; give it as intermediate_tensors")
+        return given is not None
 
     def get_language_model(self) -> TextModel:
         return self
@@ -79,17 +113,24 @@ class TextModel(Stack):
 
 
 class LanguageModel(TextModel):
-    """The text model of a spec, with its head."""
+    """The text model of a spec, with its head, which the last stage of a pipeline has."""
 
-    def __init__(self, plan: StackPlan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: StackPlan, stage: Stage = WHOLE) -> None:
+        super().__init__(plan, stage)
         if plan.head is None:
             raise SpecError("a model that writes text has a head", path="language_model.head")
         self.head = plan.head.build(vocab=self.vocab_size, width=plan.width, embed=self.embed)
-        if not self.head.tied:
+        if not stage.is_last:
+            leave_out(self, "head", "head")
+        elif not self.head.tied:
             self.skipped.remove("head")
 
     def compute_logits(self, hidden_states: Tensor) -> Tensor:
-        """Logits [N, V] of hidden rows [N, D]."""
+        """Logits [N, V] of hidden rows [N, D]. Raises StageError on a stage but the last."""
         logits: Tensor = self.head(hidden_states)
         return logits
+
+
+def _without_embedding(embed: nn.Module, *, tied: bool) -> list[str]:
+    """What a stage does without that embeds no ids: all of it, or all but the rows that a tied head reads."""
+    return [f"embed.{name}" for name, _ in embed.named_children() if name != "tokens"] if tied else ["embed"]

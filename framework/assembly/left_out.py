@@ -6,16 +6,18 @@ from collections.abc import Mapping
 
 from triptych.capabilities.marking import LANGUAGE_MODEL, tower_stage_name
 from triptych.errors import OptionError
-from triptych.settings import MultiModalSettings
+from triptych.settings import WHOLE, MultiModalSettings, Stage
 from triptych.spec.plan import ModelPlan
 
 
-def left_out(plan: ModelPlan, settings: MultiModalSettings) -> dict[str, str]:
+def left_out(plan: ModelPlan, settings: MultiModalSettings, stage: Stage = WHOLE) -> dict[str, str]:
     """The path of each component that is left out, and which setting does it. A projector goes with its tower.
+
+    Items enter a pipeline with the ids, so that towers stand on its first stage alone.
 
     Raises OptionError when neither a tower nor the language model is left.
     """
-    found = _absent(plan, settings)
+    found = _absent(plan, settings, stage)
     parts = {*(f"towers.{name}" for name in plan.towers), *([LANGUAGE_MODEL] if plan.language_model else [])}
     if plan.language_model and parts <= found.keys():
         why = " and ".join(dict.fromkeys(found.values()))
@@ -36,12 +38,13 @@ def refusal(path: str, absent: Mapping[str, str]) -> str:
     return f"the {stage_name_of(path).replace('_', ' ')} is left out of this model: {absent[path]}"
 
 
-def _absent(plan: ModelPlan, settings: MultiModalSettings) -> dict[str, str]:
+def _absent(plan: ModelPlan, settings: MultiModalSettings, stage: Stage) -> dict[str, str]:
     if plan.language_model is None:
         return {}  # a tower by itself
     found = {LANGUAGE_MODEL: settings.why_no_language_model()}
     for name in plan.towers:
-        found[f"towers.{name}"] = why = settings.why_no_tower([name])
+        elsewhere = "" if stage.is_first else f"towers stand on the first stage, and this is {stage}"
+        found[f"towers.{name}"] = why = settings.why_no_tower([name]) or elsewhere
         if name in plan.projectors:
             found[f"projectors.{name}"] = why
     return {path: why for path, why in found.items() if why}

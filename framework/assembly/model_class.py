@@ -35,7 +35,9 @@ class FromSpec(nn.Module):
     def __init__(self, *, settings: Settings, prefix: str = "") -> None:
         """Build for the settings' config, on meta. Raises SpecError with every mistake."""
         media, config = settings.multimodal, settings.config
-        built = assemble(self.tree, config, convert=self.convert, name=self.spec_name, multimodal=media)
+        built = assemble(
+            self.tree, config, convert=self.convert, name=self.spec_name, multimodal=media, stage=settings.stage
+        )
         if type(built.module) is not self.base:
             found = type(built.module).__name__
             raise SpecError(f"{self.spec_name} is a {self.base.__name__}; this config makes a {found} of it")

@@ -16,11 +16,13 @@ from triptych.assembly.stack import own
 from triptych.assembly.tower import Projector, Tower
 from triptych.capabilities.components import ComponentMap
 from triptych.capabilities.marking import LANGUAGE_MODEL
+from triptych.capabilities.pipeline import IntermediateTensors
 from triptych.errors import CapabilityError, InputError, MissingMemberError, SpecError, suggest
 from triptych.parts.cache_needs import Rows
 from triptych.parts.grid import Grid
 from triptych.parts.step import Step
 from triptych.schemas import check_embeds
+from triptych.settings import WHOLE, Stage
 from triptych.spec.base import PartSpec
 from triptych.spec.plan import ModelPlan
 from triptych.weights.stages import StageMissingLayer, leave_out
@@ -36,17 +38,20 @@ class MultimodalModel(nn.Module):
 
     supports_multimodal = True
     supports_multimodal_embeddings = True
+    supports_pp = True
     supports_tower_connector_lora = True
     language_model: LanguageModel | StageMissingLayer
 
-    def __init__(self, plan: ModelPlan, left_out: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self, plan: ModelPlan, left_out: Mapping[str, str] = MappingProxyType({}), stage: Stage = WHOLE
+    ) -> None:
         super().__init__()
         assert plan.language_model is not None
         self.left_out = dict(left_out)
         self.towers = nn.ModuleDict()
         for name, tower in plan.towers.items():
             own(self.towers, name, Tower(tower), where=f"towers.{name}")
-        self.language_model = LanguageModel(plan.language_model)
+        self.language_model = LanguageModel(plan.language_model, stage)
         self.projectors = nn.ModuleDict()
         for name, steps in plan.projectors.items():
             own(self.projectors, name, self._projector(plan, name, steps), where=f"projectors.{name}")
@@ -164,14 +169,20 @@ class MultimodalModel(nn.Module):
         positions: Tensor,
         *,
         step: Step,
-        intermediate_tensors: None = None,
+        intermediate_tensors: IntermediateTensors | None = None,
         inputs_embeds: Tensor | None = None,
-    ) -> Tensor:
-        """Hidden rows [T, D] of the language model."""
-        found: Tensor = self._text()(
+    ) -> Tensor | IntermediateTensors:
+        """Hidden rows [T, D] of the language model, or what a stage of it hands to the next."""
+        found: Tensor | IntermediateTensors = self._text()(
             input_ids, positions, step=step, intermediate_tensors=intermediate_tensors, inputs_embeds=inputs_embeds
         )
         return found
+
+    def make_empty_intermediate_tensors(
+        self, batch_size: int, dtype: torch.dtype, device: torch.device
+    ) -> IntermediateTensors:
+        """As the language model's: zeros [batch_size, D] for what a stage of it hands to the next."""
+        return self._text().make_empty_intermediate_tensors(batch_size, dtype, device)
 
     def compute_logits(self, hidden_states: Tensor) -> Tensor:
         """Logits [N, V] of hidden rows [N, D]."""

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from triptych.errors import SpecError
 from triptych.parts.cache_needs import Rows
 from triptych.parts.step import Step
+from triptych.settings import WHOLE, Stage
 from triptych.spec.base import PartSpec
 from triptych.spec.stack import BlockPlan, BranchPlan, StackPlan
+from triptych.weights.stages import PPMissingLayer
 
 
 def _built(spec: PartSpec | None, **sizes: Any) -> Any:
@@ -77,20 +79,24 @@ class Block(nn.Module):
 class Stack(nn.Module):
     """What a language model and a tower have in common: embed -> layers -> norm.
 
-    Layers and the norm past the last rows that are handed out are not built; `skipped` names them.
+    Layers and the norm past the last rows that are handed out are not built, nor those of other stages of a pipeline;
+    `skipped` names them.
     """
 
-    def __init__(self, plan: StackPlan) -> None:
+    def __init__(self, plan: StackPlan, stage: Stage = WHOLE) -> None:
         super().__init__()
         taken = plan.taken
         built = max(taken) if taken else len(plan.layers)
         self.width, self.taken = plan.width, taken
         self.embed = plan.embed.build(width=plan.width)
-        layers = (Block(p, width=plan.width, key=f"layers.{i}") for i, p in enumerate(plan.layers[:built]))
-        self.layers = nn.ModuleList(layers)
+        here = stage.layers(built)
+        blocks = {i: Block(plan.layers[i], width=plan.width, key=f"layers.{i}") for i in here}
+        self.layers = nn.ModuleList(blocks.get(i, PPMissingLayer()) for i in range(built))
         self.norm = None if taken else _built(plan.norm, width=plan.width)
-        self.skipped = [f"layers.{i}" for i in range(built, len(plan.layers))]
-        if plan.norm is not None and taken:
+        self.skipped = [f"layers.{i}" for i in range(len(plan.layers)) if i not in here]
+        if plan.norm is not None and not stage.is_last:
+            self.norm = PPMissingLayer()
+        if plan.norm is not None and (taken or not stage.is_last):
             self.skipped.append("norm")
 
     def cache_needs(self) -> dict[str, Rows]:

@@ -80,7 +80,7 @@ class Engine:
         form = request.form(self._end_ids)
         answer = Answer(
             request.options,
-            limit=answer_limit(self._model, request),
+            limit=min(answer_limit(self._model, request), self._sizes.longest + 1 - len(request.prompt.token_ids)),
             end_ids=self._end_ids,
             tokenizer=self._tokenizer,
             live=self._live,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from triptych.errors import OptionError
+from triptych.errors import OptionError, Problem
 from triptych.inputs.prompt import Prompt
 from triptych.runner.grammar import Form, Grammar
 from triptych.runner.options import SamplingOptions
@@ -41,6 +41,11 @@ class RunOptions:
     max_num_batched_tokens: int = 8192
 
     def __post_init__(self) -> None:
-        for name in ("max_batch", "max_num_batched_tokens"):
-            if not isinstance(value := getattr(self, name), int) or value < 1:
-                raise OptionError(f"is {value!r}; a whole number from 1 on is needed", path=name)
+        check_counts(max_batch=self.max_batch, max_num_batched_tokens=self.max_num_batched_tokens)
+
+
+def check_counts(**counts: object) -> None:
+    """Raise OptionError with every one that is no whole number from 1 on."""
+    wrong = {k: v for k, v in counts.items() if not isinstance(v, int) or isinstance(v, bool) or v < 1}
+    if wrong:
+        raise OptionError(Problem(f"is {v!r}; a whole number from 1 on is needed", k) for k, v in wrong.items())

@@ -104,6 +104,7 @@ def shown(tree: Tree) -> Iterator[str]:
     text = tree.get("language_model")
     if text:
         yield "supports_multimodal_embeddings"
+        yield "supports_pp"
     if text and _towers(tree):
         yield "supports_multimodal"
         yield "supports_tower_connector_lora"

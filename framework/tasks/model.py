@@ -85,7 +85,7 @@ class Model:
         for one prompt, a list for each of several. Raises OptionError and InputError with all that is wrong, before
         anything runs.
         """
-        requests = self._requests(prompts, images, SamplingOptions.of(**options), raw=raw)
+        requests = self.requests(prompts, images, raw=raw, **options)
         answers = [Collected() for _ in requests]
         for event in self._run(requests, max_batch=max_batch, live=False):
             answers[event.request].push(event)
@@ -103,7 +103,7 @@ class Model:
         """The text of the answer to one prompt as it comes; the pieces together are what `generate` gives as text."""
         if not is_single(prompt):
             raise InputError("stream takes one prompt, a text or token ids", path="prompt")
-        requests = self._requests(prompt, images, SamplingOptions.of(**options), raw=raw)
+        requests = self.requests(prompt, images, raw=raw, **options)
         events = self._run(requests, max_batch=1, live=True)
         return (event.text for event in events if event.text)
 
@@ -198,16 +198,22 @@ class Model:
         hidden_TD = read_prompts(self.module, [prompt], step, run=self._options(max_batch=1))
         return read_logits(self.module, hidden_TD).float()
 
-    def _requests(
-        self, prompts: Prompts, images: Images | None, options: SamplingOptions, *, raw: bool
+    def requests(
+        self,
+        prompts: Prompts,
+        images: Images | None = None,
+        *,
+        raw: bool = False,
+        **options: Unpack[GenerateOptions],
     ) -> list[Request]:
-        """The requests of a call. Raises InputError that names every prompt with a mistake, by its number."""
+        """What `generate` runs for these arguments. Raises InputError that names every prompt with a mistake."""
         self._check_writes()
-        if options.stop and self.tokenizer is None:
+        asked = SamplingOptions.of(**options)
+        if asked.stop and self.tokenizer is None:
             raise OptionError("stop strings need a tokenizer, and this model has none; use stop_token_ids", path="stop")
-        grammar = self._grammars.of(options)
+        grammar = self._grammars.of(asked)
         read = partial(self._reader.read, raw=raw)
-        return [Request(prompt, options, grammar) for prompt in read_each(paired(prompts, images), read)]
+        return [Request(prompt, asked, grammar) for prompt in read_each(paired(prompts, images), read)]
 
     def _check_writes(self) -> None:
         if isinstance(self._language_model(), StageMissingLayer):

@@ -26,7 +26,7 @@ def attention(
     window: int | None,
 ) -> Tensor:
     if kept is not None and causal and (ones := spans.ones):
-        y_BHV = _decode(q_THK[:ones], kept, spans, ones, scale=scale, window=window)
+        y_BHV = _decode(q_THK[:ones], kept, spans, scale=scale, window=window)
         if ones == len(spans.new):
             return y_BHV
         found = [y_BHV]
@@ -44,13 +44,24 @@ def attention(
     return torch.cat(found)
 
 
-def _decode(q_BHK: Tensor, kept: Kept, spans: Spans, ones: int, *, scale: float, window: int | None) -> Tensor:
-    """One new row a sequence: the query heads that share a key head become the rows of its queries."""
+def _decode(q_BHK: Tensor, kept: Kept, spans: Spans, *, scale: float, window: int | None) -> Tensor:
+    """One new row of each of the first sequences."""
+    sights = spans.once(
+        ("decode", window, q_BHK.dtype),
+        lambda: Sight.several(kept, spans.lengths[: len(q_BHK)], like=q_BHK, window=window),
+    )
+    if len(sights) == 1:
+        return _seen(q_BHK, kept, sights[0], scale=scale)
+    y_BHV = q_BHK.new_empty(*q_BHK.shape[:2], kept.v.shape[-1])
+    for sight in sights:
+        y_BHV[sight.members] = _seen(q_BHK[sight.members], kept, sight, scale=scale)
+    return y_BHV
+
+
+def _seen(q_BHK: Tensor, kept: Kept, sight: Sight, *, scale: float) -> Tensor:
+    """The query heads that share a key head become the rows of its queries."""
     H, K = q_BHK.shape[1:]
     G = kept.k.shape[1]
-    sight = spans.once(
-        ("decode", window, q_BHK.dtype), lambda: Sight.of(kept, spans.lengths[:ones], like=q_BHK, window=window)
-    )
     q_LHK = sight.spread(q_BHK)
     k_LGSK, v_LGSV = sight.rows(kept.k), sight.rows(kept.v)
     y = F.scaled_dot_product_attention(

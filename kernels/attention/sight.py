@@ -13,49 +13,70 @@ from torch import Tensor
 from triptych.kernels.attention.spans import Kept
 
 IDLE = 2  # times as many pages as sequences are looked at in place rather than copied
+SHORT = 64  # rows of a page that is copied whole, however few of them are seen
 
 
 @dataclass(frozen=True)
 class Sight:
-    """Where the rows are, made once a step.
+    """Where the rows of some sequences are, the `members` [B]; made once a step.
 
     `pages` are a slice where each sequence has one page and these lie near each other, else the page of each [B], or
     the pages of each [B, P]. `places` [B] are the sequences among those of a slice that has idle pages too.
     """
 
+    members: Tensor
     pages: slice | Tensor
     places: Tensor | None
     span: slice
     mask: Tensor | None
 
     @classmethod
-    def of(cls, kept: Kept, lengths: Sequence[int], *, like: Tensor, window: int | None) -> Sight:
-        """For sequences of these `lengths`, their new row included, of which the last `window` rows are seen."""
-        tables, device, page = kept.tables[: len(lengths)], like.device, kept.k.shape[2]
-        if any(len(table) > 1 for table in tables):
-            return cls._of_many(tables, lengths, page=page, like=like, window=window)
+    def several(cls, kept: Kept, lengths: Sequence[int], *, like: Tensor, window: int | None) -> list[Sight]:
+        """For the first sequences, of these `lengths`, new row included, of which the last `window` rows are seen.
+
+        Those of one page are looked at together, those of several too, unless pages are so long that a short sequence
+        would cost as much as a long one.
+        """
+        ones = [i for i in range(len(lengths)) if len(kept.tables[i]) == 1]
+        others = [i for i in range(len(lengths)) if len(kept.tables[i]) > 1]
+        short = kept.k.shape[2] <= SHORT
+        groups = [ones, others] if short else [ones, *([i] for i in others)]
+        return [
+            cls._of(group, [kept.tables[i] for i in group], [lengths[i] for i in group], kept, like=like, window=window)
+            for group in groups
+            if group
+        ]
+
+    @classmethod
+    def _of(
+        cls,
+        members: Sequence[int],
+        tables: Sequence[Sequence[int]],
+        lengths: Sequence[int],
+        kept: Kept,
+        *,
+        like: Tensor,
+        window: int | None,
+    ) -> Sight:
+        def made(pages: slice | Tensor, places: Tensor | None, shown: Sequence[int]) -> Sight:
+            return cls(_on(like, members), pages, places, *_seen(shown, like=like, window=window))
+
+        if len(tables[0]) > 1:
+            page = kept.k.shape[2]
+            start = _start(lengths, window) // page
+            return made(
+                _on(like, _filled(tables, start, -(-max(lengths) // page))), None, [n - start * page for n in lengths]
+            )
         first = [table[0] for table in tables]
         low, count = first[0], first[-1] + 1 - first[0]
         if count > IDLE * len(first) or any(a >= b for a, b in pairwise(first)):
-            return cls(torch.tensor(first, device=device), None, *_seen(lengths, like=like, window=window))
+            return made(_on(like, first), None, lengths)
         if count == len(first):
-            return cls(slice(low, low + count), None, *_seen(lengths, like=like, window=window))
+            return made(slice(low, low + count), None, lengths)
         shown = [min(lengths)] * count  # of an idle page, to nobody
         for at, length in zip(first, lengths, strict=True):
             shown[at - low] = length
-        places = torch.tensor([at - low for at in first], device=device)
-        return cls(slice(low, low + count), places, *_seen(shown, like=like, window=window))
-
-    @classmethod
-    def _of_many(
-        cls, tables: Sequence[Sequence[int]], lengths: Sequence[int], *, page: int, like: Tensor, window: int | None
-    ) -> Sight:
-        """Pages before all windows are not looked at; a shorter table is filled up with a page that nobody sees."""
-        start = _start(lengths, window) // page
-        stop = -(-max(lengths) // page)
-        filled = [[*table[start:stop], *[table[-1]] * (stop - max(start, len(table)))] for table in tables]
-        shown = [length - start * page for length in lengths]
-        return cls(torch.tensor(filled, device=like.device), None, *_seen(shown, like=like, window=window))
+        return made(slice(low, low + count), _on(like, [at - low for at in first]), shown)
 
     def rows(self, cache: Tensor) -> Tensor:
         """[pages, G, page, K] -> [L, G, S, K]."""
@@ -80,6 +101,15 @@ class Sight:
 def additive(seen: Tensor, like: Tensor) -> Tensor:
     """What to add to scores so that only what is seen counts."""
     return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill_(~seen, float("-inf"))
+
+
+def _on(like: Tensor, numbers: Sequence[object]) -> Tensor:
+    return torch.tensor(numbers, device=like.device)
+
+
+def _filled(tables: Sequence[Sequence[int]], start: int, stop: int) -> list[list[int]]:
+    """The pages from one to another; a shorter table is filled up with a page that nobody sees."""
+    return [[*table[start:stop], *[table[-1]] * (stop - max(start, len(table)))] for table in tables]
 
 
 def _start(lengths: Sequence[int], window: int | None) -> int:

@@ -72,7 +72,12 @@ def test_show_as_json_holds_the_tree_and_where_each_value_came_from(capsys: Capt
 def test_show_tells_what_a_model_can_do(capsys: Capture) -> None:
     status, out, err = ran(capsys, "show", "llava", "--capabilities")
     assert (status, err) == (0, "")
-    shown = ("supports_multimodal_embeddings", "supports_multimodal", "supports_tower_connector_lora")
+    shown = (
+        "supports_multimodal_embeddings",
+        "supports_multimodal",
+        "supports_tower_connector_lora",
+        "supports_pp",
+    )
     assert out.split() == [word for name in shown for word in (name, "verified")]
     assert ran(capsys, "show", "vit", "--capabilities")[1] == "vit declares no capability\n"
     status, _, err = ran(capsys, "show", "vit", "--capabilities", "sample=null")

@@ -39,6 +39,8 @@ CASES = {
     "decode of pages far apart in equal lengths": Case((1, 1), (9, 9), ((0,), (11,))),
     "decode of several pages": Case((1, 1, 1), (11, 3, 8), ((7, 2, 9), (4,), (0, 1, 3)), 4),
     "decode at the start of a page": Case((1, 1), (8, 4), ((7, 2, 9), (4, 1)), 4),
+    "decode of one page and of several": Case((1, 1, 1), (3, 11, 2), ((5,), (7, 2, 9), (4,)), 4),
+    "decode of one long page and of several": Case((1, 1, 1, 1), (3, 90, 71, 80), ((5,), (7, 2), (4,), (0, 3)), 80),
     "chunk over pages": Case((7,), (6,), ((3, 1, 8, 2),), 4),
     "decodes, then chunks": Case((1, 1, 5, 3), (6, 9, 4, 0), ((3, 1), (8, 2, 4), (0, 5, 6), (7,)), 4),
     "decodes, then a chunk, in single pages": Case((1, 1, 5), (6, 9, 4), ((3,), (4,), (0,))),

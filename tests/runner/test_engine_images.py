@@ -1,0 +1,98 @@
+"""Images in the engine: split between chunks, kept by their content, and told apart where prompts are alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.parity.multimodal import Pair, all_cases, picture
+from triptych.runner.encoded import EncodedItems
+from triptych.runner.engine import Engine
+from triptych.runner.request import RunOptions
+from triptych.runner.sizes import Sizes
+
+DRAWN = {"max_tokens": 8, "temperature": 1.0, "seed": 2, "ignore_eos": True}
+TEXT = "w5 w6 <image> w7 <image> w8"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return Pair.of(next(all_cases()), tmp_path_factory.mktemp("llava")).model
+
+
+def pictures(*seeds: int) -> list[Image.Image]:
+    return [picture(np.random.default_rng(seed), (40, 70)) for seed in seeds]
+
+
+def engine(model: Any, *, tokens: int = 8192, page: int = 128) -> Engine:
+    run = RunOptions(device=torch.device("cpu"), dtype=torch.float32, max_num_batched_tokens=tokens)
+    return Engine(model.module, sizes=Sizes(512 // page, page, 4, 128), run=run)
+
+
+def answered(running: Engine, model: Any, *seeds: int) -> list[int]:
+    (request,) = model.requests(TEXT, pictures(*seeds), raw=True, **DRAWN)
+    number = running.add(request)
+    found = []
+    while running.busy:
+        found += [event.token_id for event in running.step() if event.request == number]
+    return found
+
+
+def calls(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images each call of the encoder gets from now on."""
+    found = []
+    encode = model.module.embed_multimodal
+
+    def counted(**items: Any) -> Any:
+        rows = encode(**items)
+        found.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(model.module, "embed_multimodal", counted)
+    return found
+
+
+@pytest.mark.parametrize("tokens", [3, 10, 20])
+@pytest.mark.parametrize("page", [16, 128])
+def test_an_image_that_is_split_between_chunks_is_that_image(model: Any, tokens: int, page: int) -> None:
+    whole = answered(engine(model), model, 1, 2)
+    assert answered(engine(model, tokens=tokens, page=page), model, 1, 2) == whole
+    assert answered(engine(model), model, 1, 3) != whole
+
+
+def test_an_image_is_encoded_once(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, running = calls(model, monkeypatch), engine(model, tokens=5)
+    answered(running, model, 1, 2)
+    assert sum(counted) == 2
+    answered(running, model, 2, 1)
+    answered(running, model, 1, 1)
+    assert sum(counted) == 2
+
+
+@pytest.mark.parametrize("page", [16, 128])
+def test_prompts_that_differ_in_an_image_share_what_stands_before_it(model: Any, page: int) -> None:
+    wanted = {seeds: answered(engine(model), model, *seeds) for seeds in ((1, 2), (1, 3), (4, 2))}
+    running = engine(model, page=page)
+    for _ in range(2):
+        for seeds, answer in wanted.items():
+            assert answered(running, model, *seeds) == answer
+
+
+def test_rows_are_kept_within_a_budget_and_what_a_step_needs_is_there_all_the_same(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = calls(model, monkeypatch)
+    (request,) = model.requests(TEXT, pictures(1, 2), raw=True)
+    features = request.prompt.features
+    kept = EncodedItems(model.module, budget=1, device=torch.device("cpu"))
+    first, second = kept.rows(features)
+    assert not torch.equal(first, second)
+    assert len(kept) == 1
+    assert torch.equal(kept.rows(features[1:])[0], second)
+    assert counted == [2]
+    assert torch.equal(kept.rows(features[:1])[0], first)
+    assert counted == [2, 1]
