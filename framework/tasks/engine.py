@@ -14,7 +14,8 @@ from triptych.runner.checks import check_options, check_prompts
 from triptych.runner.engine import Engine as Runner
 from triptych.runner.engine import Event
 from triptych.runner.request import RunOptions, check_counts
-from triptych.runner.sizes import Sizes
+from triptych.runner.sizes import ON_HOST, Sizes
+from triptych.runner.staged import Staged
 from triptych.tasks.completion import Collected, Completion, GenerateOptions
 from triptych.tasks.model import Model
 from triptych.tasks.prompts import Prompt, is_single
@@ -28,7 +29,8 @@ class Engine:
     time, the others wait; a step has at most `max_num_batched_tokens` tokens. Raises OptionError for numbers that are
     none, and when the memory does not hold one request, with what would fit.
 
-    Steps are run by whoever waits for an answer, in whichever thread: there is none in the background.
+    Steps are run by whoever waits for an answer, in whichever thread: there is none in the background. Of a model
+    in stages every process has one, and makes the same calls to it in the same order.
     """
 
     def __init__(
@@ -55,10 +57,12 @@ class Engine:
             cache_bytes=kv_cache_memory,
             max_num_batched_tokens=max_num_batched_tokens,
         )
+        if isinstance(model.runs, Staged):
+            run = model.runs.agreed(run, most=ON_HOST if run.device.type == "cpu" else None)
         self._model = model
-        self._sizes = Sizes.for_any(model.module, run, longest=max_model_len)
+        self._sizes = Sizes.for_any(model.runs, run, longest=max_model_len)
         self._runner = Runner(
-            model.module, sizes=self._sizes, run=run, tokenizer=model.tokenizer, end_ids=model.end_ids, live=True
+            model.runs, sizes=self._sizes, run=run, tokenizer=model.tokenizer, end_ids=model.end_ids, live=True
         )
         self._answers: dict[int, Answering] = {}
         self._lock = threading.Lock()

@@ -11,6 +11,7 @@ from torch import nn
 
 from triptych.capabilities import why_not_run
 from triptych.capabilities.construct import construct
+from triptych.capabilities.table import CAPABILITIES
 from triptych.errors import CapabilityError, OptionError, Problem
 from triptych.registry.authors import blaming
 from triptych.registry.inspection import inspect_loaded
@@ -64,6 +65,14 @@ def check_runs(model: type) -> None:
         problems.append(Problem(f"{model.__qualname__} comes from {distribution}"))
     if problems:
         raise CapabilityError(problems)
+
+
+def check_cut(model: type) -> None:
+    """Raise CapabilityError for a class that does not run in the stages of a pipeline, with what it lacks."""
+    row = CAPABILITIES["supports_pp"]
+    lacks = [*([] if row.is_declared(model) else ["supports_pp = True"]), *map(str, row.missing(model))]
+    if lacks:
+        raise CapabilityError(f"{model.__qualname__} does not run in stages; it lacks {', '.join(lacks)}")
 
 
 def _check_room(model: type, tensors: Mapping[str, Stored], *, device: torch.device, dtype: torch.dtype) -> None:

@@ -21,11 +21,12 @@ from triptych.inputs.processing import BaseMultiModalProcessor, InputProcessingC
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer
 from triptych.parts.packing import pack
 from triptych.runner.memory import free_bytes
-from triptych.settings import MultiModalSettings, Settings
+from triptych.runner.pipe import Pipe
+from triptych.settings import WHOLE, MultiModalSettings, Settings, Stage
 from triptych.spec.catalog import load_named, sample_config
 from triptych.spec.classifier import Method
 from triptych.spec.overrides import overridden
-from triptych.tasks.hand_written import check_runs, load_model
+from triptych.tasks.hand_written import check_cut, check_runs, load_model
 from triptych.tasks.model import Model
 from triptych.tasks.options import Device, Dtype, as_device, as_dtype, as_settings, stated_dtype
 from triptych.tasks.source import Conversion, Folder, Source, read_source
@@ -40,6 +41,7 @@ class _Use:
 
     overrides: Sequence[str]
     multimodal: MultiModalSettings
+    stage: Stage
     device: torch.device
     dtype: torch.dtype
     progress: Progress | None
@@ -56,6 +58,7 @@ def load(
     method: Method | None = None,
     overrides: Sequence[str] | None = None,
     multimodal: MultiModalSettings | None = None,
+    stage: Stage = WHOLE,
     progress: Progress | None = None,
 ) -> Model:
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
@@ -66,7 +69,9 @@ def load(
     `classifier_from_token` names the tokens, by text or by id, and `method` is `from_2_way_softmax` (false, true: the
     chance of the second among the two) or `no_post_processing` (a label each); a config may say both under the same
     names. `overrides` (`path.to.key=value`) change the spec. `multimodal` says which items prompts may have, and with
-    that which towers are there at all; it may leave the language model out too. What is left out is not read. Without
+    that which towers are there at all; it may leave the language model out too. What is left out is not read.
+    `stage` is that of this process in a pipeline of several: its layers alone are read, and the processes, which are
+    one of torch's process groups, run the model together when each asks it the same. Without
     `dtype` it is what the config says, else what most of the file is stored in. `progress(done, total)` counts bytes
     read. Raises TriptychError with all that is wrong, before any weight is read.
     """
@@ -76,13 +81,15 @@ def load(
         classifier_from_token=(classifier_from_token, Sequence | None),
         method=(method, str | None),
         overrides=(overrides, Sequence | None),
+        stage=(stage, Stage),
         progress=(progress, Callable | None),
     )
     where, kind, media = as_device(device), as_dtype(dtype), as_settings(multimodal)
+    pipe = Pipe(stage) if stage.size > 1 else None
     source = read_source(folder, tokens=classifier_from_token, method=method)
     source = source.converted(convert or source.conversion)
     chosen = _chosen(spec, source, convert or source.conversion)
-    use = _Use(overrides or (), media, where, kind or stated_dtype(source.checkpoint), progress)
+    use = _Use(overrides or (), media, stage, where, kind or stated_dtype(source.checkpoint), progress)
     built: Assembled | None = None
     module: nn.Module
     name = chosen.model.__qualname__
@@ -101,6 +108,7 @@ def load(
         tokenizer=source.tokenizer,
         processor=processor,
         sentences=source.sentences,
+        pipe=pipe,
     )
 
 
@@ -146,6 +154,7 @@ def _from_spec(model: type[FromSpec], source: Source, use: _Use, *, convert: str
         convert=convert,
         name=model.spec_name,
         multimodal=use.multimodal,
+        stage=use.stage,
     )
     _check_takes_text(built)
     matching = match(built.module, tables(built.plan.scopes), source.tensors)
@@ -158,13 +167,18 @@ def _from_spec(model: type[FromSpec], source: Source, use: _Use, *, convert: str
 def _by_hand(model: type, source: Source, use: _Use) -> nn.Module:
     """The model of a class written by hand; a pooler of an author's own may pool otherwise than the folder says."""
     check_runs(model)
+    if use.stage.size > 1:
+        check_cut(model)
     of_folder = () if issubclass(model, Pooled) else source.sentences.overrides
     _check_unchanged(model, [*of_folder, *use.overrides])
     return load_model(
         model,
         source.tensors,
         settings=Settings(
-            config=source.with_label_ids(), multimodal=use.multimodal, pooler=source.sentences.pooler or {}
+            config=source.with_label_ids(),
+            multimodal=use.multimodal,
+            stage=use.stage,
+            pooler=source.sentences.pooler or {},
         ),
         device=use.device,
         dtype=use.dtype,

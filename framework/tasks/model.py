@@ -24,9 +24,11 @@ from triptych.runner.engine import Event
 from triptych.runner.generate import generate
 from triptych.runner.grammar import Grammars
 from triptych.runner.options import SamplingOptions
+from triptych.runner.pipe import Pipe
 from triptych.runner.pool import pool, pool_tokens
 from triptych.runner.reading import read_logits, read_prompts
 from triptych.runner.request import Request, RunOptions
+from triptych.runner.staged import Staged
 from triptych.spec.conversion import labels_of
 from triptych.tasks.completion import Collected, Completion, GenerateOptions
 from triptych.tasks.likelihood import Likelihood, as_answers, likelihoods
@@ -43,7 +45,7 @@ class Model:
 
     `processor` prepares items of prompts; None for a model that takes text only. Without a `folder` there is no chat
     template; without a tokenizer prompts are token ids, and answers have no text. `sentences` says how a text is
-    embedded.
+    embedded. `pipe` leads to the processes that have the other stages of the module.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class Model:
         tokenizer: Tokenizer | None = None,
         processor: BaseMultiModalProcessor[Any] | None = None,
         sentences: SentenceUse | None = None,
+        pipe: Pipe | None = None,
     ) -> None:
         self.module: Any = module  # where it is run it is typed by its structure, as TextGenerationModel
+        self.runs: Any = module if pipe is None else Staged(module, pipe)  # what the runner takes
         self.config = dict(config)
         self.name = name
         self.tokenizer = tokenizer
@@ -114,7 +118,7 @@ class Model:
         that it keeps is cut there. Raises CapabilityError for a model that is not for embeddings.
         """
         read = self._pooling_for("embed").read(texts, prompt=prompt)
-        return pool(self.module, read, run=self._options(max_batch=max_batch))
+        return pool(self.runs, read, run=self._options(max_batch=max_batch))
 
     def classify(self, texts: Prompts, *, pairs: str | Sequence[str] | None = None, max_batch: int = 32) -> Tensor:
         """The chance of each label for each text (or list of token ids), [B, labels], float32 on the model's device.
@@ -123,7 +127,7 @@ class Model:
         its numbers. Raises CapabilityError for a model that is no classifier.
         """
         read = self._pooling_for("classify").read(texts, pairs)
-        return pool(self.module, read, run=self._options(max_batch=max_batch))
+        return pool(self.runs, read, run=self._options(max_batch=max_batch))
 
     def token_embed(self, texts: Prompts, *, prompt: str | None = None, max_batch: int = 32) -> list[Tensor]:
         """The rows of the tokens of each text (or list of token ids), special ones among them: [T_i, D], float32.
@@ -131,7 +135,7 @@ class Model:
         `prompt` and long texts as with `embed`. Raises CapabilityError for a model that was not loaded for this.
         """
         read = self._pooling_for("token_embed").read(texts, prompt=prompt)
-        return pool_tokens(self.module, read, run=self._options(max_batch=max_batch))
+        return pool_tokens(self.runs, read, run=self._options(max_batch=max_batch))
 
     def token_classify(self, texts: Prompts, *, max_batch: int = 32) -> list[Tensor]:
         """The chance of each label for each token of each text, special ones among them: [T_i, labels], float32.
@@ -139,7 +143,7 @@ class Model:
         `labels` has their names in this order. Raises CapabilityError for a model that was not loaded for this.
         """
         read = self._pooling_for("token_classify").read(texts)
-        return pool_tokens(self.module, read, run=self._options(max_batch=max_batch))
+        return pool_tokens(self.runs, read, run=self._options(max_batch=max_batch))
 
     def score(self, queries: Prompts, documents: Prompts, *, max_batch: int = 32) -> Tensor:
         """How well each document answers its query, or the one query that there is: [B], float32.
@@ -153,7 +157,7 @@ class Model:
     @property
     def pooling(self) -> Pooling:
         """The model as it pools."""
-        return Pooling(self.module, self.name, self._reader, self.sentences)
+        return Pooling(self.runs, self.name, self._reader, self.sentences)
 
     def _pooling_for(self, task: PoolingTask) -> Pooling:
         self.pooling.check(task)
@@ -175,7 +179,7 @@ class Model:
         self._check_writes()
         read = read_each(paired(prompts, images), partial(self._reader.read, raw=raw))
         given = as_answers(answers, count=len(read), tokenizer=self.tokenizer)
-        return likelihoods(self.module, read, given, run=self._options(max_batch=max_batch))
+        return likelihoods(self.runs, read, given, run=self._options(max_batch=max_batch))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -195,8 +199,8 @@ class Model:
         prompt = self._reader.read(ids, pictures)
         check_prompts(self.module, [prompt])
         step = Step.of([len(prompt.token_ids)], device=self.device)
-        hidden_TD = read_prompts(self.module, [prompt], step, run=self._options(max_batch=1))
-        return read_logits(self.module, hidden_TD).float()
+        hidden_TD = read_prompts(self.runs, [prompt], step, run=self._options(max_batch=1))
+        return read_logits(self.runs, hidden_TD).float()
 
     def requests(
         self,
@@ -213,7 +217,8 @@ class Model:
             raise OptionError("stop strings need a tokenizer, and this model has none; use stop_token_ids", path="stop")
         grammar = self._grammars.of(asked)
         read = partial(self._reader.read, raw=raw)
-        return [Request(prompt, asked, grammar) for prompt in read_each(paired(prompts, images), read)]
+        found = [Request(prompt, asked, grammar) for prompt in read_each(paired(prompts, images), read)]
+        return self.runs.seeded(found) if isinstance(self.runs, Staged) else found
 
     def _check_writes(self) -> None:
         if isinstance(self._language_model(), StageMissingLayer):
@@ -227,7 +232,9 @@ class Model:
 
     def _run(self, requests: Sequence[Request], *, max_batch: int, live: bool) -> Iterator[Event]:
         run = self._options(max_batch=max_batch)
-        return generate(self.module, requests, run=run, tokenizer=self.tokenizer, end_ids=self.end_ids, live=live)
+        if isinstance(self.runs, Staged):
+            run = self.runs.agreed(run)
+        return generate(self.runs, requests, run=run, tokenizer=self.tokenizer, end_ids=self.end_ids, live=live)
 
     def _options(self, *, max_batch: int) -> RunOptions:
         return RunOptions(device=self.device, dtype=self.dtype, max_batch=max_batch)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from triptych.capabilities import IntermediateTensors
@@ -18,7 +20,13 @@ from triptych.parts.norms_spec import RmsNormSpec
 from triptych.parts.rope_spec import RopeSpec
 from triptych.parts.step import Step
 from triptych.settings import Settings
-from triptych.weights import AutoWeightsLoader, WeightsMapper, maybe_prefix
+from triptych.weights import (
+    AutoWeightsLoader,
+    PPMissingLayer,
+    WeightsMapper,
+    make_empty_intermediate_tensors_factory,
+    maybe_prefix,
+)
 
 
 class Layer(nn.Module):
@@ -95,3 +103,36 @@ class HandLlama(nn.Module):
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
         return AutoWeightsLoader(self).load_weights(weights, mapper=self.mapper)
+
+
+class StagedLlama(HandLlama):
+    """The same, which runs in the stages of a pipeline."""
+
+    supports_pp = True
+    make_empty_intermediate_tensors: Callable[[int, torch.dtype, torch.device], IntermediateTensors]
+
+    def __init__(self, *, settings: Settings, prefix: str = "") -> None:
+        super().__init__(settings=settings, prefix=prefix)
+        self.stage, width = settings.stage, settings.config["hidden_size"]
+        here = self.stage.layers(len(self.layers))
+        self.layers = nn.ModuleList(x if i in here else PPMissingLayer() for i, x in enumerate(self.layers))
+        if not self.stage.is_first:
+            self.embed = PPMissingLayer()  # type: ignore[assignment]
+        if not self.stage.is_last:
+            self.norm, self.lm_head = PPMissingLayer(), PPMissingLayer()  # type: ignore[assignment]
+        self.vocab_size = settings.config["vocab_size"]
+        self.make_empty_intermediate_tensors = make_empty_intermediate_tensors_factory(["rows"], width)
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        positions: Tensor,
+        *,
+        step: Step,
+        intermediate_tensors: IntermediateTensors | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Any:
+        if intermediate_tensors is not None:
+            inputs_embeds = intermediate_tensors["rows"]
+        found = super().forward(input_ids, positions, step=step, inputs_embeds=inputs_embeds)
+        return found if self.stage.is_last else IntermediateTensors({"rows": found})
