@@ -71,9 +71,9 @@ def load(
     names. `overrides` (`path.to.key=value`) change the spec. `multimodal` says which items prompts may have, and with
     that which towers are there at all; it may leave the language model out too. What is left out is not read.
     `stage` is that of this process in a pipeline of several: its layers alone are read, and the processes, which are
-    one of torch's process groups, run the model together when each asks it the same. Without
-    `dtype` it is what the config says, else what most of the file is stored in. `progress(done, total)` counts bytes
-    read. Raises TriptychError with all that is wrong, before any weight is read.
+    one of torch's process groups, run the model together when each asks it the same. Without `dtype` it is what the
+    config says, else what most of the file is stored in. `progress(done, total)` counts bytes read. Raises
+    TriptychError with all that is wrong, before any weight is read.
     """
     check_arguments(
         spec=(spec, str | None),
