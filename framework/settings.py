@@ -28,8 +28,8 @@ class MultiModalSettings:
     `limits` says how many items of a modality one prompt may have: a number, or `{count: 2, width: 640}` with options
     of its dummy items. A tower whose modalities all have the limit 0 is not built. `encoder_only` leaves the language
     model out, `language_only` every tower; `towers_on_first_stage` leaves them out of all stages of a pipeline but the
-    first. `embeds` lets prompts bring rows of items that were encoded elsewhere. `processor` are keywords for the
-    checkpoint's processor: for every modality, or under the name of one.
+    first, as those of a spec always are. `embeds` lets prompts bring rows of items that were encoded elsewhere.
+    `processor` are keywords for the checkpoint's processor: for every modality, or under the name of one.
     """
 
     limits: Mapping[str, Limit] = field(default_factory=dict)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from collections.abc import Mapping, Sequence
 
+    from triptych.experiments.sweep import Member
+
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("experiment", help="compose an experiment from config groups and run its task")
@@ -45,19 +47,30 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_all(name: str, words: Sequence[str], *, as_json: bool) -> int:
-    from triptych.experiments.comparison import compared, keep, why
+    from triptych.experiments.comparison import why
     from triptych.experiments.sweep import sweep
 
-    members = []
-    for member in sweep(name, words):
-        said = f"kept in {member.outcome.folder}" if member.outcome else f"broken: {why(member)}"
-        print(f"{' '.join(member.choices) or name}: {said}", file=sys.stderr)
-        members.append(member)
+    members: list[Member] = []
+    try:
+        for member in sweep(name, words):
+            said = f"kept in {member.outcome.folder}" if member.outcome else f"broken: {why(member)}"
+            print(f"{member.number}/{member.of} {' '.join(member.choices) or name}: {said}", file=sys.stderr)
+            members.append(member)
+    except KeyboardInterrupt:  # what is done is compared
+        _compare(words, members, as_json=as_json)
+        raise
+    return _compare(words, members, as_json=as_json)
+
+
+def _compare(words: Sequence[str], members: Sequence[Member], *, as_json: bool) -> int:
+    """Print and keep what members came to, before the disk is asked for room; 1 where one is broken."""
+    from triptych.experiments.comparison import compared, keep
+
+    _print([compared(member) for member in members], as_json=as_json)
     broken = sum(member.outcome is None for member in members)
     print(f"{len(members)} members, {f'{broken} broken' if broken else 'none broken'}", file=sys.stderr)
     if folder := keep(words, members):
         print(f"compared in {folder}", file=sys.stderr)
-    _print([compared(member) for member in members], as_json=as_json)
     return int(bool(broken))
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
-from triptych.experiments.data import identity, read_items
+from triptych.experiments.data import read_items, told_with_places
 from triptych.experiments.model import load_model
 from triptych.experiments.read import Ready
 from triptych.experiments.whole import Row, number
@@ -18,7 +18,7 @@ def asked(ready: Ready) -> list[Row]:
 
     Raises InputError for data that cannot be read.
     """
-    return [identity(item) for item in read_items(ready.settings.data)]
+    return [item.identity for item in read_items(ready)]
 
 
 def answers(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
@@ -28,13 +28,14 @@ def answers(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
     for prompts that the model does not take.
     """
     settings = ready.settings
-    items, model = read_items(settings.data), load_model(ready, spec)
+    items, model = read_items(ready), load_model(ready, spec)
     options = {**settings.generate.model_dump(), "seed": settings.run.seed, "raw": settings.data.raw}
     for item in islice(items, done, None):
         start = perf_counter()
-        (answer,) = model.generate([item.prompt], [item.images], **options)
+        with told_with_places([item]):
+            (answer,) = model.generate([item.prompt], [item.images], **options)
         yield {
-            **identity(item),
+            **item.identity,
             "text": answer.text,
             "prompt_tokens": len(answer.prompt_token_ids),
             "tokens": len(answer.token_ids),
@@ -46,7 +47,7 @@ def answers(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
 
 def speed(rows: Sequence[Row]) -> Row:
     """How many prompts were answered, with how many tokens, how fast, and which share as was looked for."""
-    tokens, seconds = (sum(number(row[key]) for row in rows) for key in ("tokens", "seconds"))
+    tokens, seconds = (sum(number(row, key) for row in rows) for key in ("tokens", "seconds"))
     exact = [bool(row["exact"]) for row in rows if "exact" in row]
     return {
         "prompts": len(rows),

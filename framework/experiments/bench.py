@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from triptych.experiments.data import read_items
+from triptych.experiments.data import read_items, told_with_places
 from triptych.experiments.model import load_model
 from triptych.experiments.read import Ready
 from triptych.experiments.whole import Row, number
@@ -17,7 +17,7 @@ from triptych.tasks import Completion
 
 def asked(ready: Ready) -> list[Row]:
     """The number of each row, and of the prompts. Raises InputError for data that cannot be read."""
-    prompts = len(read_items(ready.settings.data))
+    prompts = len(read_items(ready))
     return [{"repeat": repeat, "prompts": prompts} for repeat in range(ready.settings.bench.repeats)]
 
 
@@ -26,7 +26,7 @@ def rows(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
 
     Raises InputError for prompts that the model does not take.
     """
-    settings, items, model = ready.settings, read_items(ready.settings.data), load_model(ready, spec)
+    settings, items, model = ready.settings, read_items(ready), load_model(ready, spec)
     ask = partial(
         model.generate,
         [item.prompt for item in items],
@@ -35,18 +35,19 @@ def rows(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
         ignore_eos=True,
         **{**settings.generate.model_dump(), "seed": settings.run.seed},
     )
-    for _ in range(settings.bench.warmup):
-        ask()
-    for repeat in range(done, settings.bench.repeats):
-        (first, _), (seconds, found) = _timed(partial(ask, max_tokens=1)), _timed(ask)
-        yield {
-            "repeat": repeat,
-            "prompts": len(items),
-            "prompt_tokens": sum(len(each.prompt_token_ids) for each in found),
-            "tokens": sum(len(each.token_ids) for each in found),
-            "first_token_seconds": first,
-            "seconds": seconds,
-        }
+    with told_with_places(items):
+        for _ in range(settings.bench.warmup):
+            ask()
+        for repeat in range(done, settings.bench.repeats):
+            (first, _), (seconds, found) = _timed(partial(ask, max_tokens=1)), _timed(ask)
+            yield {
+                "repeat": repeat,
+                "prompts": len(items),
+                "prompt_tokens": sum(len(each.prompt_token_ids) for each in found),
+                "tokens": sum(len(each.token_ids) for each in found),
+                "first_token_seconds": first,
+                "seconds": seconds,
+            }
 
 
 def medians(found: Sequence[Row]) -> Row:
@@ -54,13 +55,13 @@ def medians(found: Sequence[Row]) -> Row:
 
     A second of answers is one after the first token of each; there is no such second where that is the only one.
     """
-    first, seconds = (median(number(row[key]) for row in found) for key in ("first_token_seconds", "seconds"))
+    first, seconds = (median(number(row, key) for row in found) for key in ("first_token_seconds", "seconds"))
     row = found[0]
-    later = number(row["tokens"]) - number(row["prompts"])
+    later = number(row, "tokens") - number(row, "prompts")
     speed = {"tokens_per_second": later / max(seconds - first, 1e-9)} if later else {}
     return {
         "prompts": row["prompts"],
-        "prompt_tokens_per_second": number(row["prompt_tokens"]) / max(first, 1e-9),
+        "prompt_tokens_per_second": number(row, "prompt_tokens") / max(first, 1e-9),
         **speed,
         "first_token_seconds": first,
         "seconds": seconds,

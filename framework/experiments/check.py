@@ -10,7 +10,7 @@ from triptych.assembly import Assembled, assemble
 from triptych.check.outline import outline
 from triptych.check.shape import check_shapes
 from triptych.experiments.read import Ready
-from triptych.experiments.whole import Row
+from triptych.experiments.whole import Row, number
 from triptych.spec.catalog import sample_config
 from triptych.tasks.source import fetched
 from triptych.weights import Checkpoint, check, match, tables
@@ -36,7 +36,7 @@ def summary(found: Sequence[Row]) -> Row:
     widths = {str(row["component"]): row["width"] for row in found if "width" in row}
     *_, last = widths.values()
     return {
-        "parameters": sum(_count(row["parameters"]) for row in found),
+        "parameters": int(sum(number(row, "parameters") for row in found)),
         **tokens,
         "width": widths.get("language_model", last),
     }
@@ -57,8 +57,3 @@ def _sample(ready: Ready) -> Mapping[str, Any]:
 
 def _modality(row: Row) -> str:
     return str(row["component"]).rpartition(".")[2]
-
-
-def _count(value: object) -> int:
-    assert isinstance(value, int)
-    return value

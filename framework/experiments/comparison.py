@@ -44,5 +44,6 @@ def keep(words: Sequence[str], members: Sequence[Member]) -> Path | None:
 
 
 def _name(member: Member) -> str:
-    """Its choices without the names of the groups, which all members share."""
-    return " ".join(word.partition("=")[2] for word in member.choices)
+    """Its choices: options without the names of their groups, which all members share, and values with their keys."""
+    pairs = (word.partition("=") for word in member.choices)
+    return " ".join(f"{key.rpartition('.')[2]}={value}" if "." in key else value for key, _, value in pairs)

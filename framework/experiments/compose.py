@@ -12,11 +12,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from triptych.errors import Place, RegistrationError, SpecError, suggest
+from triptych.errors import OptionError, Place, RegistrationError, SpecError, TriptychError, suggest
 from triptych.experiments.folders import conf_folders
 from triptych.experiments.overrides import Overrides, sort_overrides
 from triptych.experiments.places import Layer, Layers
-from triptych.experiments.refused import refused
+from triptych.experiments.refused import at_override, refused
 from triptych.experiments.session import groups, options, own_sources, session
 from triptych.spec.document import Items, Tree
 
@@ -44,8 +44,10 @@ def compose(name: str, words: Sequence[str] = ()) -> Composed:
             merged = hydra.compose(config, overrides=overrides.for_hydra)
         except MissingConfigException as error:
             raise _missing(error, _tree(config, loader), loader) from None
+        except RecursionError:
+            raise SpecError("leads back to itself", path="defaults", place=_whole(config, loader)) from None
         except (HydraException, OmegaConfBaseException) as error:
-            raise SpecError(_first_line(error), place=_whole(config, loader)) from None
+            raise _unmerged(_first_line(error), words, _whole(config, loader)) from None
         return Composed(name, _resolved(merged, layers), _whole(config, loader), overrides.model)
 
 
@@ -79,6 +81,18 @@ def _tree(path: str, loader: ConfigLoader) -> Tree:
     return first.tree(path)
 
 
+def _unmerged(message: str, words: Sequence[str], whole: Place) -> TriptychError:
+    """What Hydra cannot merge; where it names a word, that is the place."""
+    for word in words:
+        key, _, option = word.lstrip("+").partition("=")
+        if message.startswith(f"Could not override '{key}'"):
+            wanted = f"the experiment chooses no {key} that another could replace; `- /{key}: {option}` in its defaults"
+            return OptionError(f"{wanted} would", place=at_override(word))
+        if message.endswith(word.lstrip("+")):
+            return OptionError("does not go with what the files say there", path=key, place=at_override(word))
+    return SpecError(message, place=whole)
+
+
 def _missing(error: MissingConfigException, tree: Tree, loader: ConfigLoader) -> SpecError:
     """An entry of a defaults list that leads to nothing."""
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
@@ -104,11 +118,12 @@ def _entry(tree: Tree, name: str) -> Place | None:
     return tree.values_at.get("defaults")
 
 
-def _whole(config: str, loader: ConfigLoader) -> Place | None:
+def _whole(config: str, loader: ConfigLoader) -> Place:
     tree = _tree(config, loader)
     first = next(iter(tree.keys_at.values()), None)
-    return Place(first.file, 1, 1) if first else None
+    return Place(first.file, 1, 1) if first else Place(config, 0, 0)
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    """What is wrong; a line that ends in a colon says only that something is."""
+    return next((line for line in str(error).splitlines() if not line.endswith(":")), str(error))

@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from triptych.errors import InputError, Place, Problem
-from triptych.experiments.document import DataForm, ItemForm
+from triptych.experiments.document import ItemForm
+from triptych.experiments.read import Ready
 from triptych.experiments.whole import Row
-from triptych.spec.document import Tree
+from triptych.spec.document import Tree, locate
 from triptych.spec.scope import problems_of
 
+NUMBER = re.compile(r"\[(\d+)\]")  # in the path of a problem
 
-def read_items(data: DataForm, *, answers: bool = False) -> list[ItemForm]:
-    """Every prompt, with the paths of its images; each with an answer where `answers` are needed.
 
-    Raises InputError when there is no prompt, and with every line of the file that holds none.
+@dataclass(frozen=True)
+class Item:
+    """A prompt, the answer that is looked for, the paths of its images, and where all of that stands."""
+
+    prompt: str
+    answer: str | None
+    images: tuple[str, ...]
+    place: Place | None
+
+    @property
+    def identity(self) -> Row:
+        """What a row of measurements begins with: of which prompt, images and answer it is."""
+        said = {"prompt": self.prompt, "answer": self.answer, "images": list(self.images)}
+        return {key: value for key, value in said.items() if value not in (None, [])}
+
+
+def read_items(ready: Ready, *, answers: bool = False) -> list[Item]:
+    """Every prompt; each with an answer where `answers` are needed.
+
+    Raises InputError when there is no prompt, and with every line of the file that holds none or names a file that is
+    not there.
     """
-    found = [ItemForm(prompt=prompt) for prompt in data.prompts]
-    if answers and found:
+    data = ready.settings.data
+    if answers and data.prompts:
         raise InputError("prompts in place have no answers; a `data.file` of JSON lines has", path="data.prompts")
+    found = [
+        Item(prompt, None, (), locate(ready.tree, ("data", "prompts", number)))
+        for number, prompt in enumerate(data.prompts)
+    ]
     if data.file is not None:
         found += _of_file(Path(data.file), answers=answers)
     if not found:
@@ -30,40 +58,64 @@ def read_items(data: DataForm, *, answers: bool = False) -> list[ItemForm]:
     return found
 
 
-def identity(item: ItemForm) -> Row:
-    """What a row of measurements begins with: of which prompt, images and answer it is."""
-    said = {"prompt": item.prompt, "answer": item.answer, "images": list(item.images)}
-    return {key: value for key, value in said.items() if value not in (None, [])}
+@contextmanager
+def told_with_places(items: Sequence[Item]) -> Iterator[None]:
+    """What a model does not take of items is told with where each stands."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(_placed(problem, items) for problem in error.problems) from error
 
 
-def _of_file(path: Path, *, answers: bool) -> list[ItemForm]:
-    found, problems = list[ItemForm](), list[Problem]()
+def _placed(problem: Problem, items: Sequence[Item]) -> Problem:
+    """A model calls what it was given `prompts[2]`; one alone needs no number."""
+    named = NUMBER.search(problem.path)
+    number = 0 if len(items) == 1 else int(named[1]) if named else len(items)
+    return problem if number >= len(items) else replace(problem, place=problem.place or items[number].place)
+
+
+def _of_file(path: Path, *, answers: bool) -> list[Item]:
+    found, problems = list[Item](), list[Problem]()
     for place, line in _lines(path):
         try:
-            fields = json.loads(line)
-        except ValueError as error:
-            problems.append(Problem(f"no JSON: {error}", place=place))
-            continue
-        tree = Tree(fields) if isinstance(fields, dict) else fields
-        try:
-            item = ItemForm.model_validate(tree)
-        except ValidationError as error:
-            at = tree if isinstance(tree, Tree) else Tree()
-            problems += [p for detail in error.errors() for p in problems_of(detail, ItemForm, at, (), place)]
+            found.append(item := _item(line, place))
+        except InputError as error:
+            problems += error.problems
             continue
         if answers and item.answer is None:
             problems.append(Problem("the answer that is looked for is missing", "answer", place))
-        found.append(item.model_copy(update={"images": tuple(str(path.parent / image) for image in item.images)}))
+        lost = [image for image in item.images if not Path(image).is_file()]
+        problems += [Problem(f"no such file: {image}", "images", place) for image in lost]
     if problems:
         raise InputError(problems)
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[Place, str]]:
+def _item(line: bytes, place: Place) -> Item:
+    """What a line says. Raises InputError with all that is wrong with it."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        fields = json.loads(line.decode())
+    except json.JSONDecodeError as error:
+        raise InputError(f"no JSON: {error.msg}", place=replace(place, col=error.colno)) from None
+    except (ValueError, RecursionError) as error:  # no UTF-8, thousands of digits, lists in lists in lists
+        raise InputError(f"no JSON: {error}", place=place) from None
+    tree = Tree(fields) if isinstance(fields, dict) else fields
+    try:
+        form = ItemForm.model_validate(tree)
+    except ValidationError as error:
+        at = tree if isinstance(tree, Tree) else Tree()
+        raise InputError(p for detail in error.errors() for p in problems_of(detail, ItemForm, at, (), place)) from None
+    beside = Path(place.file).parent
+    return Item(form.prompt, form.answer, tuple(str(beside / image) for image in form.images), place)
+
+
+def _lines(path: Path) -> Iterator[tuple[Place, bytes]]:
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: no file of JSON lines", path="data.file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
         raise InputError(f"{path}: {error}", path="data.file") from None
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(content.removeprefix(BOM_UTF8).split(b"\n"), 1):
         if line.strip():
             yield Place(str(path), number, 1), line

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from triptych.spec.base import BaseSpec
 
 Task = Literal["check", "generate", "score", "bench"]
 
 
+def _known_device(name: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ValueError("input should be cpu, cuda or cuda:0, say")
+    return name
+
+
 class RunForm(BaseSpec):
     """Where and in what numbers it runs, what seeds its draws, and the folder that runs are written below."""
 
-    device: str = "cpu"
+    device: Annotated[str, AfterValidator(_known_device)] = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    seed: NonNegativeInt = 0
+    seed: Annotated[NonNegativeInt, Field(lt=2**53)] = 0  # a spec has no larger numbers
     folder: str = "runs"
 
 
@@ -43,7 +50,7 @@ class GenerateForm(BaseSpec):
     """How answers are drawn; the seed is that of the run."""
 
     max_tokens: PositiveInt = 16
-    temperature: Annotated[float, Field(ge=0)] = 0.0
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     top_k: NonNegativeInt = 0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
 

@@ -46,6 +46,11 @@ class RunFolder:
     def spec(self) -> Path:
         return self.path / "spec.yaml"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is something to lose: a run that failed before its first row holds nobody to its mistakes."""
+        return bool(self.rows) or self.result is not None
+
     def add(self, row: Row) -> None:
         """Keep a row. Raises OSError; the rows before it are kept."""
         append_row(self._metrics, row)
@@ -75,8 +80,8 @@ def open_run(path: Path, ready: Ready, asked: Sequence[Row] | None = None) -> It
     path.mkdir(parents=True, exist_ok=True)
     with open(path / "metrics.jsonl", "a+b", buffering=0) as metrics, _logged(path / "log.txt"):
         _lock(metrics, path)
-        _keep({path / "experiment.yaml": ready.tree, path / "spec.yaml": ready.spec})
         folder = RunFolder(path, read_rows(metrics), _result(path / "result.json"), metrics)
+        _keep({path / "experiment.yaml": ready.tree, folder.spec: ready.spec}, begun=folder.is_begun)
         if asked is not None:
             _hold(folder, asked)
         logger.info("%s, with %d rows there", "done before" if folder.result is not None else "begun", len(folder.rows))
@@ -97,18 +102,18 @@ def differences(before: Mapping[str, object], now: Mapping[str, object]) -> Iter
             yield path, *pair
 
 
-def _keep(asked: Mapping[Path, Tree]) -> None:
-    """Write what is asked, or hold it to what was asked when the run began."""
+def _keep(asked: Mapping[Path, Tree], *, begun: bool) -> None:
+    """Write what is asked, or hold it to what was asked when the run was begun."""
     changed = [
         Problem(f"{_said(old)} when this run was begun, {_said(new)} now", where, Place(str(path), 0, 0))
         for path, tree in asked.items()
-        if path.exists()
+        if begun and path.exists()
         for where, old, new in differences(read_document(path), tree)
     ]
     if changed:
         raise OptionError([*changed, ANOTHER])
     for path, tree in asked.items():
-        if not path.exists():
+        if not (begun and path.exists()):
             write_whole(path, render(tree))
 
 
@@ -141,12 +146,12 @@ def _result(path: Path) -> Row | None:
     if not path.exists():
         return None
     try:
-        found: Row = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise OptionError(
-            f"{path} was changed and is no JSON ({error}); without it the run is taken up again"
-        ) from None
-    return found
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    raise OptionError(f"{path} was changed and is no JSON object; without it the run is taken up again")
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

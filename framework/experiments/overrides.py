@@ -44,7 +44,7 @@ def sort_overrides(words: Sequence[str], loader: ConfigLoader) -> Overrides:
             problems.append(Problem(fault, place=at_override(word)))
         elif group in known:
             problems += _unknown(word, value, options(group, loader))
-            choices.append(word)
+            choices.append(word.lstrip("+"))
         elif word.startswith(MODEL):
             model.append(word)
         else:
@@ -64,7 +64,10 @@ def word_fault(word: str, known: Iterable[str]) -> str:
         return "nothing is taken out of an experiment; `key=null` makes it absent"
     if not equals or not all(key.lstrip("+").split(".")):
         return "not of the form path.to.key=value or group=option"
-    first, names = re.split(r"[.@]", key.lstrip("+"), maxsplit=1)[0], [*known, *Experiment.model_fields]
+    first, names = (
+        re.split(r"[.@]", key.lstrip("+"), maxsplit=1)[0],
+        [*dict.fromkeys([*known, *Experiment.model_fields])],
+    )
     return "" if first in names else f"no group and no key {first!r}{suggest(first, names)}"
 
 

@@ -1,4 +1,4 @@
-"""Measurements as a picture: a panel for each, a bar for each row, or a line where rows are many."""
+"""Measurements as a picture: a panel for each, a bar for each row, or a dot where rows are very many."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from warnings import catch_warnings, simplefilter
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
-BARS = 40  # rows beyond it are a line
+BARS = 200  # rows beyond it are dots, without their names
 PANELS = 3  # beside each other
+LARGE = 10_000
 LABEL = 40  # letters of a row's name
 MAX = 1e300  # what axes can be made for
 
@@ -27,7 +29,7 @@ def plot(rows: Sequence[Mapping[str, object]], names: Sequence[str], *, title: s
     if not columns or len(rows) < 2:
         return None
     across, down = min(PANELS, len(columns)), -(-len(columns) // PANELS)
-    height = 1.2 + (0.25 * len(rows) if len(rows) <= BARS else 2)
+    height = 1.2 + (0.2 * max(len(rows), 4) if len(rows) <= BARS else 2)
     figure = Figure(figsize=(2 + 4 * across, 0.4 + down * height), layout="constrained")
     with _as_anywhere():
         figure.suptitle(_short(title, 3 * LABEL))
@@ -62,11 +64,14 @@ def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
 def _draw(panel: Axes, values: Sequence[float], names: Sequence[str], *, title: str) -> None:
     panel.set_title(title, fontsize="medium")
     if len(values) > BARS:
-        panel.plot(values)
+        panel.plot(values, ".")
         return
     panel.barh(range(len(values)), values)
     panel.set_yticks(range(len(values)), [_short(name, LABEL) for name in names])
-    panel.invert_yaxis()
+    panel.set_ylim(len(values) - 0.4, -0.6)
+    if any(abs(value) >= LARGE for value in values):
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 8G, not 8000000000
+    panel.xaxis.set_major_locator(MaxNLocator(6))
 
 
 def _short(text: str, length: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from triptych.errors import Place, Problem
+from triptych.errors import Place, Problem, short
 from triptych.spec.document import Items, Tree, walk
 
 CALLS = frozenset({"_target_", "_partial_", "_recursive_", "_convert_", "_args_"})
@@ -23,7 +23,9 @@ def refused(tree: Tree) -> Iterator[Problem]:
     for key in tree:
         if key.partition(".")[0] == "hydra":
             yield Problem(NO_HYDRA, key, tree.keys_at.get(key))
-    yield from _of_defaults(tree.get("defaults"))
+    if not isinstance(defaults := tree.get("defaults", []), list):
+        yield Problem(f"a list is wanted; found {short(defaults)}", "defaults", tree.values_at.get("defaults"))
+    yield from _of_defaults(defaults)
     yield from _calls(tree, ())
     for path, value, place in walk(tree):
         if isinstance(value, str) and (found := look_up(value)):
@@ -55,6 +57,9 @@ def _of_defaults(defaults: object) -> Iterator[Problem]:
     if not isinstance(defaults, Items):
         return
     for entry, place in zip(defaults, defaults.places, strict=True):
+        if not isinstance(entry, str | Tree):
+            yield Problem(f"an entry is `/group: option` or a name, not {short(entry)}", "defaults", place)
+            continue
         for name in entry if isinstance(entry, Tree) else [entry]:
             words = re.split(r"[\s/@.]+", str(name).strip())
             if "hydra" in words:

@@ -8,8 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from triptych.errors import InputError
-from triptych.experiments.data import identity, read_items
-from triptych.experiments.document import ItemForm
+from triptych.experiments.data import Item, read_items, told_with_places
 from triptych.experiments.model import load_model
 from triptych.experiments.read import Ready
 from triptych.experiments.whole import Row, number
@@ -19,7 +18,7 @@ from triptych.tasks.pooling import pooling_task
 
 def asked(ready: Ready) -> list[Row]:
     """The prompt and the answer of each row. Raises InputError for data that cannot be read, or lacks answers."""
-    return [identity(item) for item in read_items(ready.settings.data, answers=True)]
+    return [item.identity for item in read_items(ready, answers=True)]
 
 
 def rows(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
@@ -28,17 +27,19 @@ def rows(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
 
     Raises InputError for what the model does not take, CapabilityError for one that scores nothing.
     """
-    data, model = ready.settings.data, load_model(ready, spec)
+    raw, model = ready.settings.data.raw, load_model(ready, spec)
     measure = _score if pooling_task(model.module) else _likelihood
-    for item in islice(read_items(data, answers=True), done, None):
-        yield {**identity(item), **measure(model, item, raw=data.raw)}
+    for item in islice(read_items(ready, answers=True), done, None):
+        with told_with_places([item]):
+            measured = measure(model, item, raw=raw)
+        yield {**item.identity, **measured}
 
 
 def summary(found: Sequence[Row]) -> Row:
     """The mean of scores; of likelihoods logarithm a token, perplexity, and the share that would be given greedily."""
     if "score" in found[0]:
-        return {"prompts": len(found), "score": sum(number(row["score"]) for row in found) / len(found)}
-    tokens, logprob = (sum(number(row[key]) for row in found) for key in ("tokens", "logprob"))
+        return {"prompts": len(found), "score": sum(number(row, "score") for row in found) / len(found)}
+    tokens, logprob = (sum(number(row, key) for row in found) for key in ("tokens", "logprob"))
     return {
         "prompts": len(found),
         "tokens": tokens,
@@ -48,15 +49,15 @@ def summary(found: Sequence[Row]) -> Row:
     }
 
 
-def _likelihood(model: Model, item: ItemForm, *, raw: bool) -> Row:
+def _likelihood(model: Model, item: Item, *, raw: bool) -> Row:
     (found,) = model.likelihood([item.prompt], [item.answer or ""], [item.images], raw=raw)
     per_token = found.logprob / len(found.token_ids)
     greedy = found.is_greedy
     return {"tokens": len(found.token_ids), "logprob": found.logprob, "logprob_per_token": per_token, "greedy": greedy}
 
 
-def _score(model: Model, item: ItemForm, *, raw: bool) -> Row:
+def _score(model: Model, item: Item, *, raw: bool) -> Row:
     del raw  # there is no chat to be had
     if item.images:
-        raise InputError("a model that pools scores pairs of texts alone; leave the images out", path="data")
+        raise InputError("a model that pools scores pairs of texts alone; leave the images out", path="images")
     return {"score": model.score(item.prompt, item.answer or "").item()}

@@ -52,7 +52,7 @@ def session(name: str) -> Iterator[tuple[str, ConfigLoader]]:
 
 def is_file(name: str) -> bool:
     """Whether an experiment is given by the path of its file."""
-    return name.endswith((".yaml", ".yml"))
+    return Path(name).suffix in (".yaml", ".yml")  # which `.yaml` alone has not
 
 
 def own_sources(loader: ConfigLoader) -> list[Source]:

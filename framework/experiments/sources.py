@@ -72,7 +72,11 @@ class FolderSource(Source):
         if group:
             found = (file.relative_to(folder) for depth in ("*", "*/*") for file in folder.glob(f"{depth}.yaml"))
             return [file.with_suffix("").as_posix() for file in found]
-        return [entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in SPECS]
+        return [entry.name for entry in folder.iterdir() if entry.is_dir() and _is_group(entry.name)]
+
+
+def _is_group(folder: str) -> bool:
+    return folder not in SPECS and not folder.startswith(("_", "."))
 
 
 class FileSource(Source):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import partial
+from itertools import islice, product
+from math import prod
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,12 +19,15 @@ from triptych.experiments.run import Outcome, run_experiment
 from triptych.experiments.session import groups, session
 
 Words = tuple[str, ...]
+MAX_MEMBERS = 10_000  # each has a folder of its own
 
 
 @dataclass(frozen=True)
 class Member:
-    """One member of a sweep: its words, those in which it differs from others, and what came of it."""
+    """One member of a sweep, `number` of `of`: its words, those in which it differs, and what came of it."""
 
+    number: int
+    of: int
     words: Words
     choices: Words
     outcome: Outcome | None
@@ -35,11 +40,14 @@ def sweep(name: str, words: Sequence[str]) -> Iterator[Member]:
     Raises OptionError before anything runs, with every word that names nothing and every option that is not there. What
     is wrong with one member alone is kept with it, and the next one runs.
     """
-    for member, choices in members(name, words):
+    found = members(name, words)
+    for number, (member, choices) in enumerate(found, 1):
+        which = partial(Member, number, len(found), member, choices)
         try:
-            yield Member(member, choices, run_experiment(name, member), None)
+            done = which(run_experiment(name, member), None)
         except Exception as error:  # of a model or a part that may be anybody's; the others are to finish
-            yield Member(member, choices, None, error)
+            done = which(None, error)
+        yield done
 
 
 def members(name: str, words: Sequence[str]) -> list[tuple[Words, Words]]:
@@ -54,6 +62,8 @@ def members(name: str, words: Sequence[str]) -> list[tuple[Words, Words]]:
                 problems += error.problems
     if problems:
         raise OptionError(problems)
+    if (size := prod(map(len, values))) > MAX_MEMBERS:
+        raise OptionError(f"a sweep of {size} members or more; at most {MAX_MEMBERS} go at a time", path="-m")
     several = [len(each) > 1 for each in values]
     return [
         (member, tuple(word for word, one_of in zip(member, several, strict=True) if one_of))
@@ -69,8 +79,9 @@ def _values(word: str, loader: ConfigLoader) -> list[str]:
         (parsed,) = OverridesParser.create(config_loader=loader).parse_overrides([word])
         if not parsed.is_sweep_override():
             return [word]
-        found = [f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()]
-    except HydraException as error:
+        values = islice(parsed.sweep_string_iterator(), MAX_MEMBERS + 1)
+        found = [*dict.fromkeys(f"{parsed.get_key_element()}={value}" for value in values)]
+    except (HydraException, ValueError) as error:  # ValueError for a range without a step
         if word.startswith(MODEL):  # a spec's own grammar: one value
             return [word]
         raise OptionError(f"cannot be read: {str(error).partition(chr(10))[0]}", place=at_override(word)) from None

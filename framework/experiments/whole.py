@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import BinaryIO
 
+from triptych.errors import OptionError, Place, Problem, short
 from triptych.whole_file import append_whole
 
 Row = Mapping[str, object]
 
 
 def read_rows(file: BinaryIO) -> list[Row]:
-    """The whole rows of JSON lines; what a broken run left after them is cut off."""
+    """The whole rows of JSON lines; the beginning of one, which a broken run left at the end, is cut off.
+
+    Raises OptionError, with the file as it was, for every whole line that is none.
+    """
     file.seek(0)
-    rows, end = list[Row](), 0
-    for line in file:
-        row = _row(line)
-        if row is None:
-            break
-        rows.append(row)
-        end += len(line)
-    file.seek(end)
+    *lines, rest = file.read().split(b"\n")
+    rows = [*map(_row, lines)]
+    if wrong := [line for line, row in enumerate(rows, 1) if row is None]:
+        raise OptionError(
+            Problem(
+                "was changed and is no JSON object; a run is taken up from whole rows", place=Place(file.name, n, 1)
+            )
+            for n in wrong
+        )
+    file.seek(-len(rest), os.SEEK_END)
     file.truncate()
-    return rows
+    return [row for row in rows if row is not None]
 
 
 def append_row(file: BinaryIO, row: Row) -> None:
@@ -33,13 +40,15 @@ def append_row(file: BinaryIO, row: Row) -> None:
 
 def _row(line: bytes) -> Row | None:
     try:
-        found = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
 
-def number(value: object) -> float:
-    """A value of a row that its task wrote as a number."""
-    assert isinstance(value, int | float)
+def number(row: Row, key: str) -> float:
+    """A number that a task wrote in a row. Raises OptionError for a row that was changed since."""
+    value = row.get(key)
+    if not isinstance(value, int | float):
+        raise OptionError(f"a row of the run was changed: {short(value)} is no number", path=key)
     return value

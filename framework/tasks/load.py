@@ -19,6 +19,7 @@ from triptych.capabilities import supports_multimodal
 from triptych.errors import OptionError, SpecError
 from triptych.inputs.processing import BaseMultiModalProcessor, InputProcessingContext, build_processor
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer
+from triptych.parts.packing import pack
 from triptych.runner.memory import free_bytes
 from triptych.runner.pipe import Pipe
 from triptych.settings import WHOLE, MultiModalSettings, Settings, Stage
@@ -70,9 +71,9 @@ def load(
     names. `overrides` (`path.to.key=value`) change the spec. `multimodal` says which items prompts may have, and with
     that which towers are there at all; it may leave the language model out too. What is left out is not read.
     `stage` is that of this process in a pipeline of several: its layers alone are read, and the processes, which are
-    one of torch's process groups, run the model together when each asks it the same. Without
-    `dtype` it is what the config says, else what most of the file is stored in. `progress(done, total)` counts bytes
-    read. Raises TriptychError with all that is wrong, before any weight is read.
+    one of torch's process groups, run the model together when each asks it the same. Without `dtype` it is what the
+    config says, else what most of the file is stored in. `progress(done, total)` counts bytes read. Raises
+    TriptychError with all that is wrong, before any weight is read.
     """
     check_arguments(
         spec=(spec, str | None),
@@ -97,6 +98,7 @@ def load(
         module, name = built.module, built.name
     else:
         module = _by_hand(chosen.model, source, use)
+    pack(module)
     processor = _processor(module, source.config, media, tokenizer=source.tokenizer, folder=source.folder, of=built)
     return Model(
         module.eval(),
@@ -129,6 +131,7 @@ def random_init(
     _check_takes_text(assembled)
     _check_room(assembled, device=where, dtype=kind)
     fill_random(assembled.module, seed=seed, device=where, dtype=kind)
+    pack(assembled.module)
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
     processor = _processor(assembled.module, config, MultiModalSettings(), tokenizer=tokenizer, of=assembled)
     return Model(assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, processor=processor)

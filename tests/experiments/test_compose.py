@@ -92,9 +92,9 @@ def test_a_value_may_be_that_of_another_key(written) -> None:
 
 
 def test_numbers_and_words_are_read_as_a_spec_reads_them(written) -> None:
-    path = written(WHOLE + "run: {device: on}\ngenerate: {temperature: 1e-5}\n")
+    path = written(WHOLE + "run: {folder: on}\ngenerate: {temperature: 1e-5}\n")
     settings = ready(path).settings
-    assert settings.run.device == "on"
+    assert settings.run.folder == "on"
     assert settings.generate.temperature == 1e-5
 
 
@@ -116,6 +116,10 @@ def test_hydra_is_put_back_as_it_was() -> None:
         ("run.seed", "not of the form path.to.key=value or group=option"),
         ("~tower", "nothing is taken out of an experiment; `key=null` makes it absent"),
         ("run.seed=[1", "cannot be read: "),
+        ("model=[1,2]", "model: does not go with what the files say there"),
+        ("data=few", "the experiment chooses no data that another could replace; `- /data: few` in its defaults would"),
+        ("+data=few", "the experiment chooses no data that another could replace"),
+        ("experiment=speak", "the experiment chooses no experiment that another could replace"),
         ("hydra.run.dir=x", "Hydra's own settings are not an experiment's to change"),
         ("+hydra/launcher=basic", "Hydra's own settings are not an experiment's to change"),
         ("run._target_=os.getcwd", "'_target_' names code to call; an experiment is data alone"),
@@ -250,3 +254,46 @@ def test_an_unknown_experiment_is_told_with_the_nearest_and_a_file_that_is_not_t
         compose("asemble")
     with pytest.raises(SpecError, match=r"nowhere\.yaml: No such file"):
         compose("nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("word", "path"),
+    [
+        ("run.device=gpu", "run.device: input should be cpu, cuda or cuda:0, say; found 'gpu'"),
+        ("run.device=meta", "run.device: input should be cpu, cuda or cuda:0, say; found 'meta'"),
+        (f"run.seed={2**53}", "run.seed: input should be less than 9007199254740992"),
+        ("generate.temperature=inf", "generate.temperature: input should be a finite number"),
+    ],
+)
+def test_what_no_machine_could_run_is_told_before_anything_is_written(word: str, path: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        ready("assemble", word)
+    assert str(raised.value).startswith(f"override {word!r}: {path}")
+
+
+@pytest.mark.parametrize(
+    ("defaults", "message"),
+    [
+        ("assemble", "1:11: defaults: a list is wanted; found 'assemble'"),
+        ("[assemble, 3]", "1:22: defaults: an entry is `/group: option` or a name, not 3"),
+        ("[mine, _self_]", "1:1: defaults: leads back to itself"),
+    ],
+)
+def test_a_defaults_list_that_is_none_is_told_with_its_place(defaults: str, message: str, written) -> None:
+    path = written(f"defaults: {defaults}\ntask: check\n")
+    with pytest.raises(SpecError) as raised:
+        compose(str(path))
+    assert str(raised.value) == f"{path}:{message}"
+
+
+def test_a_file_without_a_name_is_no_experiment() -> None:
+    with pytest.raises(OptionError, match=r"unknown experiment '\.yaml'"):
+        compose(".yaml")
+
+
+def test_a_folder_that_is_no_group_is_not_offered_as_one() -> None:
+    with pytest.raises(OptionError) as raised:
+        compose("assemble", ["zzzzzz=3"])
+    known = str(raised.value).partition("known: ")[2].split(", ")
+    assert "__pycache__" not in known
+    assert len(known) == len(set(known))

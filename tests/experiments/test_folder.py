@@ -187,3 +187,90 @@ def test_prompts_are_told_by_line_where_they_cannot_be_read() -> None:
         run_experiment("speak", ["data.prompts=[]"])
     with pytest.raises(InputError, match=r"data.file: nowhere"):
         run_experiment("speak", ["data.file=nowhere"])
+
+
+def test_lines_are_read_as_editors_of_any_system_write_them() -> None:
+    Path("data.jsonl").write_bytes(b'\xef\xbb\xbf{"prompt": "a"}\r\n\r\n{"prompt": "b"}')
+    assert (
+        run_experiment("speak", ["data.prompts=[]", "data.file=data.jsonl", "generate.max_tokens=1"]).result["prompts"]
+        == 2
+    )
+
+
+def test_every_line_that_cannot_be_read_and_every_image_that_is_not_there_is_told_at_once() -> None:
+    Path("data.jsonl").write_bytes(
+        b'{"prompt": "a", "images": ["no.png", "."]}\n{"prompt": "\xe9"}\n' + b"[" * 100_000 + b'\n{"prompt" 1}\n'
+    )
+    with pytest.raises(InputError) as raised:
+        run_experiment("speak", ["data.file=data.jsonl"])
+    told = str(raised.value).splitlines()
+    assert told[:2] == [
+        "data.jsonl:1:1: images: no such file: no.png",
+        "data.jsonl:1:1: images: no such file: .",
+    ]
+    assert [line.partition(": no JSON: ")[0] for line in told[2:]] == [
+        "data.jsonl:2:1",
+        "data.jsonl:3:1",
+        "data.jsonl:4:11",
+    ]
+    assert not Path("runs").exists()
+
+
+def test_a_folder_is_no_data() -> None:
+    with pytest.raises(InputError, match=r"data\.file: \.: no file of JSON lines"):
+        run_experiment("speak", ["data.file=."])
+
+
+@pytest.mark.parametrize("task", ["generate", "bench"])
+def test_a_prompt_that_the_model_does_not_take_is_told_with_its_line_or_its_override(task: str) -> None:
+    lines = [{"prompt": "one"}, {"prompt": "two" * 1000}]
+    Path("data.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    words = [f"task={task}", "generate.max_tokens=1"]
+    with pytest.raises(InputError, match=r"^data\.jsonl:2:1: prompt.*: has 3000 tokens"):
+        run_experiment("speak", [*words, "data.prompts=[]", "data.file=data.jsonl"])
+    with pytest.raises(InputError, match=r"^override 'data\.prompts=\[a,\"\"\]': prompt.*: is empty"):
+        run_experiment("speak", [*words, 'data.prompts=[a,""]'])
+
+
+def test_a_row_that_was_changed_is_told_with_its_line_and_no_row_after_it_is_lost(ready: Ready, tmp_path: Path) -> None:
+    with open_run(tmp_path / "run", ready) as folder:
+        folder.add({"a": 1})
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    changed = '{"a": 1}\n{"a": \n{"a": 3}\n[4]\n{"a"'
+    metrics.write_text(changed)
+    with pytest.raises(OptionError) as raised, open_run(tmp_path / "run", ready):
+        pass
+    assert [line.partition(": ")[0] for line in str(raised.value).splitlines()] == [f"{metrics}:2:1", f"{metrics}:4:1"]
+    assert metrics.read_text() == changed
+
+
+def test_a_run_of_which_nothing_was_measured_is_begun_afresh(ready: Ready, tmp_path: Path) -> None:
+    other = read(compose("assemble", ["run.seed=1", "tower=siglip"]))
+    with open_run(tmp_path / "run", other):
+        pass
+    with open_run(tmp_path / "run", ready) as folder:
+        assert read_document(folder.spec) == ready.spec
+        folder.add({"a": 1})
+    with (
+        pytest.raises(OptionError, match=r"run\.seed: 0 when this run was begun, 1 now"),
+        open_run(tmp_path / "run", other),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("result", ["[]", "3", "null"])
+def test_a_result_that_is_no_object_is_told(result: str, ready: Ready, tmp_path: Path) -> None:
+    with open_run(tmp_path / "run", ready) as folder:
+        folder.finish({})
+    (tmp_path / "run" / "result.json").write_text(result)
+    with pytest.raises(OptionError, match=r"result\.json was changed"), open_run(tmp_path / "run", ready):
+        pass
+
+
+def test_a_number_that_was_taken_out_of_a_row_is_told() -> None:
+    words = ["data.prompts=[one]", "generate.max_tokens=1"]
+    folder = run_experiment("speak", words).folder
+    (folder / "result.json").unlink()
+    (folder / "metrics.jsonl").write_text('{"prompt": "one", "seconds": 1.0}\n')
+    with pytest.raises(OptionError, match="tokens: a row of the run was changed: None is no number"):
+        run_experiment("speak", words)

@@ -51,7 +51,12 @@ def test_there_is_a_panel_for_each_measurement() -> None:
     assert one.shape[0] == three.shape[0] < four.shape[0]
 
 
-def test_many_rows_are_a_line() -> None:
+def test_each_member_of_a_large_sweep_has_its_bar() -> None:
+    rows = [{"x": 1 + number % 3} for number in range(44)]
+    assert len(bars(drawn(rows, [f"siglip mlp model{number}" for number in range(44)], title="t"))) == 44
+
+
+def test_very_many_rows_are_dots() -> None:
     rows = [{"x": number % 7} for number in range(BARS + 1)]
     many, more = (drawn(each, [""] * len(each), title="t") for each in (rows, rows * 9))
     assert many.shape == more.shape

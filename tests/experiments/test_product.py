@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
@@ -38,6 +39,14 @@ def test_every_registered_tower_projector_and_language_model_is_an_option() -> N
     assert offered_names("tower") == [name.removesuffix("_vision") for name in specs["tower"]]
     assert offered_names("language_model") == specs["language_model"]
     assert offered_names("projector") == sorted(part_names("projector"))
+
+
+def test_a_member_of_the_product_takes_a_second_at_most() -> None:
+    checked()  # what is loaded once
+    began = perf_counter()
+    for member in (some := MEMBERS[::4]):
+        checked(*(f"{group}={option}" for group, option in zip(GROUPS, member, strict=True)))
+    assert perf_counter() - began < len(some)
 
 
 def test_widths_are_inferred_from_what_stands_on_both_sides() -> None:

@@ -12,8 +12,9 @@ from PIL import Image
 from tests.experiments.test_plot import bars
 from triptych.cli import main
 from triptych.errors import OptionError
+from triptych.experiments.comparison import _name
 from triptych.experiments.offered import offered_names
-from triptych.experiments.sweep import members, sweep
+from triptych.experiments.sweep import Member, members, sweep
 
 Capture = pytest.CaptureFixture[str]
 
@@ -135,3 +136,51 @@ def test_a_sweep_is_taken_up_where_it_was_stopped() -> None:
     again = [*sweep("assemble", ["tower=clip,siglip"])]
     assert len(again) == 2
     assert log.read_text().count("done before") == 1
+
+
+def test_a_value_that_is_said_twice_is_one_member() -> None:
+    assert [words for words, _ in members("assemble", ["tower=siglip,clip,siglip"])] == [
+        ("tower=siglip",),
+        ("tower=clip",),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("run.seed=range(0,10,0)", "override 'run.seed=range(0,10,0)': cannot be read: range"),
+        ("run.seed=range(0,1000000000)", "-m: a sweep of 10001 members or more; at most 10000 go at a time"),
+    ],
+)
+def test_a_sweep_without_an_end_is_refused_at_once(word: str, message: str) -> None:
+    with pytest.raises(OptionError) as raised:
+        members("assemble", [word])
+    assert str(raised.value).startswith(message)
+
+
+def test_what_was_done_of_a_sweep_that_is_interrupted_is_compared(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from triptych.experiments import sweep as module
+
+    run = module.run_experiment
+
+    def stopped(name: str, words: tuple[str, ...]) -> object:
+        if "run.seed=3" in words:
+            raise KeyboardInterrupt
+        return run(name, words)
+
+    monkeypatch.setattr(module, "run_experiment", stopped)
+    status = main(["experiment", "assemble", "-m", "run.seed=1,2,3", "--json"])
+    captured = capsys.readouterr()
+    (kept,) = Path("runs/assemble/sweeps").glob("*/comparison.jsonl")
+    rows = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert status == 130
+    assert [row["run.seed"] for row in rows] == ["1", "2"]
+    assert json.loads(captured.out) == rows
+    assert [line.partition(":")[0] for line in captured.err.splitlines()[:2]] == ["1/3 run.seed=1", "2/3 run.seed=2"]
+
+
+def test_a_value_stands_in_a_picture_with_its_key_and_an_option_alone() -> None:
+    words = ("language_model=llama", "run.seed=3")
+    assert _name(Member(1, 1, words, words, None, None)) == "llama seed=3"

@@ -148,8 +148,10 @@ def test_a_model_for_embeddings_scores_by_its_kind(tmp_path: Path) -> None:
     wanted = triptych.load(folder, dtype="float32").score(queries, documents)
     assert [row["score"] for row in rows(outcome)] == pytest.approx(wanted.tolist(), rel=1e-5)
     assert outcome.result["score"] == pytest.approx(wanted.mean().item(), rel=1e-5)
-    with pytest.raises(InputError, match="data: a model that pools scores pairs of texts alone; leave the images out"):
-        run_experiment(name, [data({**given[0], "images": ["a.png"]}), "run.folder=elsewhere"])
+    with pytest.raises(
+        InputError, match=r"data.jsonl:1:1: images: a model that pools scores pairs of texts alone; leave"
+    ):
+        run_experiment(name, [data({**given[0], "images": ["data.jsonl"]}), "run.folder=elsewhere"])
 
 
 def test_what_is_greedy_is_told(checkpoint: Path) -> None:
