@@ -19,7 +19,6 @@ from triptych.capabilities import supports_multimodal
 from triptych.errors import OptionError, SpecError
 from triptych.inputs.processing import BaseMultiModalProcessor, InputProcessingContext, build_processor
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer
-from triptych.parts.packing import pack
 from triptych.runner.memory import free_bytes
 from triptych.runner.pipe import Pipe
 from triptych.settings import WHOLE, MultiModalSettings, Settings, Stage
@@ -98,7 +97,6 @@ def load(
         module, name = built.module, built.name
     else:
         module = _by_hand(chosen.model, source, use)
-    pack(module)
     processor = _processor(module, source.config, media, tokenizer=source.tokenizer, folder=source.folder, of=built)
     return Model(
         module.eval(),
@@ -131,7 +129,6 @@ def random_init(
     _check_takes_text(assembled)
     _check_room(assembled, device=where, dtype=kind)
     fill_random(assembled.module, seed=seed, device=where, dtype=kind)
-    pack(assembled.module)
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
     processor = _processor(assembled.module, config, MultiModalSettings(), tokenizer=tokenizer, of=assembled)
     return Model(assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, processor=processor)
