@@ -13,24 +13,20 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from triptych.errors import OptionError, Place, Problem, short
+from triptych.errors import OptionError
+from triptych.experiments.held import hold, keep
 from triptych.experiments.plot import plot
 from triptych.experiments.read import Ready
 from triptych.experiments.whole import Row, append_row, read_rows
-from triptych.spec.document import Tree, read_document, walk
-from triptych.spec.render import render
 from triptych.whole_file import write_whole
 
 logger = logging.getLogger(__name__)
-NOT_THERE = object()
-ANOTHER = Problem("this is another run; another `run.folder` begins it")
 
 
 @dataclass
@@ -81,9 +77,9 @@ def open_run(path: Path, ready: Ready, asked: Sequence[Row] | None = None) -> It
     with open(path / "metrics.jsonl", "a+b", buffering=0) as metrics, _logged(path / "log.txt"):
         _lock(metrics, path)
         folder = RunFolder(path, read_rows(metrics), _result(path / "result.json"), metrics)
-        _keep({path / "experiment.yaml": ready.tree, folder.spec: ready.spec}, begun=folder.is_begun)
+        keep({path / "experiment.yaml": ready.tree, folder.spec: ready.spec}, begun=folder.is_begun)
         if asked is not None:
-            _hold(folder, asked)
+            hold(folder.rows, asked, path=path, done=folder.result is not None)
         logger.info("%s, with %d rows there", "done before" if folder.result is not None else "begun", len(folder.rows))
         try:
             yield folder
@@ -91,55 +87,6 @@ def open_run(path: Path, ready: Ready, asked: Sequence[Row] | None = None) -> It
             logger.error("%s: %s", type(error).__name__, error)
             raise
         logger.info("ended, with %d rows", len(folder.rows))
-
-
-def differences(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
-    """Path, value before and value now of every leaf that is not the same; NOT_THERE where there is none."""
-    old, new = ({".".join(path): leaf for path, leaf, _ in walk(tree)} for tree in (before, now))
-    for path in dict.fromkeys([*old, *new]):
-        pair = old.get(path, NOT_THERE), new.get(path, NOT_THERE)
-        if pair[0] != pair[1] or type(pair[0]) is not type(pair[1]):
-            yield path, *pair
-
-
-def _keep(asked: Mapping[Path, Tree], *, begun: bool) -> None:
-    """Write what is asked, or hold it to what was asked when the run was begun."""
-    changed = [
-        Problem(f"{_said(old)} when this run was begun, {_said(new)} now", where, Place(str(path), 0, 0))
-        for path, tree in asked.items()
-        if begun and path.exists()
-        for where, old, new in differences(read_document(path), tree)
-    ]
-    if changed:
-        raise OptionError([*changed, ANOTHER])
-    for path, tree in asked.items():
-        if not (begun and path.exists()):
-            write_whole(path, render(tree))
-
-
-def _hold(folder: RunFolder, asked: Sequence[Row]) -> None:
-    """Rows that are there are those of the first things that are asked; of all of them in a run that is done."""
-    changed = [
-        Problem(f"{_said(row.get(key, NOT_THERE))} when this row was measured, {_said(value)} now", key, place)
-        for place, row, now in zip(_lines(folder.path), folder.rows, asked, strict=False)
-        for key, value in now.items()
-        if row.get(key, NOT_THERE) != value
-    ]
-    there, wanted = len(folder.rows), len(asked)
-    if there > wanted or (folder.result is not None and there < wanted):
-        changed.append(
-            Problem(f"{there} rows were measured, and {wanted} are asked now", place=Place(str(folder.path), 0, 0))
-        )
-    if changed:
-        raise OptionError([*changed, ANOTHER])
-
-
-def _lines(path: Path) -> Iterator[Place]:
-    return (Place(str(path / "metrics.jsonl"), line, 1) for line in count(1))
-
-
-def _said(value: object) -> str:
-    return "absent" if value is NOT_THERE else short(value)
 
 
 def _result(path: Path) -> Row | None:

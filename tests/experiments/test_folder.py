@@ -89,6 +89,17 @@ def test_a_run_of_another_spec_is_refused_with_the_difference() -> None:
     assert "this is another run; another `run.folder` begins it" in str(raised.value)
 
 
+def test_a_run_whose_steps_stand_in_another_order_is_another_run() -> None:
+    path = Path("mine/experiment/mine.yaml")
+    path.parent.mkdir(parents=True)
+    start = "defaults: [assemble, _self_]\nmodel: {projectors: {image: "
+    path.write_text(f"{start}{{mlp: null, a_norm: {{use: rms_norm, eps: 1e-6}}, b: {{use: mlp}}}}}}}}\n")
+    run_experiment(str(path))
+    path.write_text(f"{start}{{mlp: null, b: {{use: mlp}}, a_norm: {{use: rms_norm, eps: 1e-6}}}}}}}}\n")
+    with pytest.raises(OptionError, match=r"spec\.yaml: projectors\.image\.\(order\): "):
+        run_experiment(str(path))
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(28, "No space left on device"), SystemExit(1)])
 def test_rows_of_a_run_that_is_stopped_are_kept(stop: BaseException, ready: Ready, tmp_path: Path) -> None:
     def stopped() -> None:
