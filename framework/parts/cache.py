@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice, pairwise
+from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from triptych.kernels.attention import Kept, Spans
 from triptych.parts.cache_needs import Rows
 from triptych.parts.step import Step
 
+ALIGNED = 64  # bytes, as torch's own memory is
 Index = tuple[slice | int | Tensor, ...]
 
 
@@ -35,7 +38,7 @@ class Cache:
         self.page, self.device, self.lengths = page, torch.device(device), [0] * pages
         # Zeros, not empty: a masked row still meets a weight of nought, and nought times NaN is NaN.
         self.rows = {
-            key: tuple(torch.zeros(pages, need.heads, page, w, dtype=dtype, device=device) for w in need.widths)
+            key: tuple(_zeros((pages, need.heads, page, w), dtype, self.device) for w in need.widths)
             for key, need in needs.items()
         }
         self._by_row = {key: tuple(rows.transpose(1, 2) for rows in made) for key, made in self.rows.items()}
@@ -119,3 +122,13 @@ class Cache:
                 raise InputError(
                     f"a sequence of {total} tokens is longer than a page of the cache, which holds {self.page}"
                 )
+
+
+def _zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros of which a host gives memory when they are first written: numpy asks for them so, and torch writes them."""
+    if device.type != "cpu":
+        return torch.zeros(*shape, dtype=dtype, device=device)
+    size = prod(shape) * dtype.itemsize
+    raw = np.zeros(size + ALIGNED, dtype=np.uint8)
+    start = -raw.ctypes.data % ALIGNED
+    return torch.from_numpy(raw[start : start + size]).view(dtype).view(*shape)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,6 +138,22 @@ def test_bytes_are_known_before_they_are_taken() -> None:
     cache = Cache(needs, pages=3, page=10, dtype=torch.bfloat16)
     taken = sum(rows.nbytes for of_mixer in cache.rows.values() for rows in of_mixer)
     assert Cache.nbytes(needs, pages=3, page=10, dtype=torch.bfloat16) == taken == 3 * 10 * 2 * (24 + 32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_memory_is_taken_as_rows_are_written(dtype: torch.dtype) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    before = resident()
+    cache = Cache({"a": Rows(8, (64, 64))}, pages=64, page=2**14, dtype=dtype)
+    rows = cache.rows["a"][0]
+    assert rows.nbytes >= 2**30
+    assert resident() - before < 2**24
+    assert not rows[3, 2, 1000:1010].any()
+    assert rows.data_ptr() % 64 == 0
+    rows[5, :, :100] = 1
+    assert resident() - before < 2**25
 
 
 def test_an_unknown_cut_is_named() -> None:

@@ -52,8 +52,8 @@ def test_kinds_tell_models_from_towers_and_fragments() -> None:
             "no spec answers for Zyx / zyx; known: BertModel, CLIPVisionModel, ",
         ),
         (
-            {"architectures": ["LlamaForTokenClassification"], "model_type": "llama"},  # another head on a known body
-            r"no spec answers for LlamaForTokenClassification / llama; llama serves LlamaForCausalLM$",
+            {"architectures": ["LlamaForVideoClassification"], "model_type": "llama"},  # another head on a known body
+            r"no spec answers for LlamaForVideoClassification / llama; llama serves LlamaForCausalLM$",
         ),
     ],
 )
