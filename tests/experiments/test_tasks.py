@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,6 +181,19 @@ def test_bench_times_every_repeat_and_sums_up_by_medians() -> None:
     assert 0 < first < seconds
     assert outcome.result["tokens_per_second"] == pytest.approx(9 / (seconds - first))
     assert outcome.result["prompt_tokens_per_second"] == pytest.approx(26 / first)
+
+
+def test_the_first_token_is_timed_apart_from_the_whole_after_a_warmup(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    generate = triptych.Model.generate
+
+    def noted(model: triptych.Model, *args: Any, **options: Any) -> Any:
+        asked.append(options["max_tokens"])
+        return generate(model, *args, **options)
+
+    monkeypatch.setattr(triptych.Model, "generate", noted)
+    run_experiment("speak", ["task=bench", "bench.repeats=2", "bench.warmup=3", SHORT])
+    assert asked == [4, 4, 4, 1, 4, 1, 4]
 
 
 def test_a_bench_that_stopped_measures_what_is_left() -> None:
