@@ -3,7 +3,7 @@
     python benchmarks/scheduler.py [--steps 2000]
 
 Each request has read its prompt; a step asks for the plan and gives each its next token, as the engine does. Told are
-the mean, the median and the 99th percentile over all steps: pages are looked at every 16 tokens, all at once here.
+the mean, the median and the 99th percentile over all steps: pages are looked at when they are full, all at once here.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ class Entry:
 
     Of its `tokens`, prompt and answer, the first `rows` are in the cache, in the pages of `table`: all but the last one
     while it is `writing`, else those that were `read`. `slot` is its place in the sampler, None while it waits. `due`
-    is the step at which its pages have to be looked at. `hidden` are rows of the prompt that are still to be scored.
+    is the step at which its pages have to be looked at; others find its first `learned` blocks. `hidden` are rows of
+    the prompt that are still to be scored.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Entry:
     table: list[int] = field(default_factory=list)
     slot: int | None = None
     due: int = 0
+    learned: int = 0
     hidden: list[Tensor] = field(default_factory=list)
 
     @classmethod

@@ -49,7 +49,8 @@ class Scheduler:
     pages run out, the youngest request gives its own back and begins again later. Rows that are there already are not
     computed again, with `reuse`.
 
-    A request that writes is looked at when it fills a block or a page, not at each step.
+    A request that writes is looked at when it fills a page, not at each step; what it has written is named when another
+    comes that might begin alike, and when it ends.
     """
 
     def __init__(self, pool: PagePool, *, seqs: int, tokens: int, reuse: bool = True) -> None:
@@ -86,7 +87,6 @@ class Scheduler:
         """The tokens of a chunk are in the cache -> whether they were the last: the request writes from now on."""
         entry = chunk.entry
         entry.read += chunk.count
-        self._learn(entry, entry.read - chunk.count)
         if entry.read < len(entry.tokens):
             return False
         entry.writing, self._writers = True, None
@@ -107,12 +107,10 @@ class Scheduler:
         return self._writers
 
     def _serve(self, entry: Entry, plan: Plan) -> None:
-        """See to the pages of a request that writes, and to what others may find in them."""
-        rows, page = entry.rows, self._pool.page
-        if rows % BLOCK == 0:
-            self._learn(entry, rows - BLOCK)
+        """See to the pages of a request that writes."""
+        rows = len(entry.tokens) - 1
         if self._has_room(entry, rows + 1, plan):
-            self._look_at(entry, self._clock + min(len(entry.table) * page - rows, BLOCK - rows % BLOCK))
+            self._look_at(entry, self._clock + len(entry.table) * self._pool.page - rows)
 
     def _look_at(self, entry: Entry, step: int) -> None:
         entry.due = step
@@ -127,6 +125,9 @@ class Scheduler:
         return left
 
     def _admit(self, plan: Plan, left: int) -> None:
+        if left and len(self.running) < self._seqs:
+            for each in self.running:
+                self._learn(each)
         while self.waiting and left and len(self.running) < self._seqs:
             entry = self.waiting[0]
             copies = self._found(entry)
@@ -157,12 +158,13 @@ class Scheduler:
         if needed > 0:
             if needed > self._pool.available:
                 return False
-            entry.table += [self._pool.take() for _ in range(needed)]
+            for _ in range(needed):
+                entry.table.append(self._pool.take())
         return True
 
     def _give_back(self, entry: Entry) -> int:
         """Its pages and its slot, which is returned."""
-        self._learn(entry, entry.rows // BLOCK * BLOCK - BLOCK)  # the last block, which nobody has looked at yet
+        self._learn(entry)
         self._release(entry)
         slot, entry.slot, self._writers = entry.slot, None, None
         assert slot is not None
@@ -172,16 +174,17 @@ class Scheduler:
     def _release(self, entry: Entry) -> None:
         for page in reversed(entry.table):  # the end of a sequence is of less use to others than its start
             self._pool.release(page)
-        entry.table, entry.read, entry.writing, entry.hidden = [], 0, False, []
+        entry.table, entry.read, entry.learned, entry.writing, entry.hidden = [], 0, 0, False, []
 
-    def _learn(self, entry: Entry, before: int) -> None:
-        """What a request has filled since it had this many rows can be found by others."""
-        rows = entry.rows
-        if self._reuse and (new := range(max(0, before) // BLOCK, rows // BLOCK)):
-            names = entry.names.of(entry.tokens, rows)
-            for number in new:
-                page, row = divmod(number * BLOCK, self._pool.page)
-                self._pool.learn(names[number], Place(entry.table[page], row + BLOCK))
+    def _learn(self, entry: Entry) -> None:
+        """What a request has filled since it was last asked can be found by others."""
+        if not self._reuse or (blocks := entry.rows // BLOCK) == entry.learned:
+            return
+        names, page = entry.names.of(entry.tokens, blocks * BLOCK), self._pool.page
+        for number in range(entry.learned, blocks):
+            at, row = divmod(number * BLOCK, page)
+            self._pool.learn(names[number], Place(entry.table[at], row + BLOCK))
+        entry.learned = blocks
 
     def _found(self, entry: Entry) -> list[Copy]:
         """Give a request the rows that are there already: whole pages are shared, the last in part is copied."""
@@ -198,6 +201,7 @@ class Scheduler:
             else:
                 break
             entry.read += place.rows
+        entry.learned = entry.read // BLOCK
         return copies
 
     def _known(self, entry: Entry) -> Iterator[Place]:

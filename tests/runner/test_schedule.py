@@ -197,6 +197,24 @@ def test_the_last_token_is_always_computed() -> None:
     assert each.table[1] != each.table[2]
 
 
+def test_who_comes_later_finds_what_others_have_written_though_it_is_named_only_then() -> None:
+    memory = Memory(pages=20, page=16, seqs=4, tokens=1000)
+    first = entry([*range(20)])
+    memory.scheduler.add(first)
+    for _ in range(30):
+        memory.step()
+    assert not first.learned
+    memory.scheduler.add(second := entry([*first.tokens[:48], 8]))
+    (chunk,) = memory.step().chunks
+    assert chunk.entry is second
+    assert chunk.count == 1
+    memory.scheduler.drop(first)
+    memory.scheduler.add(third := entry([*first.tokens[:48], 9]))
+    (chunk,) = memory.step().chunks
+    assert chunk.entry is third
+    assert chunk.count == 1
+
+
 def test_of_a_page_in_use_what_is_alike_is_copied_and_one_that_is_free_goes_on() -> None:
     memory = Memory(pages=3, page=64, seqs=4, tokens=1000)
     first, second, third = (entry([*range(40), last]) for last in (7, 8, 9))
