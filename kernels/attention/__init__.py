@@ -7,6 +7,7 @@ from torch import Tensor
 from triptych.errors import KernelError
 from triptych.kernels.attention import reference, sdpa
 from triptych.kernels.attention.spans import Kept as Kept
+from triptych.kernels.attention.spans import Reach as Reach
 from triptych.kernels.attention.spans import Spans as Spans
 
 
@@ -20,12 +21,14 @@ def attention(
     scale: float,
     causal: bool = True,
     window: int | None = None,
+    chunk: int | None = None,
     softcap: float | None = None,
 ) -> Tensor:
     """q [T, H, K], k [T, G, K], v [T, G, V] of packed sequences -> [T, H, V]; query head h reads head h // (H / G).
 
     With `kept`, a sequence sees its rows in the cache (the new ones are there already), else those of the step alone.
     `causal`: no row sees one that comes after it. `window`: itself and the `window` - 1 rows before it.
+    `chunk`: those alone of its own `chunk` rows, of the chunks that follow each other from the start of the sequence.
     `softcap` c: scores become c tanh(score / c). Raises KernelError when the shapes do not fit together.
     """
     (T, H, K), G = q_THK.shape, k_TGK.shape[1]
@@ -34,8 +37,9 @@ def attention(
         raise KernelError(f"attention: {shapes} over {spans.bounds[-1]} rows")
     if not T:
         return v_TGV.new_zeros(0, H, v_TGV.shape[-1])
+    reach = Reach(window, chunk)
     if softcap is None:
-        return sdpa.attention(q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, window=window)
+        return sdpa.attention(q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, reach=reach)
     return reference.attention(
-        q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, window=window, softcap=softcap
+        q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, reach=reach, softcap=softcap
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice, pairwise
 
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from triptych.kernels.attention.reference import in_sight
 from triptych.kernels.attention.sight import Sight, additive
-from triptych.kernels.attention.spans import Kept, Spans
+from triptych.kernels.attention.spans import Kept, Reach, Spans
+
+PIECE = 256  # queries at least that are looked at together, where rows are out of the reach of others
 
 
 def attention(
@@ -23,32 +26,37 @@ def attention(
     kept: Kept | None,
     scale: float,
     causal: bool,
-    window: int | None,
+    reach: Reach,
 ) -> Tensor:
     if kept is not None and causal and (ones := spans.ones):
-        y_BHV = _decode(q_THK[:ones], kept, spans, scale=scale, window=window)
+        y_BHV = _decode(q_THK[:ones], kept, spans, scale=scale, reach=reach)
         if ones == len(spans.new):
             return y_BHV
         found = [y_BHV]
     else:
         ones, found = 0, []
     if spans.even and not spans.past[0]:
-        return _batch(q_THK, k_TGK, v_TGV, spans, scale=scale, causal=causal, window=window)
+        return _batch(q_THK, k_TGK, v_TGV, spans, scale=scale, causal=causal, reach=reach)
     for i, (start, stop) in islice(enumerate(pairwise(spans.bounds)), ones, None):
-        k, v = k_TGK[start:stop].transpose(0, 1), v_TGV[start:stop].transpose(0, 1)
-        if kept is not None and spans.past[i]:
-            k, v = kept.of(i, spans.lengths[i])
-        mask = _mask(spans, stop - start, k.shape[1], like=q_THK, causal=causal, window=window)
-        y = _fused(q_THK[start:stop].transpose(0, 1)[None], k[None], v[None], mask, scale=scale, causal=causal)
+        past, length = spans.past[i], spans.lengths[i]
+        k, v, first = k_TGK[start:stop].transpose(0, 1), v_TGV[start:stop].transpose(0, 1), past
+        if kept is not None and past:
+            first = reach.start(past)
+            k, v = kept.of(i, length, first)
+        q = q_THK[start:stop].transpose(0, 1)
+        queries, rows = range(past, length), range(first, length)
+        y = _looked(
+            q[None], k[None], v[None], spans, queries=queries, rows=rows, scale=scale, causal=causal, reach=reach
+        )
         found.append(y[0].transpose(0, 1))
     return torch.cat(found)
 
 
-def _decode(q_BHK: Tensor, kept: Kept, spans: Spans, *, scale: float, window: int | None) -> Tensor:
+def _decode(q_BHK: Tensor, kept: Kept, spans: Spans, *, scale: float, reach: Reach) -> Tensor:
     """One new row of each of the first sequences."""
     sights = spans.once(
-        ("decode", window, q_BHK.dtype),
-        lambda: Sight.several(kept, spans.lengths[: len(q_BHK)], like=q_BHK, window=window),
+        ("decode", kept.group, reach, q_BHK.dtype),
+        lambda: Sight.several(kept, spans.lengths[: len(q_BHK)], like=q_BHK, reach=reach),
     )
     if len(sights) == 1:
         return _seen(q_BHK, kept, sights[0], scale=scale)
@@ -71,23 +79,58 @@ def _seen(q_BHK: Tensor, kept: Kept, sight: Sight, *, scale: float) -> Tensor:
 
 
 def _batch(
-    q_THK: Tensor, k_TGK: Tensor, v_TGV: Tensor, spans: Spans, *, scale: float, causal: bool, window: int | None
+    q_THK: Tensor, k_TGK: Tensor, v_TGV: Tensor, spans: Spans, *, scale: float, causal: bool, reach: Reach
 ) -> Tensor:
     """Sequences of one length that have no past."""
     q, k, v = (x.view(len(spans.new), -1, *x.shape[1:]).transpose(1, 2) for x in (q_THK, k_TGK, v_TGV))
-    mask = _mask(spans, spans.new[0], spans.new[0], like=q_THK, causal=causal, window=window)
-    return _fused(q, k, v, mask, scale=scale, causal=causal).transpose(1, 2).flatten(0, 1)
+    rows = range(spans.new[0])
+    y = _looked(q, k, v, spans, queries=rows, rows=rows, scale=scale, causal=causal, reach=reach)
+    return y.transpose(1, 2).flatten(0, 1)
 
 
-def _mask(spans: Spans, queries: int, rows: int, *, like: Tensor, causal: bool, window: int | None) -> Tensor | None:
+def _looked(
+    q_BHNK: Tensor,
+    k_BGSK: Tensor,
+    v_BGSV: Tensor,
+    spans: Spans,
+    *,
+    queries: range,
+    rows: range,
+    scale: float,
+    causal: bool,
+    reach: Reach,
+) -> Tensor:
+    """N queries of each sequence over S rows of it, a piece at a time, of which each takes the rows in its reach."""
+    found = []
+    for piece in _pieces(queries, reach):
+        seen = range(max(rows.start, reach.start(piece.start)), piece.stop if causal else rows.stop)
+        mask = _mask(spans, piece, seen, like=q_BHNK, causal=causal, reach=reach)
+        part, past = (slice(at.start - of.start, at.stop - of.start) for at, of in ((piece, queries), (seen, rows)))
+        q, k, v = q_BHNK[:, :, part], k_BGSK[:, :, past], v_BGSV[:, :, past]
+        found.append(_fused(q, k, v, mask, scale=scale, causal=causal))
+    return found[0] if len(found) == 1 else torch.cat(found, 2)
+
+
+def _pieces(queries: range, reach: Reach) -> Iterator[range]:
+    """About as many queries as a row sees; chunks begin with a piece."""
+    if (rows := reach.rows) is None or not reach.start(queries.stop - 1):
+        yield queries
+        return
+    step = -(-PIECE // rows) * rows
+    cuts = range((queries.start // step + 1) * step, queries.stop, step)
+    for start, stop in pairwise([queries.start, *cuts, queries.stop]):
+        yield range(start, stop)
+
+
+def _mask(spans: Spans, queries: range, rows: range, *, like: Tensor, causal: bool, reach: Reach) -> Tensor | None:
     """[T, S] to add to the scores; None where the flag `is_causal`, or nothing at all, says the same."""
-    if window is not None and window >= rows:
-        window = None
-    if window is None and (not causal or queries == rows):
+    if reach.start(queries.stop - 1) <= rows.start:
+        reach = Reach()
+    if reach == Reach() and (not causal or queries == rows):
         return None
     return spans.once(
-        ("mask", queries, rows, causal, window, like.dtype),
-        lambda: additive(in_sight(queries, rows, causal=causal, window=window, device=like.device), like),
+        ("mask", queries, rows, causal, reach, like.dtype),
+        lambda: additive(in_sight(queries, rows, causal=causal, reach=reach, device=like.device), like),
     )
 
 

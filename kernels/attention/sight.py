@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from triptych.kernels.attention.spans import Kept
+from triptych.kernels.attention.spans import Kept, Reach
 
 IDLE = 2  # times as many pages as sequences are looked at in place rather than copied
 SHORT = 64  # rows of a page that is copied whole, however few of them are seen
@@ -31,8 +31,8 @@ class Sight:
     mask: Tensor | None
 
     @classmethod
-    def several(cls, kept: Kept, lengths: Sequence[int], *, like: Tensor, window: int | None) -> list[Sight]:
-        """For the first sequences, of these `lengths`, new row included, of which the last `window` rows are seen.
+    def several(cls, kept: Kept, lengths: Sequence[int], *, like: Tensor, reach: Reach) -> list[Sight]:
+        """For the first sequences, of these `lengths`, new row included, of which the rows in reach are seen.
 
         Those of one page are looked at together, those of several too, unless pages are so long that a short sequence
         would cost as much as a long one.
@@ -41,41 +41,31 @@ class Sight:
         others = [i for i in range(len(lengths)) if len(kept.tables[i]) > 1]
         short = kept.k.shape[2] <= SHORT
         groups = [ones, others] if short else [ones, *([i] for i in others)]
+        seen = [range(reach.start(length - 1), length) for length in lengths]
         return [
-            cls._of(group, [kept.tables[i] for i in group], [lengths[i] for i in group], kept, like=like, window=window)
+            cls._of(group, [kept.tables[i] for i in group], [seen[i] for i in group], kept.k.shape[2], like)
             for group in groups
             if group
         ]
 
     @classmethod
     def _of(
-        cls,
-        members: Sequence[int],
-        tables: Sequence[Sequence[int]],
-        lengths: Sequence[int],
-        kept: Kept,
-        *,
-        like: Tensor,
-        window: int | None,
+        cls, members: Sequence[int], tables: Sequence[Sequence[int]], seen: Sequence[range], page: int, like: Tensor
     ) -> Sight:
-        def made(pages: slice | Tensor, places: Tensor | None, shown: Sequence[int]) -> Sight:
-            return cls(_on(like, members), pages, places, *_seen(shown, like=like, window=window))
+        def made(pages: slice | Tensor, places: Tensor | None, shown: Sequence[range]) -> Sight:
+            return cls(_on(like, members), pages, places, *_seen(shown, like))
 
         if len(tables[0]) > 1:
-            page = kept.k.shape[2]
-            start = _start(lengths, window) // page
-            return made(
-                _on(like, _filled(tables, start, -(-max(lengths) // page))), None, [n - start * page for n in lengths]
-            )
+            return made(_on(like, _filled(tables, seen, page)), None, [_within_pages(rows, page) for rows in seen])
         first = [table[0] for table in tables]
         low, count = first[0], first[-1] + 1 - first[0]
         if count > IDLE * len(first) or any(a >= b for a, b in pairwise(first)):
-            return made(_on(like, first), None, lengths)
+            return made(_on(like, first), None, seen)
         if count == len(first):
-            return made(slice(low, low + count), None, lengths)
-        shown = [min(lengths)] * count  # of an idle page, to nobody
-        for at, length in zip(first, lengths, strict=True):
-            shown[at - low] = length
+            return made(slice(low, low + count), None, seen)
+        shown = [min(seen, key=lambda rows: rows.stop)] * count  # of an idle page, to nobody
+        for at, rows in zip(first, seen, strict=True):
+            shown[at - low] = rows
         return made(slice(low, low + count), _on(like, [at - low for at in first]), shown)
 
     def rows(self, cache: Tensor) -> Tensor:
@@ -107,22 +97,25 @@ def _on(like: Tensor, numbers: Sequence[object]) -> Tensor:
     return torch.tensor(numbers, device=like.device)
 
 
-def _filled(tables: Sequence[Sequence[int]], start: int, stop: int) -> list[list[int]]:
-    """The pages from one to another; a shorter table is filled up with a page that nobody sees."""
-    return [[*table[start:stop], *[table[-1]] * (stop - max(start, len(table)))] for table in tables]
+def _within_pages(rows: range, page: int) -> range:
+    """Where the rows stand among those of the pages from the first that has one of them."""
+    first = rows.start // page * page
+    return range(rows.start - first, rows.stop - first)
 
 
-def _start(lengths: Sequence[int], window: int | None) -> int:
-    return min(max(0, length - window) if window is not None else 0 for length in lengths)
+def _filled(tables: Sequence[Sequence[int]], seen: Sequence[range], page: int) -> list[list[int]]:
+    """The pages of each that rows are seen of; fewer are filled up with a page that nobody sees."""
+    used = [table[rows.start // page : -(-rows.stop // page)] for table, rows in zip(tables, seen, strict=True)]
+    most = max(map(len, used))
+    return [[*pages, *[pages[-1]] * (most - len(pages))] for pages in used]
 
 
-def _seen(lengths: Sequence[int], *, like: Tensor, window: int | None) -> tuple[slice, Tensor | None]:
+def _seen(shown: Sequence[range], like: Tensor) -> tuple[slice, Tensor | None]:
     """The rows that any sequence sees, and a mask [L, 1, 1, S] where the sequences see different ones."""
-    span = slice(_start(lengths, window), max(lengths))
-    if len(set(lengths)) == 1:
+    starts, stops = [rows.start for rows in shown], [rows.stop for rows in shown]
+    span = slice(min(starts), max(stops))
+    if len(set(shown)) == 1:
         return span, None
     at_S = torch.arange(span.start, span.stop, device=like.device)
-    starts = [max(0, length - window) if window is not None else 0 for length in lengths]
-    stops_L1, starts_L1 = (torch.tensor(x, device=like.device)[:, None] for x in (lengths, starts))
-    seen_LS = (at_S < stops_L1) & (at_S >= starts_L1)
-    return span, additive(seen_LS, like)[:, None, None]
+    stops_L1, starts_L1 = (_on(like, x)[:, None] for x in (stops, starts))
+    return span, additive((at_S < stops_L1) & (at_S >= starts_L1), like)[:, None, None]

@@ -1,4 +1,4 @@
-"""How the rows of a step are cut into sequences, and where the older rows of each are kept."""
+"""How the rows of a step are cut into sequences, how far back each sees, and where the older rows are kept."""
 
 from __future__ import annotations
 
@@ -63,18 +63,41 @@ class Spans:
         return found
 
 
+class Reach(NamedTuple):
+    """How far back a row sees: `window` rows, itself included; as far as its `chunk` of so many begins; else all."""
+
+    window: int | None = None
+    chunk: int | None = None
+
+    @property
+    def rows(self) -> int | None:
+        """The most that a row sees; None for as many as there are."""
+        return min((each for each in self if each is not None), default=None)
+
+    def start(self, row: int) -> int:
+        """The first row that this one sees."""
+        start = 0 if self.window is None else max(0, row + 1 - self.window)
+        return start if self.chunk is None else max(start, row // self.chunk * self.chunk)
+
+
 class Kept(NamedTuple):
-    """The cache of one mixer, new rows of the step already written. Sequence i fills the pages `tables[i]` in turn."""
+    """The cache of one mixer, new rows of the step already written. Sequence i fills the pages `tables[i]` in turn.
+
+    Of pages whose rows are out of reach the table may say anything: they are not looked at. `group` tells apart the
+    tables of a step, of which mixers with the same share what is made of them.
+    """
 
     k: Tensor  # [pages, G, page, K]
     v: Tensor  # [pages, G, page, V]
-    tables: tuple[tuple[int, ...], ...]
+    tables: Sequence[Sequence[int]]
+    group: int = 0
 
-    def of(self, i: int, length: int) -> tuple[Tensor, Tensor]:
-        """The first `length` rows of a sequence: [G, length, K] and [G, length, V]."""
-        table = self.tables[i]
-        if len(table) == 1:
-            return self.k[table[0], :, :length], self.v[table[0], :, :length]
-        used = list(table[: -(-length // self.k.shape[2])])
-        k, v = (rows[used].transpose(0, 1).flatten(1, 2)[:, :length] for rows in (self.k, self.v))
+    def of(self, i: int, stop: int, start: int = 0) -> tuple[Tensor, Tensor]:
+        """The rows of a sequence from one to another: [G, stop - start, K] and [G, stop - start, V]."""
+        page = self.k.shape[2]
+        first = start // page
+        used, rows = self.tables[i][first : -(-stop // page)], slice(start - first * page, stop - first * page)
+        if len(used) == 1:
+            return self.k[used[0], :, rows], self.v[used[0], :, rows]
+        k, v = (kept[list(used)].transpose(0, 1).flatten(1, 2)[:, rows] for kept in (self.k, self.v))
         return k, v

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from triptych.errors import KernelError
-from triptych.kernels.attention import Kept, Spans, attention, reference, sdpa
+from triptych.kernels.attention import Kept, Reach, Spans, attention, reference, sdpa
 
 
 class Case(NamedTuple):
@@ -44,6 +46,9 @@ CASES = {
     "chunk over pages": Case((7,), (6,), ((3, 1, 8, 2),), 4),
     "decodes, then chunks": Case((1, 1, 5, 3), (6, 9, 4, 0), ((3, 1), (8, 2, 4), (0, 5, 6), (7,)), 4),
     "decodes, then a chunk, in single pages": Case((1, 1, 5), (6, 9, 4), ((3,), (4,), (0,))),
+    "decodes far along, then a chunk": Case(
+        (1, 1, 1, 6), (30, 3, 17, 9), ((0, 1, 2, 3, 4, 5, 6, 7), (8,), (18, 17, 16, 15, 14), (9, 10, 11, 12)), 4
+    ),
     "later chunk": Case((4,), (5,)),
     "ragged later chunks": Case((4, 1, 3), (5, 2, 0), ((0,), (3,), (1,))),
 }
@@ -52,6 +57,9 @@ SEEN: dict[str, dict[str, Any]] = {
     "window": {"window": 4},
     "window of one": {"window": 1},
     "wide window": {"window": 100},
+    "chunks": {"chunk": 4},
+    "chunks of one": {"chunk": 1},
+    "a window in chunks": {"chunk": 6, "window": 4},
     "both ways": {"causal": False},
 }
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
@@ -66,7 +74,7 @@ def drawn(case: Case, *, heads: int = 6, groups: int = 2, width: int = 8, dtype:
     if not case.past:
         return q, k, v, spans, None
     tables = case.tables or tuple((number,) for number in range(len(case.new)))
-    kept = Kept(*(torch.randn(12, groups, case.page, width, generator=make).to(dtype) for _ in "kv"), tables)
+    kept = Kept(*(torch.randn(20, groups, case.page, width, generator=make).to(dtype) for _ in "kv"), tables)
     for i, table in enumerate(tables):
         for row, at in enumerate(range(case.past[i], spans.lengths[i]), spans.bounds[i]):
             for rows_of, new in ((kept.k, k), (kept.v, v)):
@@ -80,7 +88,8 @@ def drawn(case: Case, *, heads: int = 6, groups: int = 2, width: int = 8, dtype:
 @pytest.mark.parametrize("case", CASES)
 def test_the_fused_paths_equal_the_reference(case: str, seen: str, heads: int, dtype: torch.dtype) -> None:
     q, k, v, spans, kept = drawn(CASES[case], heads=heads, dtype=dtype)
-    options = {"spans": spans, "kept": kept, "scale": 0.3, "causal": True, "window": None} | SEEN[seen]
+    reach = Reach(SEEN[seen].get("window"), SEEN[seen].get("chunk"))
+    options = {"spans": spans, "kept": kept, "scale": 0.3, "causal": SEEN[seen].get("causal", True), "reach": reach}
     found = sdpa.attention(q, k, v, **options)
     expected = reference.attention(q, k, v, softcap=None, **options)
     assert found.shape == q.shape
@@ -98,13 +107,46 @@ def test_rows_in_several_pages_are_those_of_one(seen: str) -> None:
             for to, source in zip(one, (kept.k, kept.v), strict=True):
                 to[i, :, at] = source[table[at // case.page], :, at % case.page]
     alone = Kept(*one, tuple((number,) for number in range(len(case.new))))
-    options = {"scale": 0.3, "causal": True, "window": None} | SEEN[seen]
+    options = {"scale": 0.3} | SEEN[seen]
     for softcap in (None, 2.0):
         found, wanted = (
             attention(q, k, v, spans=Spans.of(case.new, case.past), kept=each, softcap=softcap, **options)
             for each in (kept, alone)
         )
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("softcap", [None, 2.0])
+@pytest.mark.parametrize("seen", ["window", "window of one", "chunks", "a window in chunks"])
+@pytest.mark.parametrize("case", [name for name in CASES if CASES[name].tables])
+def test_pages_out_of_reach_are_not_looked_at(case: str, seen: str, softcap: float | None) -> None:
+    """They may be anybody's by now: here they are not even numbers."""
+    q, k, v, spans, kept = drawn(CASES[case])
+    options = {"spans": spans, "scale": 0.3, "softcap": softcap} | SEEN[seen]
+    before = attention(q, k, v, kept=kept, **options)
+    reach, page = Reach(SEEN[seen].get("window"), SEEN[seen].get("chunk")), kept.k.shape[2]
+    gone = [reach.start(past) // page for past in spans.past]
+    other = len(kept.k) - 1
+    kept.k[other], kept.v[other] = math.nan, math.nan
+    tables = [[other] * count + [*table[count:]] for count, table in zip(gone, kept.tables, strict=True)]
+    assert attention(q, k, v, kept=kept._replace(tables=tables), **options).equal(before)
+
+
+@pytest.mark.parametrize("reach", [Reach(window=300), Reach(chunk=300), Reach(window=40), Reach(chunk=37)])
+def test_a_long_prompt_is_looked_at_in_pieces_as_at_once(reach: Reach) -> None:
+    q, k, v, spans, _ = drawn(Case((900,)))
+    options = {"spans": spans, "kept": None, "scale": 0.3, "causal": True, "reach": reach}
+    found, expected = sdpa.attention(q, k, v, **options), reference.attention(q, k, v, softcap=None, **options)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert all(queries.stop - rows.start <= 3 * 300 for _, queries, rows, *_ in spans.memo)
+
+
+@given(row=st.integers(0, 99), window=st.none() | st.integers(1, 120), chunk=st.none() | st.integers(1, 120))
+def test_where_reach_starts_is_the_first_row_in_sight(row: int, window: int | None, chunk: int | None) -> None:
+    reach = Reach(window, chunk)
+    (seen,) = reference.in_sight(range(row, row + 1), range(100), causal=True, reach=reach)
+    assert seen.nonzero().flatten().tolist() == [*range(reach.start(row), row + 1)]
+    assert reach.rows is None or len(range(reach.start(row), row + 1)) <= reach.rows
 
 
 def written_out(q: Tensor, k: Tensor, v: Tensor, *, scale: float, window: int, softcap: float) -> Tensor:
