@@ -18,6 +18,7 @@ from triptych.inputs.tokenizer import Tokenizer
 from triptych.parts.cache import Cache
 from triptych.registry.authors import blaming
 from triptych.runner.answer import Answer, FinishReason
+from triptych.runner.drawn import Drawn
 from triptych.runner.encoded import EncodedItems, item_parts
 from triptych.runner.entry import Entry
 from triptych.runner.logprobs import PromptLogprobs, TokenLogprob, score_prompt
@@ -28,6 +29,7 @@ from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import Sampler
 from triptych.runner.schedule import Chunk, Plan, Scheduler
 from triptych.runner.sizes import Sizes
+from triptych.runner.staged import Staged
 
 ENCODED = 2**28  # bytes of encoded items that are kept
 
@@ -157,11 +159,14 @@ class Engine:
     def _drawn(self, entries: Sequence[Entry], hidden_TD: Tensor, rows: Sequence[int]) -> list[Event]:
         """The next token of each, after the hidden rows that are its last."""
         hidden_BD = hidden_TD if len(rows) == len(hidden_TD) else hidden_TD[torch.tensor(rows, device=self._run.device)]
-        drawn = self._sampler.draw(
-            read_logits(self._model, hidden_BD), [entry.slot for entry in entries if entry.slot is not None]
-        )
+        drawn = self._draw(hidden_BD, [entry.slot for entry in entries if entry.slot is not None])
         pairs = zip(entries, drawn.token_ids.tolist(), drawn.logprobs(), strict=True)
         return [self._event(entry, token, logprob) for entry, token, logprob in pairs]
+
+    def _draw(self, hidden_BD: Tensor, slots: Sequence[int]) -> Drawn:
+        if isinstance(self._model, Staged):
+            return self._model.draw(hidden_BD, self._sampler, slots)
+        return self._sampler.draw(read_logits(self._model, hidden_BD), slots)
 
     def _event(self, entry: Entry, token: int, logprob: TokenLogprob | None) -> Event:
         prompt = self._scored_prompt(entry) if entry.hidden else None

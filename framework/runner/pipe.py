@@ -13,7 +13,8 @@ from triptych.capabilities.pipeline import IntermediateTensors
 from triptych.errors import OptionError, StageError
 from triptych.settings import Stage
 
-DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int64)
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.uint8)
+WORDS = torch.uint8  # of what went wrong, where a tensor is waited for
 DIMS = 4  # the most that a tensor has which is sent
 HOW = "start as many processes as stages with torchrun, and call torch.distributed.init_process_group('gloo') first"
 
@@ -47,13 +48,30 @@ class Pipe:
         return IntermediateTensors({name: self._received(mark, device) for name in sorted(names)})
 
     def share(self, tensor: Tensor | None, *, source: int, device: torch.device) -> Tensor:
-        """The tensor that the process of the stage `source` gives, for all of them."""
+        """The tensor that the process of the stage `source` gives, for all of them.
+
+        Raises StageError where that process failed to make it, and said so.
+        """
         with self._with(f"stage {source}"):
             header = torch.zeros(3 + DIMS, dtype=torch.int64) if tensor is None else _header(tensor)
             dist.broadcast(header, source)
             data = _empty(header) if tensor is None else _bytes(tensor)
             dist.broadcast(data, source)
-        return _tensor(header, data).to(device) if tensor is None else tensor
+        if tensor is not None:
+            return tensor
+        if (found := _tensor(header, data)).dtype == WORDS:
+            raise StageError(f"stage {source} failed: {bytes(found.tolist()).decode()}")
+        return found.to(device)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Around what is made to be shared: where it fails, the others hear of it in its place and wait no longer."""
+        try:
+            yield
+        except Exception as error:
+            words = f"{type(error).__name__}: {error}".encode()
+            self.share(torch.tensor(list(words), dtype=WORDS), source=self.stage.rank, device=torch.device("cpu"))
+            raise
 
     def least(self, number: int) -> int:
         """The least of the numbers that the processes give."""

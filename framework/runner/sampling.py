@@ -7,7 +7,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from math import inf, isfinite, isnan
 from typing import Protocol
 
@@ -16,7 +15,8 @@ from torch import Tensor
 
 from triptych.errors import TriptychError
 from triptych.runner import blocks, filtering
-from triptych.runner.logprobs import Logprobs, TokenLogprob
+from triptych.runner.drawn import Drawn
+from triptych.runner.logprobs import Logprobs
 from triptych.runner.options import SamplingOptions
 from triptych.runner.sampling_plan import Plan, Table, Warm
 from triptych.runner.shaping import History, penalize
@@ -28,21 +28,6 @@ class Mask(Protocol):
 
     def allowed(self) -> Tensor:
         """Whether each token of the vocabulary may, [V], bool, after those that it was told of."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The token of each request, [B], int64, on the device of the logits, and logprobs for those that ask."""
-
-    token_ids: Tensor
-    _logprobs: Logprobs | None = None
-    _counts: tuple[int | None, ...] = ()
-
-    def logprobs(self) -> list[TokenLogprob | None]:
-        """Of each request, None where it does not ask; waits for the device."""
-        counts = [count for count in self._counts if count is not None]
-        found = self._logprobs.listed(counts) if self._logprobs else iter(())
-        return [None if count is None else next(found) for count in self._counts] or [None] * len(self.token_ids)
 
 
 class Sampler:
@@ -101,15 +86,19 @@ class Sampler:
 
         Raises TriptychError for logits that are not finite, and where no token is left to draw.
         """
-        plan = self._plan(slots)
+        plan, counts = self._plan(slots), self.counts(slots)
         shaped_BV = self._shaped(logits_BV, plan)
         tokens_B = self._drawn(shaped_BV, plan, dtype=logits_BV.dtype)
         self._note(tokens_B, plan)
         if plan.asking is None:
-            return Drawn(tokens_B)
-        counts = [self._options[slot].logprobs or 0 for slot in plan.asking.slots]
-        found = Logprobs.of(plan.asking.of(logits_BV), plan.asking.of(tokens_B), likeliest=max(counts))
-        return Drawn(tokens_B, found, tuple(self._options[slot].logprobs for slot in slots))
+            return Drawn(tokens_B, counts)
+        most = max(count for count in counts if count is not None)
+        found = Logprobs.of(plan.asking.of(logits_BV), plan.asking.of(tokens_B), likeliest=most)
+        return Drawn(tokens_B, counts, found)
+
+    def counts(self, slots: Sequence[int]) -> tuple[int | None, ...]:
+        """How many of the likeliest tokens the logprobs of each are to have; None where it asks for none."""
+        return tuple(self._options[slot].logprobs for slot in slots)
 
     def _plan(self, slots: Sequence[int]) -> Plan:
         if self._kept is None or self._kept.all.slots != tuple(slots):

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from zlib import crc32
@@ -17,9 +17,12 @@ from triptych.capabilities.pipeline import IntermediateTensors
 from triptych.errors import CapabilityError
 from triptych.parts.cache import Cache
 from triptych.parts.step import Step
+from triptych.runner.drawn import Drawn, packed, unpacked
 from triptych.runner.memory import cache_budget
 from triptych.runner.pipe import DTYPES, Pipe
+from triptych.runner.reading import read_logits
 from triptych.runner.request import Request, RunOptions
+from triptych.runner.sampling import Sampler
 
 HOST = torch.device("cpu")
 MANY = 2**62  # rows of a cache where the system does not say what is free
@@ -28,9 +31,9 @@ MANY = 2**62  # rows of a cache where the system does not say what is free
 class Staged(nn.Module):
     """A stage's module as the runner sees a model: its rows come from the stage before and go to the next.
 
-    The first stage encodes items and embeds ids. The last makes logits and pools, and shares them, so that every
-    process draws the same tokens and goes on alike. What a process has no use for are rows of nought without memory.
-    Anything else is read from the module.
+    The first stage encodes items and embeds ids. The last draws tokens and pools, and shares what it finds, so that
+    every process goes on alike. What a process has no use for are rows of nought without memory. Anything else is read
+    from the module.
     """
 
     def __init__(self, module: Any, pipe: Pipe) -> None:
@@ -53,7 +56,8 @@ class Staged(nn.Module):
         They count as many bytes as those of the first do, so that every process keeps the same of them.
         """
         if self.pipe.stage.is_first:
-            found: object = self.inner.embed_multimodal(**items)
+            with self.pipe.telling():
+                found: object = self.inner.embed_multimodal(**items)
             self.pipe.share(_sizes(found), source=0, device=HOST)
             return found
         dtype, *sizes = self.pipe.share(None, source=0, device=HOST).tolist()
@@ -83,8 +87,16 @@ class Staged(nn.Module):
         return self._nought(step.bounds[-1])
 
     def compute_logits(self, hidden_states: Tensor) -> Any:
-        """The logits [N, V] that the last stage makes of its hidden rows."""
-        return self._shared(self.inner.compute_logits, hidden_states)
+        """The logits [N, V] that the last stage makes of its hidden rows. Raises StageError where it fails."""
+        return self.shared(lambda: read_logits(self.inner, hidden_states))
+
+    def draw(self, hidden_states: Tensor, sampler: Sampler, slots: Sequence[int]) -> Drawn:
+        """What the last stage draws after its hidden rows [B, D], of whose logits no other hears.
+
+        Raises StageError where it fails.
+        """
+        own = self.shared(lambda: packed(sampler.draw(read_logits(self.inner, hidden_states), slots)))
+        return unpacked(own, sampler.counts(slots))
 
     @property
     def pooler(self) -> SharedPooler:
@@ -108,11 +120,13 @@ class Staged(nn.Module):
         seed = self.pipe.least(secrets.randbits(62))
         return [_seeded(request, seed + number) for number, request in enumerate(requests)]
 
-    def _shared(self, make: Any, *given: object) -> Any:
-        """What the last stage makes, on every one."""
-        last = self.pipe.stage.size - 1
-        found = make(*given) if self.pipe.stage.is_last else None
-        return self.pipe.share(found, source=last, device=self.device)
+    def shared(self, make: Callable[[], object]) -> Tensor:
+        """The tensor that the last stage makes, on every one. Raises StageError where it fails."""
+        last, own = self.pipe.stage.size - 1, None
+        if self.pipe.stage.is_last:
+            with self.pipe.telling():
+                own = _as_tensor(self.inner, make())
+        return self.pipe.share(own, source=last, device=self.device)
 
     def _checked(self, found: object) -> IntermediateTensors:
         if isinstance(found, IntermediateTensors) and sorted(name for name, _ in found.items()) == self._names:
@@ -138,13 +152,19 @@ class SharedPooler:
 
     def __call__(self, hidden_states: Tensor, step: Step) -> Any:
         """What the pooler gives for the hidden rows of a step."""
-        return self._staged._shared(self._pooler, hidden_states, step)
+        return self._staged.shared(lambda: self._pooler(hidden_states, step))
 
 
 def _seeded(request: Request, seed: int) -> Request:
     if request.options.seed is not None:
         return request
     return replace(request, options=replace(request.options, seed=seed))
+
+
+def _as_tensor(model: object, found: object) -> Tensor:
+    if isinstance(found, Tensor):
+        return found
+    raise CapabilityError(f"{type(model).__qualname__} gives {type(found).__name__}, where a tensor is wanted")
 
 
 def _sizes(found: object) -> Tensor:

@@ -1,0 +1,52 @@
+"""What is drawn in one step, and as one tensor of numbers, which goes to processes that have no logits."""
+
+# B requests of a step, N of them that ask for logprobs, K likeliest tokens
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from triptych.runner.logprobs import Logprobs, TokenLogprob
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The token of each request, [B], int64, on the device of the logits, and logprobs for those that ask.
+
+    `counts` says of each how many of the likeliest its logprobs have; None where it asks for none.
+    """
+
+    token_ids: Tensor
+    counts: tuple[int | None, ...]
+    asked: Logprobs | None = None
+
+    def logprobs(self) -> list[TokenLogprob | None]:
+        """Of each request, None where it does not ask; waits for the device."""
+        found = self.asked.listed([n for n in self.counts if n is not None]) if self.asked else iter(())
+        return [None if count is None else next(found) for count in self.counts]
+
+
+def packed(drawn: Drawn) -> Tensor:
+    """All of it, int64 [B + N (1 + 2 K)]: the tokens, then ids and logprobs, which are float32, by their bits."""
+    if drawn.asked is None:
+        return drawn.token_ids
+    logprobs_NL = torch.cat([drawn.asked.own_N[:, None], drawn.asked.logprobs_NK], -1)
+    rows = torch.cat([drawn.asked.likeliest_NK, logprobs_NL.view(torch.int32).long()], -1)
+    return torch.cat([drawn.token_ids, rows.flatten()])
+
+
+def unpacked(packed: Tensor, counts: Sequence[int | None]) -> Drawn:
+    """What was packed, of requests that ask for so many logprobs each."""
+    tokens_B, rest = packed[: len(counts)], packed[len(counts) :]
+    asking = [row for row, count in enumerate(counts) if count is not None]
+    if not asking:
+        return Drawn(tokens_B, tuple(counts))
+    rows = rest.view(len(asking), -1)
+    ids_NK, bits_NL = rows[:, : rows.shape[1] // 2], rows[:, rows.shape[1] // 2 :]
+    logprobs_NL = bits_NL.int().contiguous().view(torch.float32)
+    asked = Logprobs(tokens_B[torch.tensor(asking)], logprobs_NL[:, 0], ids_NK, logprobs_NL[:, 1:])
+    return Drawn(tokens_B, tuple(counts), asked)
