@@ -84,7 +84,7 @@ def load(
         progress=(progress, Callable | None),
     )
     where, kind, media = as_device(device), as_dtype(dtype), as_settings(multimodal)
-    pipe = Pipe(stage) if stage.size > 1 else None
+    pipe = _pipe(stage)
     source = read_source(folder, tokens=classifier_from_token, method=method)
     source = source.converted(convert or source.conversion)
     chosen = _chosen(spec, source, convert or source.conversion)
@@ -117,21 +117,32 @@ def random_init(
     dtype: Dtype = None,
     seed: int = 0,
     overrides: Sequence[str] | None = None,
+    stage: Stage = WHOLE,
 ) -> Model:
     """A model of a spec's own sample config with random weights, on bytes instead of a tokenizer's tokens.
 
     `spec` is a registered name or the path of a YAML file; the override `sample.hidden_size=128` makes it wider.
+    `stage` is that of this process in a pipeline, as with `load`: its part alone has memory, and in it the weights
+    that the whole model has there. Raises TriptychError with all that is wrong, before any memory is taken.
     """
-    check_arguments(spec=(spec, str), seed=(seed, int), overrides=(overrides, Sequence | None))
+    check_arguments(spec=(spec, str), seed=(seed, int), overrides=(overrides, Sequence | None), stage=(stage, Stage))
     where, kind = as_device(device), as_dtype(dtype) or torch.float32
+    pipe = _pipe(stage)
     config = sample_config(overridden(load_named(spec)[1], overrides or ()))
-    assembled = assemble(spec, config, overrides=overrides or ())
+    assembled = assemble(spec, config, overrides=overrides or (), stage=stage)
     _check_takes_text(assembled)
     _check_room(assembled, device=where, dtype=kind)
     fill_random(assembled.module, seed=seed, device=where, dtype=kind)
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
     processor = _processor(assembled.module, config, MultiModalSettings(), tokenizer=tokenizer, of=assembled)
-    return Model(assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, processor=processor)
+    return Model(
+        assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, processor=processor, pipe=pipe
+    )
+
+
+def _pipe(stage: Stage) -> Pipe | None:
+    """The way to the other stages; None where there are none."""
+    return Pipe(stage) if stage.size > 1 else None
 
 
 def _chosen(spec: str | None, source: Source, convert: Conversion | None) -> Choice:

@@ -21,7 +21,7 @@ from triptych.parts.cache import Cache
 from triptych.parts.step import Step
 from triptych.settings import Settings
 from triptych.spec.catalog import find_conversion, find_family, load_named, sample_config
-from triptych.weights import Checkpoint, check, fill, match, tables
+from triptych.weights import Checkpoint, check, fill, fill_random, match, tables
 
 CPU = torch.device("cpu")
 IDS = [1, 5, 9, 5, 7, 3, 2]
@@ -122,6 +122,21 @@ def test_a_stage_has_and_reads_its_own_weights_alone_and_together_they_have_all(
             assert bool(twice) == (rank == size - 1 and getattr(whole, "head", None) is not None and whole.head.tied)
             found |= {name: parameter.shape for name, parameter in own.items()}
         assert found == wanted
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "llava", "bert"])
+def test_random_weights_of_a_stage_are_those_that_the_whole_model_has_there(family: str) -> None:
+    config = sample_config(load_named(family)[1])
+
+    def filled(stage: Stage) -> dict[str, Tensor]:
+        module = assemble(family, config, stage=stage).module
+        fill_random(module, seed=4, device=CPU, dtype=torch.float32)
+        return dict(module.named_parameters())
+
+    whole, cut = filled(Stage()), [filled(Stage(rank, 2)) for rank in range(2)]
+    assert cut[0].keys() | cut[1].keys() == whole.keys()
+    assert all(part.keys() < whole.keys() for part in cut)
+    assert all(torch.equal(value, whole[name]) for part in cut for name, value in part.items())
 
 
 def test_the_first_stage_embeds_and_the_last_has_norm_and_head(oracle: Oracle) -> None:

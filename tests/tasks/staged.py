@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from PIL import Image
@@ -50,6 +53,38 @@ def answers(folder: Path, stage: Stage = WHOLE) -> dict[str, Any]:
     return found
 
 
+def drawn(stage: Stage) -> dict[str, Any]:
+    """Answers drawn in every way, of a model with random weights, and the most bytes that went to all for a token."""
+    model = triptych.random_init("llama", seed=2, overrides=["sample.num_hidden_layers=4"], stage=stage)
+    engine = triptych.Engine(model, max_num_seqs=4, max_num_batched_tokens=16)
+    hot: Any = {"temperature": 1.3, "max_tokens": 12, "seed": 5}
+    asked: list[Any] = [
+        {"temperature": 0.0, "max_tokens": 9, "repetition_penalty": 1.4, "frequency_penalty": 0.2},
+        {**hot, "top_k": 5, "top_p": 0.9, "logprobs": 3},
+        {**hot, "regex": "[a-c]{4,9}"},
+        {**hot, "min_p": 0.02, "logprobs": 0},
+        {**hot, "min_tokens": 3, "stop_token_ids": [*range(128)], "logit_bias": {7: 2.5}},
+    ]
+    answers = [engine.submit("which one is it?", **options) for options in asked]
+    with heard() as sizes:
+        engine.run()
+    return {"answers": written([each.result() for each in answers]), "bytes": max(sizes, default=0)}
+
+
+@contextmanager
+def heard() -> Iterator[list[int]]:
+    """The bytes of every tensor that goes from one process to all of them."""
+    sizes, broadcast = list[int](), dist.broadcast
+
+    def counted(tensor: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        sizes.append(tensor.nbytes)
+        return broadcast(tensor, *rest, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dist, "broadcast", counted)
+        yield sizes
+
+
 def chunked(model: triptych.Model, *, memory: int | None) -> list[triptych.Completion]:
     """Prompts in pieces, beside answers that are written; one of them leaves half-way."""
     engine = triptych.Engine(model, max_num_seqs=3, max_num_batched_tokens=8, max_model_len=64, kv_cache_memory=memory)
@@ -73,6 +108,7 @@ def main(rank: int, size: int, folder: Path) -> None:
         "gloo", init_method=f"file://{folder}/group{size}", rank=rank, world_size=size, timeout=ENDS
     )
     found = {each.name: answers(each, Stage(rank, size)) for each in sorted(folder.iterdir()) if each.is_dir()}
+    found["drawn"] = drawn(Stage(rank, size))
     (folder / f"answers.{size}.{rank}.json").write_text(json.dumps(found), encoding="utf-8")
     dist.destroy_process_group()
 

@@ -19,10 +19,11 @@ import torch.distributed as dist
 import triptych
 from tests.parity.multimodal import Pair, llava_case
 from tests.parity.oracle import build_oracle, tiny_config
-from tests.tasks.staged import answers
+from tests.tasks.staged import answers, drawn
 from triptych import Stage
 from triptych.errors import OptionError
 from triptych.registry import models as models_module
+from triptych.settings import WHOLE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODELS: dict[str, tuple[str, Mapping[str, Any]]] = {
@@ -68,7 +69,8 @@ def alone(folder: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models_module, "_registered", {})
-        return {each.name: answers(each) for each in sorted(folder.iterdir()) if each.is_dir()}
+        found = {each.name: answers(each) for each in sorted(folder.iterdir()) if each.is_dir()}
+        return {**found, "drawn": drawn(WHOLE)}
 
 
 def renamed(folder: Path, to: Path, architecture: str) -> Path:
@@ -98,11 +100,13 @@ def test_two_and_three_processes_answer_as_one_does(folder: Path, alone: dict[st
     files = [folder / f"answers.{size}.{rank}.json" for rank in range(size)]
     found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     assert found[0].keys() == alone.keys()
+    heard = {each["drawn"].pop("bytes") for each in found}
+    assert heard == {8 * (4 + 2 * (1 + 2 * 3))}, "four tokens, and three likeliest for two of them; no logits"
     for name, wanted in alone.items():
         unseeded = [each[name].pop("unseeded", None) for each in found]
         assert unseeded == unseeded[:1] * size, "all processes draw with one seed"
         for task, answer in wanted.items():
-            if task != "unseeded":
+            if task not in ("unseeded", "bytes"):
                 assert [each[name][task] for each in found] == [answer] * size, (name, task)
 
 
@@ -133,6 +137,9 @@ def test_what_goes_wrong_in_one_process_ends_the_others_with_words(folder: Path,
     assert second["differs"] == (
         "stage 1 of 2 reads other tokens than stage 0; every process is to ask the same of its model, in the same order"
     )
+    undrawn = "TriptychError: the model gave NaN as a logit in torch.float32; another dtype may help, float32 say"
+    assert (first["undrawn"], second["undrawn"]) == (f"stage 1 failed: {undrawn}", undrawn.partition(": ")[2])
+    assert first["drawn"] == second["drawn"] == "nothing is wrong", "after a failure that all heard of they go on"
     for case in ("differs", "sleeps", "dies"):
         assert first[case].startswith("stage 0 of 2 hears no more of "), case
         assert "its process has ended, or has not answered in the time that the process group was given" in first[case]
