@@ -18,7 +18,7 @@ from triptych.capabilities.components import ComponentMap
 from triptych.capabilities.marking import LANGUAGE_MODEL
 from triptych.capabilities.pipeline import IntermediateTensors
 from triptych.errors import CapabilityError, InputError, MissingMemberError, SpecError, suggest
-from triptych.parts.cache_needs import Rows
+from triptych.parts.cache_needs import CacheNeed
 from triptych.parts.grid import Grid
 from triptych.parts.step import Step
 from triptych.schemas import check_embeds
@@ -88,7 +88,7 @@ class MultimodalModel(nn.Module):
         found: int | None = self.language_model.context
         return found
 
-    def cache_needs(self) -> dict[str, Rows]:
+    def cache_needs(self) -> dict[str, CacheNeed]:
         return self._text().cache_needs()
 
     def get_placeholder_str(self, modality: str, i: int) -> str | None:

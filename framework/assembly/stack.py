@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from triptych.errors import SpecError
-from triptych.parts.cache_needs import Rows
+from triptych.parts.cache_needs import CacheNeed
 from triptych.parts.step import Step
 from triptych.settings import WHOLE, Stage
 from triptych.spec.base import PartSpec
@@ -99,7 +99,7 @@ class Stack(nn.Module):
         if plan.norm is not None and (taken or not stage.is_last):
             self.skipped.append("norm")
 
-    def cache_needs(self) -> dict[str, Rows]:
+    def cache_needs(self) -> dict[str, CacheNeed]:
         """What each mixer that remembers something needs, by the key that it remembers under."""
         mixers: list[Any] = [m for m in self.modules() if getattr(m, "cache_need", None) is not None]
         return {mixer.key: mixer.cache_need for mixer in mixers}

@@ -13,7 +13,7 @@ from triptych.capabilities.construct import construct
 from triptych.check.counts import cache_facts, needs_of, parameters_of
 from triptych.check.outline import Node
 from triptych.errors import CapabilityError, SpecError, TriptychError
-from triptych.parts.cache_needs import Rows
+from triptych.parts.cache_needs import CacheNeed
 from triptych.runner.needs import complete
 from triptych.settings import Settings
 from triptych.weights import check_components
@@ -31,7 +31,7 @@ def outline_class(model: type, config: Mapping[str, Any], *, name: str) -> Node:
     module = _built(model, config)
     check_components(module)
     complete(module, config)
-    stated: Callable[[], Mapping[str, Rows]] | None = getattr(module, "cache_needs", None)
+    stated: Callable[[], Mapping[str, CacheNeed]] | None = getattr(module, "cache_needs", None)
     cache = cache_facts(stated().values()) if stated else {}
     return Node(name, "model", parameters_of(module), facts=cache, children=tuple(_components(module)))
 

@@ -1,4 +1,4 @@
-"""What is counted of a module: its parameters, and the numbers that a token leaves in its cache."""
+"""What is counted of a module: its parameters, and the numbers that tokens leave in its cache."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from triptych.parts.cache_needs import Rows
+from triptych.parts.cache_needs import CacheNeed, State
 
 
 def parameters_of(module: nn.Module) -> int:
@@ -15,16 +15,19 @@ def parameters_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def needs_of(module: nn.Module) -> Iterable[Rows]:
+def needs_of(module: nn.Module) -> Iterable[CacheNeed]:
     """As `cache_needs` of a model, of any part of it: what the mixers in it keep, one need a key."""
-    mixers: list[Any] = [m for m in module.modules() if isinstance(getattr(m, "cache_need", None), Rows)]
+    mixers: list[Any] = [m for m in module.modules() if isinstance(getattr(m, "cache_need", None), CacheNeed)]
     return {mixer.key: mixer.cache_need for mixer in mixers}.values()
 
 
-def cache_facts(needs: Iterable[Rows]) -> dict[str, int]:
-    """Numbers that a token leaves in the cache, and how many of them are forgotten once a window has passed."""
-    found = {"cache": 0, "cache_in_windows": 0}
+def cache_facts(needs: Iterable[CacheNeed]) -> dict[str, int]:
+    """Numbers that a token leaves in the cache, how many of them are forgotten later, and numbers of a sequence."""
+    found = {"cache": 0, "cache_in_windows": 0, "cache_in_states": 0}
     for need in needs:
+        if isinstance(need, State):
+            found["cache_in_states"] += need.size
+            continue
         found["cache"] += need.width
-        found["cache_in_windows"] += need.width if need.window is not None else 0
+        found["cache_in_windows"] += 0 if need.window is need.chunk is None else need.width
     return {name: total for name, total in found.items() if total}

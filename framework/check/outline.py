@@ -27,8 +27,8 @@ class Node:
     class of it. Layers that are alike are one node: `which` they are, counted from 0, and all else is said of one of
     them. `parameters` are those of all below it too.
     `facts` count rows, tokens, layers or the numbers of a row; `cache` is how many numbers a token leaves in the
-    cache, `cache_in_windows` how many of these are forgotten once a window has passed. `options` are what the spec
-    says of the part beside its defaults.
+    cache, `cache_in_windows` how many of these are forgotten once a window or chunk has passed; `cache_in_states` how
+    many a sequence leaves, however long it is. `options` are what the spec says of the part beside its defaults.
     """
 
     name: str

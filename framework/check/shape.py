@@ -6,6 +6,7 @@ import torch
 
 from triptych.assembly import Assembled, LanguageModel, MultimodalModel, TextModel, Tower
 from triptych.errors import SpecError, TriptychError
+from triptych.parts.cache_layout import row_size
 from triptych.parts.step import Step
 
 LENGTHS = (5, 1, 3)
@@ -33,7 +34,7 @@ def _notes(assembled: Assembled) -> list[str]:
     if isinstance(module, MultimodalModel):
         notes += _check_counts(module, assembled)
     _check_text(module)
-    per_token = sum(need.heads * sum(need.widths) for need in module.cache_needs().values())
+    per_token = row_size(module.cache_needs())
     return [*notes, f"{per_token} numbers of cache a token"]
 
 

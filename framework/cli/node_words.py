@@ -71,6 +71,8 @@ def _said(known: Mapping[str, int | str], each: str) -> Iterator[str]:
         windows = known.get("cache_in_windows")
         of = "" if not windows else " in windows" if windows == known["cache"] else f" ({windows:,} in windows)"
         yield f"{known['cache']:,} numbers of cache a token{each}{of}"
+    if "cache_in_states" in known:
+        yield f"{known['cache_in_states']:,} numbers of state a sequence{each}"
 
 
 def _many(number: int | str, word: str) -> str:

@@ -21,7 +21,7 @@ class Attention(nn.Module):
         super().__init__()
         self.spec, self.key = spec, key
         self.scale = spec.head_dim**-0.5 if spec.scale is None else spec.scale
-        self.cache_need = Rows(spec.kv_heads, (spec.head_dim,) * 2, spec.window) if spec.causal else None
+        self.cache_need = Rows(spec.kv_heads, (spec.head_dim,) * 2, spec.window, spec.chunk) if spec.causal else None
         inner, inner_kv = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
         self.qkv = Linear(width, inner + 2 * inner_kv, bias=spec.bias, pieces=(inner, inner_kv, inner_kv))
         self.out = Linear(inner, width, bias=spec.bias if spec.out_bias is None else spec.out_bias)
@@ -45,6 +45,7 @@ class Attention(nn.Module):
             scale=self.scale,
             causal=spec.causal,
             window=spec.window,
+            chunk=spec.chunk,
             softcap=spec.softcap,
         )
         y_TD: Tensor = self.out(y_THK.flatten(1))

@@ -16,7 +16,8 @@ class AttentionSpec(PartSpec):
     """Grouped-query attention.
 
     `out_bias` is as `bias` unless given, `scale` head_dim ** -0.5. `qk_norm` runs over each head, or over all of them
-    side by side. `within` names the cut of the step that a row stays inside: its sequence unless given.
+    side by side. A row sees the `window` rows up to itself, or those before it in its `chunk` of so many, else all.
+    `within` names the cut of the step that a row stays inside: its sequence unless given.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.attention:Attention"
@@ -30,6 +31,7 @@ class AttentionSpec(PartSpec):
     qk_norm_over: Literal["head", "all"] = "head"
     scale: FiniteFloat | None = None
     window: PositiveInt | None = None
+    chunk: PositiveInt | None = None
     softcap: PositiveFloat | None = None
     causal: bool = True
     within: str | None = None
@@ -38,8 +40,9 @@ class AttentionSpec(PartSpec):
     def _fits(self) -> Self:
         if self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} kv_heads evenly")
-        if self.window is not None and not self.causal:
-            raise ValueError(f"a window of {self.window} rows needs causal attention")
+        for name in ("window", "chunk"):
+            if (rows := getattr(self, name)) is not None and not self.causal:
+                raise ValueError(f"a {name} of {rows} rows needs causal attention")
         if isinstance(self.position, RopeSpec):
             self.position.check_head_dim(self.head_dim)
         return self

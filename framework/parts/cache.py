@@ -1,109 +1,120 @@
-"""What mixers remember of sequences: rows of keys and values, in pages."""
-# T rows of the step, G key/value heads, K width of a row
+"""What mixers remember of sequences: rows of keys and values, in pages, and states."""
+# T rows of the step, B sequences, G key/value heads, K width of a row
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice, pairwise
-from math import prod
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from triptych.errors import InputError
 from triptych.kernels.attention import Kept, Spans
-from triptych.parts.cache_needs import Rows
+from triptych.parts.cache_layout import Layout
+from triptych.parts.cache_memory import row_tensors, state_tensors
 from triptych.parts.step import Step
 
-ALIGNED = 64  # bytes, as torch's own memory is
 Index = tuple[slice | int | Tensor, ...]
 
 
 class Cache:
-    """For each mixer and width a tensor [pages, G, page, K]: a page holds `page` rows of one sequence.
+    """For each mixer and width a tensor [pages, G, page, K], of which a page holds `page` rows of one sequence.
 
-    `lengths` says how many rows each page holds where a sequence is no longer than a page, and `step` cuts it so.
+    For each mixer with a state, and shape of it, a tensor [slots, ...]. `lengths` says how many rows each page holds
+    where a sequence is no longer than a page, and `step` cuts it so.
     """
 
-    def __init__(
-        self,
-        needs: Mapping[str, Rows],
-        *,
-        pages: int,
-        page: int,
-        dtype: torch.dtype,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.page, self.device, self.lengths = page, torch.device(device), [0] * pages
+    def __init__(self, layout: Layout, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> None:
+        self.layout, self.device, self.lengths = layout, torch.device(device), [0] * layout.pages
         # Zeros, not empty: a masked row still meets a weight of nought, and nought times NaN is NaN.
-        self.rows = {
-            key: tuple(_zeros((pages, need.heads, page, w), dtype, self.device) for w in need.widths)
-            for key, need in needs.items()
-        }
+        self.rows = row_tensors(layout, dtype=dtype, device=self.device)
+        self.states = state_tensors(layout, dtype=dtype, device=self.device)
         self._by_row = {key: tuple(rows.transpose(1, 2) for rows in made) for key, made in self.rows.items()}
-
-    @staticmethod
-    def nbytes(needs: Mapping[str, Rows], *, pages: int, page: int, dtype: torch.dtype) -> int:
-        """Bytes that a cache of this size takes."""
-        return pages * page * dtype.itemsize * sum(need.width for need in needs.values())
+        self._group = {key: number for number, group in enumerate(layout.groups) for key in group.keys}
 
     def step(self, lengths: Sequence[int], *, pages: Sequence[int] | None = None) -> Step:
         """The step of `lengths` new rows a sequence, each in one page (the first unless given), which grows by them.
 
-        Raises InputError, and changes nothing, when a page has not as much room.
+        The states of a sequence are in the slot of the same number. Raises InputError, and changes nothing, when a page
+        has not as much room.
         """
         pages = tuple(range(len(lengths)) if pages is None else pages)
         self._check(lengths, pages)
         past = [self.lengths[number] for number in pages]
         for number, length in zip(pages, lengths, strict=True):
             self.lengths[number] += length
-        return self.step_in(lengths, past=past, tables=[(number,) for number in pages])
+        return self.step_in(lengths, past=past, tables=[[(number,) for number in pages]], slots=pages)
 
-    def step_in(self, lengths: Sequence[int], *, past: Sequence[int], tables: Sequence[tuple[int, ...]]) -> Step:
-        """The step of `lengths` new rows a sequence, after `past` older ones, in the pages of its table in turn.
+    def step_in(
+        self,
+        lengths: Sequence[int],
+        *,
+        past: Sequence[int],
+        tables: Sequence[Sequence[Sequence[int]]],
+        slots: Sequence[int] = (),
+    ) -> Step:
+        """The step of `lengths` new rows a sequence, after `past` older ones, and the states in its slot.
 
-        Who calls it keeps count of the rows, and of pages that nobody else writes.
+        For each group of the layout the table of each sequence: the pages that it fills in turn. Who calls it keeps
+        count of the rows, and of pages that nobody else writes.
         """
-        return Step(Spans.of(lengths, past), device=self.device, cache=self, tables=tables)
+        return Step(Spans.of(lengths, past), device=self.device, cache=self, tables=tables, slots=slots)
 
-    def copy(self, source: int, to: int, rows: int) -> None:
-        """The first `rows` rows of one page become those of another."""
-        for made in self.rows.values():
-            for each in made:
+    def copy(self, group: int, source: int, to: int, rows: int) -> None:
+        """The first `rows` rows of one page of a group become those of another."""
+        for key in self.layout.groups[group].keys:
+            for each in self.rows[key]:
                 each[to, :, :rows] = each[source, :, :rows]
 
     def write(self, key: str, new: Sequence[Tensor], step: Step) -> Kept:
-        """Put the new rows [T, G, K] of the mixer `key` in their places -> all its rows."""
-        places = step.once("places", lambda: self._places(step))
+        """Put the new rows [T, G, K] of the mixer `key` in their places -> all its rows; of one width, both k and v."""
+        group = self._group[key]
+        places = step.once(("places", group), lambda: self._places(step, group))
         for rows, new_TGK in zip(self._by_row[key], new, strict=True):
             for place, part in places:
                 rows[place] = new_TGK[part]
-        k, v = self.rows[key]
-        return Kept(k, v, step.tables)
+        made = self.rows[key]
+        return Kept(made[0], made[-1], step.tables[group], group)
 
-    def _places(self, step: Step) -> list[tuple[Index, slice]]:
-        """Where in [pages, page, G, K] which of the new rows go: rows of single ones together, others page by page."""
-        spans, tables = step.spans, step.tables
-        found: list[tuple[Index, slice]] = []
-        if ones := spans.ones or (len(spans.new) if spans.single else 0):
-            found.append((self._single(spans.past[:ones], tables[:ones]), slice(0, ones)))
-        others = islice(zip(tables, spans.past, pairwise(spans.bounds), strict=True), ones, None)
-        for table, past, (start, stop) in others:
-            ends = [
-                past,
-                *range(self.page * (past // self.page + 1), past + stop - start, self.page),
-                past + stop - start,
-            ]
-            for first, last in pairwise(ends):
-                rows = slice(first % self.page, first % self.page + last - first)
-                part = slice(start + first - past, start + last - past)
-                found.append(((table[first // self.page], rows), part))
+    def read_state(self, key: str, step: Step) -> tuple[Tensor, ...]:
+        """The states [B, ...] of the mixer `key`: copies, and noughts for a sequence that begins."""
+        slots_B, begins_B = step.once("slots", lambda: self._slots(step))
+        found = tuple(each[slots_B] for each in self.states[key])
+        if begins_B is not None:
+            for each in found:
+                each[begins_B] = 0
         return found
 
-    def _single(self, past: Sequence[int], tables: Sequence[tuple[int, ...]]) -> Index:
+    def write_state(self, key: str, new: Sequence[Tensor], step: Step) -> None:
+        """Put the states [B, ...] of the mixer `key` in the slots of their sequences."""
+        slots_B, _ = step.once("slots", lambda: self._slots(step))
+        for states, each in zip(self.states[key], new, strict=True):
+            states[slots_B] = each.to(states.dtype)
+
+    def _slots(self, step: Step) -> tuple[Tensor, Tensor | None]:
+        """The slot of each sequence, and which ones begin; None where none does."""
+        slots = torch.tensor(step.slots, device=self.device)
+        begins = [not past for past in step.spans.past]
+        return slots, torch.tensor(begins, device=self.device) if any(begins) else None
+
+    def _places(self, step: Step, group: int) -> list[tuple[Index, slice]]:
+        """Where in [pages, page, G, K] which of the new rows go: rows of single ones together, others page by page."""
+        spans, tables, page = step.spans, step.tables[group], self.layout.groups[group].page
+        found: list[tuple[Index, slice]] = []
+        if ones := spans.ones or (len(spans.new) if spans.single else 0):
+            found.append((self._single(spans.past[:ones], tables[:ones], page), slice(0, ones)))
+        others = islice(zip(tables, spans.past, pairwise(spans.bounds), strict=True), ones, None)
+        for table, past, (start, stop) in others:
+            length = past + stop - start
+            for first, last in pairwise([past, *range(page * (past // page + 1), length, page), length]):
+                rows = slice(first % page, first % page + last - first)
+                found.append(((table[first // page], rows), slice(start + first - past, start + last - past)))
+        return found
+
+    def _single(self, past: Sequence[int], tables: Sequence[Sequence[int]], page: int) -> Index:
         """Where one new row of each sequence goes."""
-        places = [divmod(row, self.page) for row in past]
+        places = [divmod(row, page) for row in past]
         pages = [table[number] for table, (number, _) in zip(tables, places, strict=True)]
         rows = [row for _, row in places]
         if len(set(rows)) == 1 and pages == [*range(pages[0], pages[0] + len(pages))]:
@@ -111,6 +122,7 @@ class Cache:
         return torch.tensor(pages, device=self.device), torch.tensor(rows, device=self.device)
 
     def _check(self, lengths: Sequence[int], pages: Sequence[int]) -> None:
+        page = self.layout.groups[0].page
         if (
             len(lengths) != len(pages)
             or len(set(pages)) != len(pages)
@@ -118,17 +130,5 @@ class Cache:
         ):
             raise InputError(f"{len(lengths)} sequences in pages {list(pages)} of a cache with {len(self.lengths)}")
         for number, new in zip(pages, lengths, strict=True):
-            if (total := self.lengths[number] + new) > self.page:
-                raise InputError(
-                    f"a sequence of {total} tokens is longer than a page of the cache, which holds {self.page}"
-                )
-
-
-def _zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros of which a host gives memory when they are first written: numpy asks for them so, and torch writes them."""
-    if device.type != "cpu":
-        return torch.zeros(*shape, dtype=dtype, device=device)
-    size = prod(shape) * dtype.itemsize
-    raw = np.zeros(size + ALIGNED, dtype=np.uint8)
-    start = -raw.ctypes.data % ALIGNED
-    return torch.from_numpy(raw[start : start + size]).view(dtype).view(*shape)
+            if (total := self.lengths[number] + new) > page:
+                raise InputError(f"a sequence of {total} tokens is longer than a page of the cache, which holds {page}")

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One row a token: vectors of these `widths` (key, value) for each of `heads`; only the last `window` are read."""
+    """One row a token: vectors of these `widths` (key, value; or one that is both) for each of `heads`.
+
+    Only the last `window` are read, or those of the token's own `chunk` rows; the others may be forgotten.
+    """
 
     heads: int
     widths: tuple[int, ...]
     window: int | None = None
+    chunk: int | None = None
 
     @property
     def width(self) -> int:
         """Numbers that one token takes."""
         return self.heads * sum(self.widths)
+
+
+@dataclass(frozen=True)
+class State:
+    """Tensors of these `shapes` a sequence, however long it is: what a recurrent mixer goes on from."""
+
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def size(self) -> int:
+        """Numbers that one sequence takes."""
+        return sum(map(prod, self.shapes))
+
+
+CacheNeed = Rows | State

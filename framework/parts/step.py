@@ -1,5 +1,5 @@
 """One forward pass over packed sequences: how the rows are cut, where they stand, what is kept of the past."""
-# T rows of the step, G key/value heads, K head width
+# T rows of the step, B sequences, G key/value heads, K head width
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from triptych.errors import InputError
 from triptych.kernels.attention import Kept, Spans
+from triptych.parts.cache_needs import State
 
 if TYPE_CHECKING:
     from triptych.parts.cache import Cache
@@ -22,7 +23,8 @@ class Step:
     """Made once a forward pass and handed to every layer; without a cache it is a plain batch.
 
     `positions` [T] count from the start of each sequence, `lengths` are rows of each sequence with those kept before.
-    `tables` are the pages of the cache that each sequence fills in turn. `types` [T] say of which text of a pair a row
+    `tables` are, for each group of mixers that forget alike, the pages of the cache that each sequence fills in turn;
+    `slots` the places of the states of each. `types` [T] say of which text of a pair a row
     is, 0 or 1; None where all are of the first.
     """
 
@@ -32,11 +34,13 @@ class Step:
         *,
         device: torch.device | str,
         cache: Cache | None = None,
-        tables: Sequence[tuple[int, ...]] = (),
+        tables: Sequence[Sequence[Sequence[int]]] = (),
+        slots: Sequence[int] = (),
         cuts: Mapping[str, Spans] | None = None,
         types: Tensor | None = None,
     ) -> None:
-        self.spans, self.cache, self.tables, self.cuts = spans, cache, tuple(tables), dict(cuts or {})
+        self.spans, self.cache, self.cuts = spans, cache, dict(cuts or {})
+        self.tables, self.slots = tables, slots
         self.bounds, self.lengths = spans.bounds, spans.lengths
         self.device = torch.device(device)
         self.positions, self.types = self._positions(), types
@@ -64,6 +68,21 @@ class Step:
     def store(self, key: str, *rows: Tensor) -> Kept | None:
         """Write the new rows [T, G, K] of the mixer `key` to the cache -> all its rows; None without a cache."""
         return self.cache.write(key, rows, self) if self.cache is not None else None
+
+    def state(self, key: str, need: State, *, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """What the mixer `key` goes on from: tensors [B, ...] of the step's sequences, noughts for one that begins.
+
+        They are copies; `keep` puts the new ones in their place. Without a cache every sequence begins.
+        """
+        if self.cache is not None:
+            return self.cache.read_state(key, self)
+        made = ((len(self.spans.new), *shape) for shape in need.shapes)
+        return tuple(torch.zeros(shape, dtype=dtype, device=self.device) for shape in made)
+
+    def keep(self, key: str, *state: Tensor) -> None:
+        """What the mixer `key` goes on from after this step: tensors [B, ...]; without a cache nothing is kept."""
+        if self.cache is not None:
+            self.cache.write_state(key, state, self)
 
     def per_row(self, values: Sequence[int]) -> Tensor:
         """A value for each sequence -> one for each row [T]."""

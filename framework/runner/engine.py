@@ -30,6 +30,7 @@ from triptych.runner.sampling import Sampler
 from triptych.runner.schedule import Chunk, Plan, Scheduler
 from triptych.runner.sizes import Sizes
 from triptych.runner.staged import Staged
+from triptych.runner.tables import PageTables
 
 ENCODED = 2**28  # bytes of encoded items that are kept
 
@@ -67,10 +68,10 @@ class Engine:
     ) -> None:
         self._model, self._run, self._sizes = model, run, sizes
         self._tokenizer, self._end_ids, self._live = tokenizer, end_ids, live
-        shape = {"pages": sizes.pages, "page": sizes.page}
-        self._cache = Cache(model.cache_needs(), **shape, dtype=run.dtype, device=run.device)
-        self._pool = PagePool(sizes.pages, page=sizes.page)
-        self._scheduler = Scheduler(self._pool, seqs=sizes.seqs, tokens=run.max_num_batched_tokens)
+        self._cache = Cache(sizes.layout, dtype=run.dtype, device=run.device)
+        self._pool = PagePool(sizes.layout.pages)
+        tables = PageTables(self._pool, sizes.layout.groups, reuse=not self._cache.states)
+        self._scheduler = Scheduler(tables, seqs=sizes.seqs, tokens=run.max_num_batched_tokens)
         self._sampler = Sampler(sizes.seqs, vocab_size=model.vocab_size, device=run.device, end_ids=end_ids)
         self._encoded = EncodedItems(model, budget=ENCODED, device=run.device)
         self._entries: dict[int, Entry] = {}
@@ -128,7 +129,7 @@ class Engine:
             prompt = entry.request.prompt.token_ids
             self._sampler.add(entry.slot, entry.options, prompt, answer_ids=entry.answer_ids, mask=entry.form)
         for copy in plan.copies:
-            self._cache.copy(copy.source.page, copy.to, copy.source.rows)
+            self._cache.copy(copy.group, copy.source.page, copy.to, copy.source.rows)
 
     def _hidden(self, plan: Plan) -> Tensor:
         """The hidden rows [T, D] of the tokens of a step."""
@@ -139,7 +140,8 @@ class Engine:
         step = self._cache.step_in(
             [1] * len(plan.writers) + [chunk.count for chunk in plan.chunks],
             past=[entry.rows for entry in entries],
-            tables=[tuple(entry.table) for entry in entries],
+            tables=[*zip(*(entry.tables for entry in entries), strict=True)],
+            slots=[entry.slot for entry in entries if entry.slot is not None],
         )
         ids_T = torch.tensor(ids, device=self._run.device)
         return forward(self._model, ids_T, step, self._embeds(plan, ids_T))

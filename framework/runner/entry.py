@@ -19,10 +19,10 @@ from triptych.runner.request import Request
 class Entry:
     """A request with its answer so far, and where its rows are kept.
 
-    Of its `tokens`, prompt and answer, the first `rows` are in the cache, in the pages of `table`: all but the last one
-    while it is `writing`, else those that were `read`. `slot` is its place in the sampler, None while it waits. `due`
-    is the step at which its pages have to be looked at; others find its first `learned` blocks. `hidden` are rows of
-    the prompt that are still to be scored.
+    Of its `tokens`, prompt and answer, the first `rows` are in the cache, in the pages of `tables`: all but the last
+    one while it is `writing`, else those that were `read`. `slot` is its place in the sampler, None while it waits.
+    `due` is the step at which its pages have to be looked at; others find its first `learned` blocks. `hidden` are rows
+    of the prompt that are still to be scored.
     """
 
     number: int
@@ -34,7 +34,7 @@ class Entry:
     options: SamplingOptions
     writing: bool = False
     read: int = 0
-    table: list[int] = field(default_factory=list)
+    tables: list[list[int]] = field(default_factory=list)  # for each group of mixers that forget alike
     slot: int | None = None
     due: int = 0
     learned: int = 0
@@ -53,6 +53,10 @@ class Entry:
     def rows(self) -> int:
         """How many of its tokens are in the cache."""
         return len(self.tokens) - 1 if self.writing else self.read
+
+    @property
+    def prompt_length(self) -> int:
+        return len(self.request.prompt.token_ids)
 
     @property
     def answer_ids(self) -> Sequence[int]:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from triptych.errors import CapabilityError, Problem, SpecError, short
-from triptych.parts.cache_needs import Rows
+from triptych.parts.cache_needs import CacheNeed
 from triptych.spec.config import Config, Names
 from triptych.spec.expressions import Missing
 from triptych.weights import StageMissingLayer
@@ -70,7 +70,7 @@ def _number(value: object) -> int | None:
 
 def _mixers(module: nn.Module) -> Iterator[tuple[str, Any]]:
     for path, mixer in module.named_modules():
-        if isinstance(getattr(mixer, "cache_need", None), Rows):
+        if isinstance(getattr(mixer, "cache_need", None), CacheNeed):
             yield path, mixer
 
 

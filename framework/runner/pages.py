@@ -6,6 +6,8 @@ from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+Name = tuple[int, bytes]  # of a group, and of a block
+
 
 class Place(NamedTuple):
     """The first `rows` rows of a page."""
@@ -15,22 +17,22 @@ class Place(NamedTuple):
 
 
 class PagePool:
-    """Pages of `page` rows each, handed out, shared and given back.
+    """Pages handed out, shared and given back.
 
     A name tells the rows of a page from its first to some row, and all that stands before them in their sequence, so
     that rows under one name are the same rows. A page that nobody uses keeps its names until it is needed: those that
     were used last stay longest, and pages without names go first.
     """
 
-    def __init__(self, pages: int, *, page: int) -> None:
-        self.pages, self.page = pages, page
+    def __init__(self, pages: int) -> None:
+        self.pages = pages
         self._users = [0] * pages
         self._blank: list[int] = [
             *range(pages)
         ]  # free, without names; the lowest goes first, so that used ones lie together
         self._named: OrderedDict[int, None] = OrderedDict()  # free, with names
-        self._places: dict[bytes, Place] = {}
-        self._names: dict[int, list[bytes]] = {}
+        self._places: dict[Name, Place] = {}
+        self._names: dict[int, list[Name]] = {}
         heapify(self._blank)
 
     @property
@@ -67,13 +69,13 @@ class PagePool:
             else:
                 heappush(self._blank, page)
 
-    def learn(self, name: bytes, place: Place) -> None:
+    def learn(self, name: Name, place: Place) -> None:
         """What stands in a page that is used; where a name is known, the place that had it first keeps it."""
         if name not in self._places:
             self._places[name] = place
             self._names.setdefault(place.page, []).append(name)
 
-    def find(self, name: bytes) -> Place | None:
+    def find(self, name: Name) -> Place | None:
         """Where the rows of this name stand."""
         return self._places.get(name)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from triptych.parts.cache_needs import Rows
+from triptych.parts.cache_needs import CacheNeed
 from triptych.parts.step import Step
 
 
@@ -40,7 +40,7 @@ class TextModel(Protocol):
 class TextGenerationModel(TextModel, Protocol):
     """A model that writes."""
 
-    def cache_needs(self) -> Mapping[str, Rows]: ...
+    def cache_needs(self) -> Mapping[str, CacheNeed]: ...
 
     def compute_logits(self, hidden_states: Tensor) -> Tensor: ...
 

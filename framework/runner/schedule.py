@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from triptych.runner.entry import Entry
-from triptych.runner.pages import PagePool, Place
-from triptych.runner.prefix import BLOCK
+from triptych.runner.tables import Copy, PageTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +17,6 @@ class Chunk:
 
     entry: Entry
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Rows of one page that another page begins with."""
-
-    source: Place
-    to: int
 
 
 @dataclass
@@ -47,14 +38,15 @@ class Scheduler:
 
     Those that write go before those that are read, so that a long prompt holds nobody up: it is read in chunks. Where
     pages run out, the youngest request gives its own back and begins again later. Rows that are there already are not
-    computed again, with `reuse`.
+    computed again.
 
+    A prompt is read as far as there are pages for it; where there are none at all, those that came later make way.
     A request that writes is looked at when it fills a page, not at each step; what it has written is named when another
     comes that might begin alike, and when it ends.
     """
 
-    def __init__(self, pool: PagePool, *, seqs: int, tokens: int, reuse: bool = True) -> None:
-        self._pool, self._seqs, self._tokens, self._reuse = pool, min(seqs, tokens), tokens, reuse
+    def __init__(self, tables: PageTables, *, seqs: int, tokens: int) -> None:
+        self._tables, self._seqs, self._tokens = tables, min(seqs, tokens), tokens
         self.waiting: deque[Entry] = deque()
         self.running: list[Entry] = []  # the oldest first
         self._writers: list[Entry] | None = []  # None when it is to be made anew
@@ -103,14 +95,13 @@ class Scheduler:
 
     def _ordered(self) -> Sequence[Entry]:
         if self._writers is None:
-            self._writers = sorted((each for each in self.running if each.writing), key=lambda each: each.table[0])
+            self._writers = sorted((each for each in self.running if each.writing), key=lambda each: each.tables[0][0])
         return self._writers
 
     def _serve(self, entry: Entry, plan: Plan) -> None:
         """See to the pages of a request that writes."""
-        rows = len(entry.tokens) - 1
-        if self._has_room(entry, rows + 1, plan):
-            self._look_at(entry, self._clock + len(entry.table) * self._pool.page - rows)
+        if self._has_room(entry, plan):
+            self._look_at(entry, self._clock + self._tables.spare(entry))
 
     def _look_at(self, entry: Entry, step: int) -> None:
         entry.due = step
@@ -119,100 +110,53 @@ class Scheduler:
     def _continue(self, plan: Plan, left: int) -> int:
         for entry in [each for each in self.running if not each.writing]:
             if left and entry.slot is not None:
-                count = min(len(entry.tokens) - entry.read, left)
-                plan.chunks.append(Chunk(entry, count))  # its pages were taken when it was admitted
-                left -= count
+                left -= self._read_on(entry, left, plan)
         return left
+
+    def _read_on(self, entry: Entry, left: int, plan: Plan) -> int:
+        """Plan the next chunk of a prompt, of `left` tokens at the most -> its tokens."""
+        wanted = min(len(entry.tokens) - entry.read, left)
+        while not (count := self._tables.most(entry, wanted)) and self.running[-1] is not entry:
+            self._stop_youngest(plan)
+        if count:
+            self._tables.grow(entry, entry.read + count)
+            plan.chunks.append(Chunk(entry, count))
+        return count
 
     def _admit(self, plan: Plan, left: int) -> None:
         if left and len(self.running) < self._seqs:
             for each in self.running:
-                self._learn(each)
+                self._tables.learn(each)
         while self.waiting and left and len(self.running) < self._seqs:
             entry = self.waiting[0]
-            copies = self._found(entry)
-            if not self._grow(entry, len(entry.tokens)):
-                self._release(entry)
+            if (copies := self._tables.begin(entry)) is None:
                 return
             self.waiting.popleft()
             self.running.append(entry)
             entry.slot = heappop(self._slots)
-            count = min(len(entry.tokens) - entry.read, left)
             plan.started.append(entry)
             plan.copies += copies
-            plan.chunks.append(Chunk(entry, count))
-            left -= count
+            left -= self._read_on(entry, left, plan)
 
-    def _has_room(self, entry: Entry, rows: int, plan: Plan) -> bool:
-        """Find pages for the rows of a request that runs; the youngest make way, at last it itself."""
-        while not self._grow(entry, rows):
-            youngest = self.running.pop()
-            plan.stopped.append((youngest, self._give_back(youngest)))
-            self.waiting.appendleft(youngest)
-            if youngest is entry:
+    def _has_room(self, entry: Entry, plan: Plan) -> bool:
+        """Find a page for the next row of a request that writes; the youngest make way, at last it itself."""
+        while not self._tables.grow(entry, len(entry.tokens)):
+            if self._stop_youngest(plan) is entry:
                 return False
         return True
 
-    def _grow(self, entry: Entry, rows: int) -> bool:
-        needed = -(-rows // self._pool.page) - len(entry.table)
-        if needed > 0:
-            if needed > self._pool.available:
-                return False
-            for _ in range(needed):
-                entry.table.append(self._pool.take())
-        return True
+    def _stop_youngest(self, plan: Plan) -> Entry:
+        youngest = self.running.pop()
+        plan.stopped.append((youngest, self._give_back(youngest)))
+        self.waiting.appendleft(youngest)
+        return youngest
 
     def _give_back(self, entry: Entry) -> int:
         """Its pages and its slot, which is returned."""
-        self._learn(entry)
-        self._release(entry)
+        self._tables.learn(entry)
+        self._tables.release(entry)
+        entry.writing, entry.hidden = False, []
         slot, entry.slot, self._writers = entry.slot, None, None
         assert slot is not None
         heappush(self._slots, slot)
         return slot
-
-    def _release(self, entry: Entry) -> None:
-        for page in reversed(entry.table):  # the end of a sequence is of less use to others than its start
-            self._pool.release(page)
-        entry.table, entry.read, entry.learned, entry.writing, entry.hidden = [], 0, 0, False, []
-
-    def _learn(self, entry: Entry) -> None:
-        """What a request has filled since it was last asked can be found by others."""
-        if not self._reuse or (blocks := entry.rows // BLOCK) == entry.learned:
-            return
-        names, page = entry.names.of(entry.tokens, blocks * BLOCK), self._pool.page
-        for number in range(entry.learned, blocks):
-            at, row = divmod(number * BLOCK, page)
-            self._pool.learn(names[number], Place(entry.table[at], row + BLOCK))
-        entry.learned = blocks
-
-    def _found(self, entry: Entry) -> list[Copy]:
-        """Give a request the rows that are there already: whole pages are shared, the last in part is copied."""
-        copies: list[Copy] = []
-        for place in self._known(entry) if self._reuse and entry.may_reuse else ():
-            if place.rows == self._pool.page:
-                self._pool.share(place.page)
-                entry.table.append(place.page)
-            elif self._pool.claim(place):
-                entry.table.append(place.page)
-            elif self._pool.available:
-                entry.table.append(self._pool.take())
-                copies.append(Copy(place, entry.table[-1]))
-            else:
-                break
-            entry.read += place.rows
-        entry.learned = entry.read // BLOCK
-        return copies
-
-    def _known(self, entry: Entry) -> Iterator[Place]:
-        """The places of the blocks that are known, a page at a time, but for the last token: its logits are asked."""
-        most = len(entry.tokens) - 1
-        last: Place | None = None
-        for name in entry.names.of(entry.tokens, most)[: most // BLOCK]:
-            if (place := self._pool.find(name)) is None:
-                break
-            if last and last.rows == self._pool.page:
-                yield last
-            last = place
-        if last:
-            yield last

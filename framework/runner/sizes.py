@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from triptych.errors import InputError, OptionError
-from triptych.parts.cache import Cache
-from triptych.parts.cache_needs import Rows
+from triptych.parts.cache_layout import Layout
+from triptych.parts.cache_needs import CacheNeed
+from triptych.runner.layouts import Room
 from triptych.runner.memory import cache_budget
-from triptych.runner.prefix import BLOCK
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.request import RunOptions, check_counts
 
@@ -19,15 +19,14 @@ ON_HOST = 2**32  # bytes that a cache for whatever comes takes of the memory of 
 
 @dataclass(frozen=True)
 class Sizes:
-    """`pages` of `page` rows each, for `seqs` requests at a time of at most `longest` rows."""
+    """How a cache is cut, for `seqs` requests at a time of at most `longest` rows."""
 
-    pages: int
-    page: int
+    layout: Layout
     seqs: int
     longest: int
 
     @classmethod
-    def of(cls, lengths: Sequence[tuple[int, int]], needs: Mapping[str, Rows], run: RunOptions) -> Sizes:
+    def of(cls, lengths: Sequence[tuple[int, int]], needs: Mapping[str, CacheNeed], run: RunOptions) -> Sizes:
         """For requests of these lengths: tokens of the prompt, and of the longest answer.
 
         Raises InputError for the first request that alone needs more memory than there is.
@@ -35,10 +34,9 @@ class Sizes:
         seqs, longest = min(run.max_batch, len(lengths)), max(rows(*each) for each in lengths)
         memory = _Memory.of(needs, run)
         for prompt, answer in lengths:
-            if memory.room is not None and (needed := rows(prompt, answer)) > memory.room:
-                left = memory.room + 1 - prompt
-                fits = f"max_tokens={left} would fit" if left > 0 else f"{memory.room} tokens would fit"
-                told = memory.told(needed)
+            if (most := memory.room.longest(needed := rows(prompt, answer))) < needed:
+                left, told = most + 1 - prompt, memory.told(needed)
+                fits = f"max_tokens={left} would fit" if left > 0 else _fitting(f"{most} tokens", most)
                 raise InputError(f"a prompt of {prompt} tokens with max_tokens={answer} needs {told}; {fits}")
         return cls._within(memory.room, seqs=seqs, longest=longest)
 
@@ -50,48 +48,43 @@ class Sizes:
         """
         longest = _length(model, longest)
         memory = _Memory.of(model.cache_needs(), run, most=ON_HOST if run.device.type == "cpu" else None)
-        if memory.room is not None and memory.room < longest:
+        if (most := memory.room.longest(longest)) < longest:
             message = f"a request of {longest} tokens needs {memory.told(longest)}"
-            raise OptionError(f"{message}; max_model_len={memory.room} would fit", path="kv_cache_memory")
+            raise OptionError(f"{message}; {_fitting(f'max_model_len={most}', most)}", path="kv_cache_memory")
         return cls._within(memory.room, seqs=run.max_batch, longest=longest)
 
     @classmethod
-    def _within(cls, room: int | None, *, seqs: int, longest: int) -> Sizes:
-        """A page for each request where there is room for it, which is read in place.
-
-        Else pages are as long as gives each request one, and longer requests take several.
-        """
-        if room is None or seqs * longest <= room:
-            return cls(seqs, longest, seqs, longest)
-        page = max(room // seqs // BLOCK, 1) * BLOCK
-        if page >= longest or room // page * page < longest:
-            page = longest
-        return cls(room // page, page, seqs, longest)
+    def _within(cls, room: Room, *, seqs: int, longest: int) -> Sizes:
+        layout = room.layout(seqs=seqs, longest=longest)
+        assert layout is not None, "a request that fits alone fits"
+        return cls(layout, min(seqs, layout.slots), longest)
 
 
 @dataclass(frozen=True)
 class _Memory:
-    """What may be taken, and what a row takes, in bytes; no `budget` where the system does not say."""
+    """Bytes that may be taken, None where the system does not say; how many each number takes, and what fits."""
 
     budget: int | None
-    row: int
+    itemsize: int
+    room: Room
 
     @classmethod
-    def of(cls, needs: Mapping[str, Rows], run: RunOptions, *, most: int | None = None) -> _Memory:
+    def of(cls, needs: Mapping[str, CacheNeed], run: RunOptions, *, most: int | None = None) -> _Memory:
         budget = run.cache_bytes
         if budget is None and (budget := cache_budget(run.device)) is not None and most is not None:
             budget = min(budget, most)
-        return cls(budget, Cache.nbytes(needs, pages=1, page=1, dtype=run.dtype))
-
-    @property
-    def room(self) -> int | None:
-        """Rows for which there is room; None for as many as one likes."""
-        return self.budget // self.row if self.budget is not None and self.row else None
+        itemsize = run.dtype.itemsize
+        return cls(budget, itemsize, Room(needs, None if budget is None else budget // itemsize))
 
     def told(self, count: int) -> str:
-        """What so many rows take, beside what may be taken."""
+        """What a request of so many rows takes, beside what may be taken."""
         assert self.budget is not None
-        return f"{count * self.row / MIB:,.1f} MiB of cache, and {self.budget / MIB:,.1f} MiB may be taken"
+        needed = self.room.taken(count) * self.itemsize
+        return f"{needed / MIB:,.1f} MiB of cache, and {self.budget / MIB:,.1f} MiB may be taken"
+
+
+def _fitting(what: str, rows: int) -> str:
+    return f"{what} would fit" if rows else "no request would fit"
 
 
 def rows(prompt: int, answer: int) -> int:

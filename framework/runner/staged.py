@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from zlib import crc32
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from triptych.capabilities.pipeline import IntermediateTensors
 from triptych.errors import CapabilityError
-from triptych.parts.cache import Cache
+from triptych.parts.cache_layout import row_size, state_size
+from triptych.parts.cache_needs import CacheNeed, Rows
 from triptych.parts.step import Step
 from triptych.runner.drawn import Drawn, packed, unpacked
 from triptych.runner.memory import cache_budget
@@ -103,12 +104,23 @@ class Staged(nn.Module):
         """The pooler of the last stage."""
         return SharedPooler(self)
 
+    def cache_needs(self) -> dict[str, CacheNeed]:
+        """What its mixers keep, of which nothing is forgotten: so every process has the same pages for a request."""
+        needs: Mapping[str, CacheNeed] = self.inner.cache_needs()
+        return {
+            key: replace(need, window=None, chunk=None) if isinstance(need, Rows) else need
+            for key, need in needs.items()
+        }
+
     def agreed(self, run: RunOptions, *, most: int | None = None) -> RunOptions:
         """The same for every process: a cache of as many rows, `most` bytes of them at the most.
 
-        That is as many as the process with the least room for those of its layers can keep.
+        That is as many as the process with the least room for those of its layers can keep. Raises CapabilityError
+        when the layers of any stage keep states.
         """
-        row = max(1, Cache.nbytes(self.inner.cache_needs(), pages=1, page=1, dtype=run.dtype))
+        if not self.pipe.least(not state_size(self.inner.cache_needs())):
+            raise CapabilityError("a model whose layers keep states does not run in stages; in one process it does")
+        row = max(1, row_size(self.inner.cache_needs()) * run.dtype.itemsize)
         budget = run.cache_bytes
         if budget is None:
             budget = min((each for each in (cache_budget(run.device), most) if each is not None), default=None)

@@ -18,6 +18,7 @@ from triptych.assembly.model_class import model_class
 from triptych.capabilities import capability_report, supports_pp
 from triptych.errors import InputError, OptionError, StageError
 from triptych.parts.cache import Cache
+from triptych.parts.cache_layout import Layout
 from triptych.parts.step import Step
 from triptych.settings import Settings
 from triptych.spec.catalog import find_conversion, find_family, load_named, sample_config
@@ -101,7 +102,7 @@ def test_each_stage_remembers_for_its_own_layers_and_they_go_on_from_what_they_k
     assert len(halves[0]) == (len(layers) if whole else 0), "what attends both ways keeps nothing"
     if not whole:
         return
-    caches = [Cache(each, pages=1, page=len(IDS), dtype=torch.float32) for each in (whole, *halves)]
+    caches = [Cache(Layout.whole(each, pages=1, page=len(IDS)), dtype=torch.float32) for each in (whole, *halves)]
     for start, stop in ((0, 4), (4, len(IDS))):
         steps = [cache.step([stop - start]) for cache in caches]
         wanted = through(modules[:1], IDS[start:stop], steps[:1])

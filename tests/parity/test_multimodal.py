@@ -19,6 +19,7 @@ from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, rms_ratio, tiny_conf
 from triptych.errors import CapabilityError, InputError
 from triptych.inputs.processing.image_processor import load_image_processor
 from triptych.parts.cache import Cache
+from triptych.parts.cache_layout import Layout
 from triptych.parts.step import Step
 from triptych.spec.catalog import catalog
 
@@ -74,7 +75,7 @@ def test_a_cache_filled_in_pieces_equals_one_prefill(pair: Pair, count: int) -> 
     asked = pair.ask(images=2)
     module = pair.model.module
     rows, (length,) = embed(pair, [asked])
-    cache = Cache(module.cache_needs(), pages=1, page=length, dtype=torch.float32, device="cpu")
+    cache = Cache(Layout.whole(module.cache_needs(), pages=1, page=length), dtype=torch.float32, device="cpu")
     pieces = [forward(module, piece, cache.step([len(piece)])) for piece in rows.split(count)]
     assert rms_ratio(torch.cat(pieces), pair.wanted(asked)) <= TOLERANCE
 

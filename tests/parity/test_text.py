@@ -18,6 +18,7 @@ import triptych
 from tests.parity.cases import Case, all_cases, rewrite
 from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, build_oracle, rms_ratio, write_config
 from triptych.parts.cache import Cache
+from triptych.parts.cache_layout import Layout
 from triptych.parts.step import Step
 
 LENGTHS = (57, 5, 23, 1, 11)  # the first is longer than every window and original context here
@@ -138,7 +139,8 @@ def in_thirds(ids: Sequence[int]) -> list[Sequence[int]]:
 def stepwise(module: Any, pieces: Sequence[Sequence[Sequence[int]]]) -> list[Tensor]:
     """Logits `[T, V]` of each sequence, fed piece by piece beside the others; those that are done drop out."""
     lengths = [sum(map(len, p)) for p in pieces]
-    cache = Cache(module.cache_needs(), pages=len(pieces), page=max(lengths), dtype=torch.float32, device="cpu")
+    layout = Layout.whole(module.cache_needs(), pages=len(pieces), page=max(lengths))
+    cache = Cache(layout, dtype=torch.float32, device="cpu")
     found: list[list[Tensor]] = [[] for _ in pieces]
     for turn in range(max(map(len, pieces))):
         pages = [page for page, p in enumerate(pieces) if turn < len(p)]

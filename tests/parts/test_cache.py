@@ -16,6 +16,7 @@ from triptych.errors import InputError
 from triptych.parts.attention import Attention
 from triptych.parts.attention_spec import AttentionSpec
 from triptych.parts.cache import Cache
+from triptych.parts.cache_layout import Layout
 from triptych.parts.cache_needs import Rows
 from triptych.parts.norms_spec import RmsNormSpec
 from triptych.parts.rope_spec import RopeSpec
@@ -46,7 +47,7 @@ def prompts() -> list[Tensor]:
 
 def cache_of(part: Attention, *, pages: int = len(LENGTHS), page: int = 16) -> Cache:
     assert part.cache_need is not None
-    return Cache({part.key: part.cache_need}, pages=pages, page=page, dtype=torch.float32)
+    return Cache(Layout.whole({part.key: part.cache_need}, pages=pages, page=page), dtype=torch.float32)
 
 
 def fed(part: Attention, cache: Cache, chunks: dict[int, Tensor]) -> dict[int, Tensor]:
@@ -82,7 +83,7 @@ def test_a_page_that_is_copied_goes_on_as_the_other() -> None:
     fed(part, cache, dict(enumerate(prompts())))
     number = max(range(len(LENGTHS)), key=LENGTHS.__getitem__)
     before = prompts()[number]
-    cache.copy(number, len(LENGTHS), 2)
+    cache.copy(0, number, len(LENGTHS), 2)
     cache.lengths[-1] = 2
     new = torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(2))
     whole = torch.cat((before[:2], new))
@@ -99,7 +100,7 @@ def test_a_sequence_may_fill_several_pages_in_any_order(chunk: int) -> None:
     for start in range(0, max(map(len, both)), chunk):
         some = [i for i, x in enumerate(both) if start < len(x)]
         chunks = [both[i][start : start + chunk] for i in some]
-        step = cache.step_in([*map(len, chunks)], past=[start] * len(some), tables=[tables[i] for i in some])
+        step = cache.step_in([*map(len, chunks)], past=[start] * len(some), tables=[[tables[i] for i in some]])
         for i, rows in zip(some, part(torch.cat(chunks), step).split([*map(len, chunks)]), strict=True):
             found[i].append(rows)
     for x, rows in zip(both, found, strict=True):
@@ -107,7 +108,7 @@ def test_a_sequence_may_fill_several_pages_in_any_order(chunk: int) -> None:
 
 
 def test_a_step_knows_where_its_rows_stand() -> None:
-    cache = Cache({}, pages=3, page=16, dtype=torch.float32)
+    cache = Cache(Layout.whole({}, pages=3, page=16), dtype=torch.float32)
     cache.step([5, 2], pages=[2, 0])
     step = cache.step([1, 3], pages=[0, 2])
     assert step.positions.tolist() == [2, 5, 6, 7]
@@ -120,7 +121,7 @@ def test_a_step_knows_where_its_rows_stand() -> None:
 
 
 def test_a_sequence_longer_than_the_cache_is_refused_and_changes_nothing() -> None:
-    cache = Cache({}, pages=2, page=8, dtype=torch.float32)
+    cache = Cache(Layout.whole({}, pages=2, page=8), dtype=torch.float32)
     cache.step([8, 3])
     with pytest.raises(InputError, match="a sequence of 9 tokens is longer than a page of the cache, which holds 8"):
         cache.step([1, 1])
@@ -130,14 +131,15 @@ def test_a_sequence_longer_than_the_cache_is_refused_and_changes_nothing() -> No
 @pytest.mark.parametrize("pages", [[0], [0, 0], [0, 2], [-1, 0]])
 def test_pages_that_are_not_there_are_refused(pages: list[int]) -> None:
     with pytest.raises(InputError, match="2 sequences in pages"):
-        Cache({}, pages=2, page=8, dtype=torch.float32).step([1, 1], pages=pages)
+        Cache(Layout.whole({}, pages=2, page=8), dtype=torch.float32).step([1, 1], pages=pages)
 
 
 def test_bytes_are_known_before_they_are_taken() -> None:
     needs = {"a": Rows(2, (8, 4)), "b": Rows(1, (16, 16), window=4)}
-    cache = Cache(needs, pages=3, page=10, dtype=torch.bfloat16)
+    layout = Layout.whole(needs, pages=3, page=10)
+    cache = Cache(layout, dtype=torch.bfloat16)
     taken = sum(rows.nbytes for of_mixer in cache.rows.values() for rows in of_mixer)
-    assert Cache.nbytes(needs, pages=3, page=10, dtype=torch.bfloat16) == taken == 3 * 10 * 2 * (24 + 32)
+    assert layout.nbytes(torch.bfloat16) == taken == 3 * 10 * 2 * (24 + 32)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -146,14 +148,14 @@ def test_memory_is_taken_as_rows_are_written(dtype: torch.dtype) -> None:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
     before = resident()
-    cache = Cache({"a": Rows(8, (64, 64))}, pages=64, page=2**14, dtype=dtype)
+    cache = Cache(Layout.whole({"a": Rows(8, (64, 64))}, pages=64, page=2**14), dtype=dtype)
     rows = cache.rows["a"][0]
     assert rows.nbytes >= 2**30
     assert resident() - before < 2**24
     assert not rows[3, 2, 1000:1010].any()
     assert rows.data_ptr() % 64 == 0
     rows[5, :, :100] = 1
-    assert resident() - before < 2**25
+    assert resident() - before < 2**26  # a host may give memory in pieces of 2 MiB
 
 
 def test_an_unknown_cut_is_named() -> None:

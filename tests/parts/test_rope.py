@@ -13,6 +13,7 @@ from transformers.models.phi3.modeling_phi3 import Phi3RotaryEmbedding
 
 from triptych.parts.attention_spec import AttentionSpec
 from triptych.parts.cache import Cache
+from triptych.parts.cache_layout import Layout
 from triptych.parts.rope import Rope, frequencies_of
 from triptych.parts.rope_spec import RopeSpec
 from triptych.parts.step import Step
@@ -109,7 +110,7 @@ def test_sequences_of_one_batch_turn_by_their_own_lengths(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["dynamic", "longrope"])
 def test_a_decoding_step_turns_by_the_whole_length(name: str) -> None:
-    cache = Cache({}, pages=2, page=128, dtype=torch.float32)
+    cache = Cache(Layout.whole({}, pages=2, page=128), dtype=torch.float32)
     cache.step([99, 10])
     step = cache.step([1, 1])
     assert step.positions.tolist() == [99, 10]

@@ -15,16 +15,18 @@ import triptych
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import ByteTokenizer
 from triptych.parts.cache import Cache
+from triptych.parts.cache_layout import Group, Layout, by_reach, row_size
 from triptych.runner.engine import Engine, Event
 from triptych.runner.options import SamplingOptions
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sizes import Sizes
 
 SPECS = ["llama", "gemma2", "mistral", "gpt2"]  # whole and in windows, with a softcap, with places that are learned
+LONGEST = 128
 PREFIX = [7 * n % 250 for n in range(45)]
 PROMPTS = [PREFIX + [3, 4], [5], PREFIX + [9] * 30, [1, 2, 3] * 9, PREFIX[:20], [8] * 64, [2, 1]]
 OPTIONS = SamplingOptions(max_tokens=24, temperature=1.0, seed=5, ignore_eos=True)
-FEW = {"pages": 9, "page": 16}  # not enough for all
+FEW = {"page": 16, "more": 1}  # pages that hold the longest request, and hardly another
 
 
 @cache
@@ -33,10 +35,19 @@ def module(spec: str) -> Any:
     return triptych.random_init(spec, seed=1).module.double()
 
 
+def layout(spec: str, *, seqs: int, page: int = LONGEST, more: int = 0) -> Layout:
+    """A page for each, else pages for one request and `more`, of a table for each way of forgetting."""
+    needs = module(spec).cache_needs()
+    if page == LONGEST:
+        return Layout.whole(needs, pages=seqs, page=page)
+    found = by_reach(needs, longest=LONGEST).items()
+    groups = tuple(Group(tuple(keys), reach, page, row_size(keys)) for reach, keys in found)
+    return Layout(needs, groups, sum(group.pages(LONGEST) for group in groups) + more, seqs)
+
+
 def engine(spec: str, *, tokens: int = 8192, seqs: int = 8, live: bool = False, **shape: int) -> Engine:
-    shape = {"pages": seqs, "page": 128} | shape
     run = RunOptions(device=torch.device("cpu"), dtype=torch.float64, max_num_batched_tokens=tokens)
-    sizes = Sizes(**shape, seqs=seqs, longest=128)
+    sizes = Sizes(layout(spec, seqs=seqs, **shape), seqs=seqs, longest=LONGEST)
     return Engine(module(spec), sizes=sizes, run=run, tokenizer=ByteTokenizer(256), live=live)
 
 
@@ -102,7 +113,7 @@ def test_prompts_in_chunks_are_prompts_at_once(spec: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("shape", [{}, {"pages": 64, "page": 16}], ids=["copied", "shared"])
+@pytest.mark.parametrize("shape", [{}, {"page": 16, "more": 64}], ids=["copied", "shared"])
 def test_rows_that_were_there_are_as_good_as_new(spec: str, shape: dict[str, int]) -> None:
     running = engine(spec, **shape)
     assert [answered(running, [ids])[0] for ids in PROMPTS] == alone(spec)

@@ -13,6 +13,7 @@ from PIL import Image
 import triptych
 from tests.parity.multimodal import Pair, all_cases, picture
 from triptych.errors import InputError
+from triptych.parts.cache_layout import Layout
 from triptych.runner.encoded import EncodedItems
 from triptych.runner.engine import Engine
 from triptych.runner.request import RunOptions
@@ -33,7 +34,8 @@ def pictures(*seeds: int) -> list[Image.Image]:
 
 def engine(model: Any, *, tokens: int = 8192, page: int = 128) -> Engine:
     run = RunOptions(device=torch.device("cpu"), dtype=torch.float32, max_num_batched_tokens=tokens)
-    return Engine(model.module, sizes=Sizes(512 // page, page, 4, 128), run=run)
+    layout = Layout.whole(model.module.cache_needs(), pages=512 // page, page=page)
+    return Engine(model.module, sizes=Sizes(layout, 4, 128), run=run)
 
 
 def answered(running: Engine, model: Any, *seeds: int) -> list[int]:

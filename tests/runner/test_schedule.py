@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from triptych.inputs.prompt import Prompt
+from triptych.kernels.attention import Reach
+from triptych.parts.cache_layout import Group
 from triptych.runner.entry import Entry
 from triptych.runner.options import SamplingOptions
 from triptych.runner.pages import PagePool, Place
 from triptych.runner.prefix import BLOCK
 from triptych.runner.request import Request
 from triptych.runner.schedule import Plan, Scheduler
+from triptych.runner.tables import GONE, PageTables
 
 
 def entry(tokens: list[int], **options: Any) -> Entry:
@@ -26,12 +30,18 @@ def entry(tokens: list[int], **options: Any) -> Entry:
 
 
 class Memory:
-    """What a cache would hold: the token of each row, written as plans say."""
+    """What a cache would hold: the group and token of each row, and all tokens of each state, as plans say."""
 
-    def __init__(self, *, pages: int, page: int, seqs: int, tokens: int) -> None:
-        self.pool = PagePool(pages, page=page)
-        self.scheduler = Scheduler(self.pool, seqs=seqs, tokens=tokens)
-        self.rows: list[list[int | None]] = [[None] * page for _ in range(pages)]
+    def __init__(
+        self, *, pages: int, page: int = 16, seqs: int, tokens: int, groups: Sequence[Group] = (), states: bool = False
+    ) -> None:
+        self.groups = groups or [Group((), Reach(), page, 1)]
+        self.pool = PagePool(pages)
+        tables = PageTables(self.pool, self.groups, reuse=not states)
+        self.scheduler = Scheduler(tables, seqs=seqs, tokens=tokens)
+        longest = max(group.page for group in self.groups)
+        self.rows: list[list[tuple[int, int] | None]] = [[None] * longest for _ in range(pages)]
+        self.states = [list[int]() for _ in range(seqs)] if states else []
         self.seqs, self.tokens = seqs, tokens
 
     def step(self) -> Plan:
@@ -40,50 +50,69 @@ class Memory:
         for copy in plan.copies:
             self.rows[copy.to][: copy.source.rows] = self.rows[copy.source.page][: copy.source.rows]
         assert len(plan.writers) + sum(chunk.count for chunk in plan.chunks) <= self.tokens
-        drawing = [*plan.writers]
-        for each in plan.writers:
-            self._write(each, each.rows, each.tokens[-1:])
-        for chunk in plan.chunks:
-            start = chunk.entry.read
-            self._write(chunk.entry, start, chunk.entry.tokens[start : start + chunk.count])
-        for chunk in plan.chunks:
-            if self.scheduler.advance(chunk):
-                drawing.append(chunk.entry)
+        computed = [(each, each.rows, 1) for each in plan.writers]
+        computed += [(chunk.entry, chunk.entry.read, chunk.count) for chunk in plan.chunks]
+        assert computed or not self.scheduler.waiting
+        for each, start, count in computed:
+            self._write(each, start, each.tokens[start : start + count])
+        for each, start, count in computed:
+            self.check(each, start, start + count)
+        drawing = [*plan.writers, *(chunk.entry for chunk in plan.chunks if self.scheduler.advance(chunk))]
         for each in drawing:
             each.tokens.append(len(each.tokens) % 3)
         return plan
 
     def _write(self, each: Entry, start: int, tokens: list[int]) -> None:
-        for row, token in enumerate(tokens, start):
-            number = each.table[row // self.pool.page]
-            assert self.pool.users(number) == 1, "rows are written to a page that others use"
-            self.rows[number][row % self.pool.page] = token
+        for number, group in enumerate(self.groups):
+            for row, token in enumerate(tokens, start):
+                page = each.tables[number][row // group.page]
+                assert self.pool.users(page) == 1, "rows are written to a page that others use"
+                self.rows[page][row % group.page] = (number, token)
+        if self.states:
+            before = self.states[each.slot] if start else []
+            self.states[each.slot] = before + tokens
+            assert self.states[each.slot] == each.tokens[: start + len(tokens)]
 
-    def content(self, each: Entry) -> list[int | None]:
-        return [self.rows[each.table[row // self.pool.page]][row % self.pool.page] for row in range(each.rows)]
+    def check(self, each: Entry, first: int, stop: int) -> None:
+        """All that the rows from one to another see is there, in every group."""
+        for number, group in enumerate(self.groups):
+            for row in range(group.reach.start(first), stop):
+                page = each.tables[number][row // group.page]
+                assert page != GONE, "a page went back that is still seen"
+                assert self.rows[page][row % group.page] == (number, each.tokens[row])
+
+
+REACHES = [Reach(), Reach(window=1), Reach(window=20), Reach(window=50), Reach(chunk=8), Reach(chunk=40)]
+GROUPS = st.lists(
+    st.builds(Group, st.just(()), st.sampled_from(REACHES), st.sampled_from([BLOCK, 2 * BLOCK, 8 * BLOCK]), st.just(1)),
+    min_size=1,
+    max_size=3,
+)
 
 
 class Engine(RuleBasedStateMachine):
-    """Requests come, go and are cancelled at random, in caches of random sizes."""
+    """Requests come, go and are cancelled at random, in caches of random groups and sizes."""
 
     @initialize(
-        page=st.sampled_from([BLOCK, 2 * BLOCK, 8 * BLOCK]),
-        most=st.integers(2, 12),
+        groups=GROUPS,
+        longest=st.integers(20, 200),
+        more=st.integers(0, 12),
         seqs=st.integers(1, 5),
         tokens=st.sampled_from([1, 7, 40, 1000]),
+        states=st.sampled_from([False, False, True]),
     )
-    def begin(self, page: int, most: int, seqs: int, tokens: int) -> None:
-        pages = max(2, most * 2 * BLOCK // page)
-        self.room = pages * page
-        self.memory = Memory(pages=pages, page=page, seqs=seqs, tokens=tokens)
+    def begin(self, *, groups: list[Group], longest: int, more: int, seqs: int, tokens: int, states: bool) -> None:
+        self.longest = longest
+        pages = sum(group.pages(longest) for group in groups) + more
+        self.memory = Memory(pages=pages, groups=groups, seqs=seqs, tokens=tokens, states=states)
         self.entries: list[Entry] = []
         self.known: dict[bytes, list[int]] = {}
 
-    @rule(kind=st.integers(0, 2), length=st.integers(1, 70), shared=st.integers(0, 60))
+    @rule(kind=st.integers(0, 2), length=st.integers(1, 90), shared=st.integers(0, 80))
     def add(self, kind: int, length: int, shared: int) -> None:
         """Prompts of three kinds, so that many begin alike."""
         start = [(kind * 7 + row) % 5 for row in range(min(shared, length))]
-        tokens = (start + [9] * (length - len(start)))[: self.room - 8]
+        tokens = (start + [9] * (length - len(start)))[: self.longest - 8]
         each = entry(tokens)
         self.entries.append(each)
         self.memory.scheduler.add(each)
@@ -92,7 +121,7 @@ class Engine(RuleBasedStateMachine):
     def run(self, steps: int) -> None:
         for _ in range(steps):
             self.memory.step()
-            for each in [each for each in self.entries if len(each.tokens) >= self.room]:
+            for each in [each for each in self.entries if len(each.tokens) >= self.longest]:
                 self._drop(each)
 
     @precondition(lambda self: self.entries)
@@ -108,28 +137,36 @@ class Engine(RuleBasedStateMachine):
     @invariant()
     def every_request_finds_its_own_rows(self) -> None:
         for each in getattr(self, "entries", []):
-            assert self.memory.content(each) == each.tokens[: each.rows]
+            self.memory.check(each, each.rows, each.rows)
 
     @invariant()
     def no_page_is_lost_and_each_has_as_many_users_as_tables_that_name_it(self) -> None:
         if not hasattr(self, "memory"):
             return
         pool = self.memory.pool
-        users = Counter(number for each in self.entries for number in each.table)
-        assert all(pool.users(number) == users[number] for number in range(pool.pages))
+        users = Counter(page for each in self.entries for table in each.tables for page in table if page != GONE)
+        assert all(pool.users(page) == users[page] for page in range(pool.pages))
         assert pool.available == pool.pages - len(users)
 
     @invariant()
+    def none_keeps_more_than_it_may_need_to_its_end(self) -> None:
+        for each in getattr(self, "entries", []):
+            for group, table in zip(self.memory.groups, each.tables, strict=bool(each.tables)):
+                new = min(self.memory.tokens, len(each.tokens))
+                assert len(table) - table.count(GONE) <= group.pages(len(each.tokens), new=new)
+
+    @invariant()
     def what_is_known_stands_where_it_is_said_to(self) -> None:
-        page = self.memory.pool.page if hasattr(self, "memory") else 0
         for each in getattr(self, "entries", []):
             for number, name in enumerate(each.names.of(each.tokens, len(each.tokens))):
-                stop = (number + 1) * BLOCK
-                self.known[name] = each.tokens[(stop - 1) // page * page : stop]
+                self.known[name] = each.tokens[: (number + 1) * BLOCK]
         for name, tokens in getattr(self, "known", {}).items():
-            if place := self.memory.pool.find(name):
-                assert place.rows == len(tokens)
-                assert self.memory.rows[place.page][: place.rows] == tokens
+            for number, group in enumerate(self.memory.groups):
+                if place := self.memory.pool.find((number, name)):
+                    before = (len(tokens) - 1) // group.page * group.page
+                    assert place.rows == len(tokens) - before
+                    wanted = [(number, token) for token in tokens[before:]]
+                    assert self.memory.rows[place.page][: place.rows] == wanted
 
     def teardown(self) -> None:
         """Who is left runs to an end: nobody waits for ever."""
@@ -137,7 +174,7 @@ class Engine(RuleBasedStateMachine):
             if not getattr(self, "entries", []):
                 return
             self.memory.step()
-            for each in [each for each in self.entries if len(each.tokens) >= len(each.request.prompt.token_ids) + 3]:
+            for each in [each for each in self.entries if len(each.tokens) >= each.prompt_length + 3]:
                 self._drop(each)
         raise AssertionError("somebody waits for ever")
 
@@ -172,7 +209,8 @@ def test_the_youngest_makes_way_and_begins_again_where_it_was() -> None:
     memory.scheduler.drop(old)
     (plan,) = [memory.step()]
     assert plan.started == [young]
-    assert memory.content(young) == young.tokens[:-1]
+    memory.check(young, young.rows, young.rows)
+    assert young.rows == len(young.tokens) - 1
 
 
 def test_rows_that_are_there_are_not_computed_again() -> None:
@@ -183,7 +221,7 @@ def test_rows_that_are_there_are_not_computed_again() -> None:
     memory.scheduler.add(second)
     plan = memory.step()
     assert [(chunk.entry, chunk.count) for chunk in plan.chunks] == [(second, 42 - 32)]
-    assert second.table[:2] == first.table[:2]
+    assert second.tables[0][:2] == first.tables[0][:2]
     assert not plan.copies
 
 
@@ -194,7 +232,7 @@ def test_the_last_token_is_always_computed() -> None:
         (chunk,) = memory.step().chunks
         assert chunk.entry is each
     assert chunk.count == 1
-    assert each.table[1] != each.table[2]
+    assert each.tables[0][1] != each.tables[0][2]
 
 
 def test_who_comes_later_finds_what_others_have_written_though_it_is_named_only_then() -> None:
@@ -222,13 +260,14 @@ def test_of_a_page_in_use_what_is_alike_is_copied_and_one_that_is_free_goes_on()
     memory.step()
     memory.scheduler.add(second)
     plan = memory.step()
-    assert [(copy.source, copy.to) for copy in plan.copies] == [(Place(first.table[0], 32), second.table[0])]
+    assert [(copy.source, copy.to) for copy in plan.copies] == [(Place(first.tables[0][0], 32), second.tables[0][0])]
     for each in (first, second):
         memory.scheduler.drop(each)
     memory.scheduler.add(third)
     plan = memory.step()
     assert [chunk.count for chunk in plan.chunks] == [41 - 32]
-    assert memory.content(third) == third.tokens[:-1]
+    memory.check(third, third.rows, third.rows)
+    assert third.rows == len(third.tokens) - 1
 
 
 def test_where_every_position_is_asked_for_nothing_is_reused() -> None:
