@@ -5,12 +5,16 @@ from __future__ import annotations
 from torch import Tensor
 
 from triptych.errors import KernelError
-from triptych.kernels.linear import reference, widened
+from triptych.kernels.linear import reference, turned, widened
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x [..., I], weight [O, I], bias [O] -> [..., O]. Raises KernelError when the inner widths differ."""
-    if x.shape[-1] != weight.shape[-1]:
+    width = weight.shape[1]
+    if x.shape[-1] != width:
         raise KernelError(f"linear: rows {tuple(x.shape)} for a weight {tuple(weight.shape)}")
-    op = widened.linear if widened.suits(x) else reference.linear
-    return op(x, weight, bias)
+    rows = x.numel() // width
+    for op in (turned, widened) if rows > 1 else ():  # one row alone is the usual step, and is not kept waiting
+        if op.suits(x, rows):
+            return op.linear(x, weight, bias)
+    return reference.linear(x, weight, bias)

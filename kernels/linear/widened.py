@@ -5,30 +5,28 @@ There torch sums one product after the other, some eight times slower for a prom
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from triptych.kernels.linear import turned
+
 BLOCK = 2**20  # numbers of the weight that are wide at a time: 4 MiB, which a cache holds
-ROWS = 10  # fewer rows are done sooner without
+ROWS = 5  # fewer rows are done sooner without
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    wide = x.float()
+    wide_NI = x.flatten(0, -2).float()
     blocks = torch.split(weight, max(1, BLOCK // weight.shape[1]))
-    y = torch.cat([F.linear(wide, block.float()) for block in blocks], -1)
-    return (y if bias is None else y + bias).to(x.dtype)
+    if len(wide_NI) < turned.MANY:
+        y_NO = torch.cat([torch.mm(block.float(), wide_NI.t()) for block in blocks]).t()
+    else:
+        y_NO = torch.cat([F.linear(wide_NI, block.float()) for block in blocks], -1)
+    y_NO = (y_NO if bias is None else y_NO + bias).to(x.dtype, memory_format=torch.contiguous_format)
+    return y_NO.view(*x.shape[:-1], -1)
 
 
-def suits(x: Tensor) -> bool:
-    """Whether these rows are better multiplied so."""
+def suits(x: Tensor, rows: int) -> bool:
+    """Whether so many rows are better multiplied so."""
     is_half = x.dtype in (torch.bfloat16, torch.float16)
-    return is_half and x.device.type == "cpu" and x.shape[:-1].numel() >= ROWS and not _multiplies_halves()
-
-
-@cache
-def _multiplies_halves() -> bool:
-    """Whether the processor has instructions for it, which on x86 came after AVX2."""
-    return torch.backends.cpu.get_cpu_capability() != "AVX2"
+    return rows >= ROWS and is_half and x.device.type == "cpu" and turned.is_avx2()

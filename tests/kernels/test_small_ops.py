@@ -9,7 +9,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from triptych.errors import KernelError
 from triptych.kernels.gated import gated
-from triptych.kernels.linear import linear, widened
+from triptych.kernels.linear import linear, turned, widened
 from triptych.kernels.rotary import rotary
 
 
@@ -80,13 +80,31 @@ def test_widened_rows_differ_by_the_last_rounding_alone(
     torch.testing.assert_close(found.float(), expected, rtol=torch.finfo(dtype).eps, atol=1e-6)
 
 
-def test_rows_are_widened_only_in_half_precision_on_a_cpu_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = torch.zeros(2, widened.ROWS // 2, 4, dtype=torch.bfloat16)
-    monkeypatch.setattr(widened, "_multiplies_halves", lambda: False)
-    assert widened.suits(rows)
-    assert not any(widened.suits(other) for other in (rows[:, 1:], rows.float(), rows.to("meta")))
-    monkeypatch.setattr(widened, "_multiplies_halves", lambda: True)
-    assert not widened.suits(rows)
+def test_rows_are_widened_or_turned_only_on_a_cpu_of_avx2(monkeypatch: pytest.MonkeyPatch) -> None:
+    half, wide = torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1)
+    monkeypatch.setattr(turned, "is_avx2", lambda: True)
+    assert [widened.suits(half, rows) for rows in (widened.ROWS - 1, widened.ROWS, 9999)] == [False, True, True]
+    assert [turned.suits(wide, rows) for rows in (1, 2, turned.MANY - 1, turned.MANY)] == [False, True, True, False]
+    assert not any(op.suits(x, 64) for op, x in ((widened, wide), (turned, half)))
+    assert not any(op.suits(x.to("meta"), 64) for op, x in ((widened, half), (turned, wide)))
+    monkeypatch.setattr(turned, "is_avx2", lambda: False)
+    assert not any(op.suits(x, 64) for op, x in ((widened, half), (turned, wide)))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 64, 200])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+def test_however_many_rows_there_are_each_is_multiplied_and_lies_as_one_would_think(
+    bias: bool, dtype: torch.dtype, rows: int
+) -> None:
+    make = torch.Generator().manual_seed(6)
+    x, weight, b = (torch.randn(*shape, generator=make).to(dtype) for shape in ((rows, 3, 12), (7, 12), (7,)))
+    for taken in (x, x[:, 1]):
+        found = linear(taken, weight, b if bias else None)
+        expected = taken.double() @ weight.double().T + (b.double() if bias else 0)
+        assert found.is_contiguous()
+        rtol = 1e-6 if dtype == torch.float32 else torch.finfo(dtype).eps
+        torch.testing.assert_close(found.double(), expected, rtol=rtol, atol=2e-6 if dtype == torch.float32 else 3e-2)
 
 
 @pytest.mark.parametrize("bias", [True, False])
