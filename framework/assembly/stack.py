@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from triptych.errors import SpecError
 from triptych.parts.cache_needs import CacheNeed
+from triptych.parts.parameters import Part
 from triptych.parts.step import Step
 from triptych.settings import WHOLE, Stage
 from triptych.spec.base import PartSpec
@@ -28,7 +29,7 @@ def own(owner: nn.Module, name: str, child: nn.Module, *, where: str) -> None:
     owner.add_module(name, child)
 
 
-class Branch(nn.Module):
+class Branch(Part):
     """norm -> mixer (or members side by side, summed) -> post_norm -> scale. What is left out is not there."""
 
     def __init__(self, plan: BranchPlan, *, width: int, key: str) -> None:
@@ -48,12 +49,13 @@ class Branch(nn.Module):
             self._members = tuple(Branch(p, width=width, key=f"{block}.{p.name}") for p in plan.parallel)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
-        y = x_TD if self.norm is None else self.norm(x_TD)
+        own = self._modules
+        y = own["norm"](x_TD) if "norm" in own else x_TD
         y_sum: Tensor = self._members[0](y, step)
         for member in self._members[1:]:
             y_sum = y_sum + member(y, step)
-        if self.post_norm is not None:
-            y_sum = self.post_norm(y_sum)
+        if "post_norm" in own:
+            y_sum = own["post_norm"](y_sum)
         return y_sum if self.scale == 1.0 else y_sum * self.scale
 
 

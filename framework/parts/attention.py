@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from triptych.kernels.attention import attention
 from triptych.parts.attention_spec import AttentionSpec
 from triptych.parts.cache_needs import Rows
-from triptych.parts.parameters import Linear
+from triptych.parts.parameters import Linear, Part
 from triptych.parts.step import Step
 
 
-class Attention(nn.Module):
+class Attention(Part):
     """out(attend(q, k, v)); queries, keys and values come from one matrix, heads in that order."""
 
     Spec = AttentionSpec
@@ -48,19 +48,21 @@ class Attention(nn.Module):
             chunk=spec.chunk,
             softcap=spec.softcap,
         )
-        y_TD: Tensor = self.out(y_THK.flatten(1))
+        y_TD: Tensor = self._modules["out"](y_THK.flatten(1))
         return y_TD
 
     def _heads(self, x_TD: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, normed and turned; without a norm between, queries and keys turn as one tensor."""
         H, G, K = self.spec.heads, self.spec.kv_heads, self.spec.head_dim
-        qkv: Tensor = self.qkv(x_TD).view(len(x_TD), H + 2 * G, K)
-        if self.q_norm is None or self.k_norm is None:
-            qk, v = qkv[:, : H + G], qkv[:, H + G :]
-            qk = qk if self.position is None else self.position(qk, step)
-            return qk[:, :H], qk[:, H:], v
-        q, k, v = self._normed(self.q_norm, qkv[:, :H]), self._normed(self.k_norm, qkv[:, H : H + G]), qkv[:, H + G :]
-        return (q, k, v) if self.position is None else (self.position(q, step), self.position(k, step), v)
+        own, position = self._modules, self._modules.get("position")
+        qkv: Tensor = own["qkv"](x_TD).view(-1, H + 2 * G, K)
+        if "q_norm" not in own:
+            qk, v = qkv.split_with_sizes((H + G, G), 1)
+            q, k = (qk if position is None else position(qk, step)).split_with_sizes((H, G), 1)
+            return q, k, v
+        q, k, v = qkv.split_with_sizes((H, G, G), 1)
+        q, k = self._normed(own["q_norm"], q), self._normed(own["k_norm"], k)
+        return (q, k, v) if position is None else (position(q, step), position(k, step), v)
 
     def _normed(self, norm: nn.Module, x_THK: Tensor) -> Tensor:
         if self.spec.qk_norm_over == "all":

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from triptych.kernels.gated import gated
 from triptych.parts.activations import get_activation
 from triptych.parts.mlp_spec import GatedMlpSpec, MlpSpec
-from triptych.parts.parameters import Linear
+from triptych.parts.parameters import Linear, Part
 from triptych.parts.step import Step
 
 
-class GatedMlp(nn.Module):
+class GatedMlp(Part):
     """down(act(gate(x)) * up(x)); gate and up are one matrix, in that order."""
 
     Spec = GatedMlpSpec
@@ -24,11 +24,11 @@ class GatedMlp(nn.Module):
         self.down = Linear(spec.hidden, width, bias=spec.bias)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # noqa: ARG002  (every mixer is given the step)
-        y: Tensor = self.down(gated(self.gate_up(x_TD), self.activation))
+        y: Tensor = self._modules["down"](gated(self._modules["gate_up"](x_TD), self.activation))
         return y
 
 
-class Mlp(nn.Module):
+class Mlp(Part):
     """down(act(up(x)))."""
 
     Spec = MlpSpec
@@ -41,5 +41,5 @@ class Mlp(nn.Module):
         self.down = Linear(spec.hidden, width, bias=spec.bias)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # noqa: ARG002  (every mixer is given the step)
-        y: Tensor = self.down(self.activation(self.up(x_TD)))
+        y: Tensor = self._modules["down"](self.activation(self._modules["up"](x_TD)))
         return y

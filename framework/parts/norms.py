@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from triptych.kernels.layer_norm import layer_norm
 from triptych.kernels.rms_norm import rms_norm
 from triptych.parts.norms_spec import LayerNormSpec, RmsNormSpec
-from triptych.parts.parameters import parameter
+from triptych.parts.parameters import Part, parameter
 
 
-class RmsNorm(nn.Module):
+class RmsNorm(Part):
     """Rows over their root mean square, times (weight + offset)."""
 
     Spec = RmsNormSpec
@@ -21,10 +21,10 @@ class RmsNorm(nn.Module):
         self.weight = parameter(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.weight, eps=self.eps, offset=self.offset, cast_first=self.cast_first)
+        return rms_norm(x, self._parameters["weight"], eps=self.eps, offset=self.offset, cast_first=self.cast_first)
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Part):
     """Rows less their mean, over their standard deviation, times a weight, plus a bias."""
 
     Spec = LayerNormSpec
@@ -36,4 +36,4 @@ class LayerNorm(nn.Module):
         self.bias = parameter(width) if spec.bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return layer_norm(x, self.weight, self.bias, eps=self.eps)
+        return layer_norm(x, self._parameters["weight"], self._parameters.get("bias"), eps=self.eps)

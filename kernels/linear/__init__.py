@@ -14,7 +14,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if x.shape[-1] != width:
         raise KernelError(f"linear: rows {tuple(x.shape)} for a weight {tuple(weight.shape)}")
     rows = x.numel() // width
-    for op in (turned, widened) if rows > 1 else ():  # one row alone is the usual step, and is not kept waiting
-        if op.suits(x, rows):
-            return op.linear(x, weight, bias)
-    return reference.linear(x, weight, bias)
+    y: Tensor
+    if rows > 1 and turned.suits(x, rows):  # one row is most steps, and is not kept waiting
+        y = turned.linear(x, weight, bias)
+    elif rows > 1 and widened.suits(x, rows):
+        y = widened.linear(x, weight, bias)
+    else:
+        y = reference.linear(x, weight, bias)
+    return y

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from triptych.errors import KernelError
-from triptych.kernels.rms_norm import fused, reference
+from triptych.kernels.rms_norm import fused, mirrored, reference
 
 
 def rms_norm(x: Tensor, weight: Tensor, *, eps: float, offset: float = 0.0, cast_first: bool = True) -> Tensor:
@@ -17,5 +17,7 @@ def rms_norm(x: Tensor, weight: Tensor, *, eps: float, offset: float = 0.0, cast
     """
     if weight.shape != x.shape[-1:]:
         raise KernelError(f"rms_norm: weight {tuple(weight.shape)} for rows {tuple(x.shape)}")
+    if x.dtype == weight.dtype and mirrored.suits(x, offset=offset, cast_first=cast_first):
+        return mirrored.rms_norm(x, weight, eps=eps)
     op = fused.rms_norm if x.dtype == weight.dtype else reference.rms_norm
     return op(x, weight, eps=eps, offset=offset, cast_first=cast_first)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
@@ -11,7 +15,7 @@ from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 
 from triptych.errors import KernelError
 from triptych.kernels.layer_norm import layer_norm
-from triptych.kernels.rms_norm import fused, reference, rms_norm
+from triptych.kernels.rms_norm import fused, mirrored, reference, rms_norm
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 ORACLES = {
@@ -28,6 +32,7 @@ def drawn(*shape: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("width", [1, 63, 100, 576])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("oracle", ORACLES)
+@torch.no_grad()
 def test_rms_norm_equals_transformers(oracle: str, dtype: torch.dtype, width: int) -> None:
     made, offset, cast_first = ORACLES[oracle]
     norm = made(width, eps=1e-2)
@@ -47,6 +52,37 @@ def test_the_fused_rms_norm_gives_the_bits_of_the_definition(
     x, weight = drawn(rows, 100, dtype=dtype), drawn(100, dtype=dtype, seed=1)
     options = {"eps": 1e-2, "offset": offset, "cast_first": cast_first}
     assert fused.rms_norm(x, weight, **options).equal(reference.rms_norm(x, weight, **options))
+
+
+@given(
+    rows=st.integers(1, mirrored.ROWS),
+    width=st.integers(1, 300),
+    size=st.floats(1e-3, 1e3),
+    dtype=st.sampled_from([torch.bfloat16, torch.float16]),
+    seed=st.integers(0, 999),
+)
+def test_the_mirrored_rms_norm_is_as_near_the_truth_as_the_definition(
+    rows: int, width: int, size: float, dtype: torch.dtype, seed: int
+) -> None:
+    x, weight = (drawn(rows, width, dtype=torch.float32, seed=seed) * size).to(dtype), drawn(width, dtype=dtype, seed=1)
+    wide = x.double()
+    normed = wide / (wide.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    for op in (mirrored.rms_norm, partial(reference.rms_norm, offset=0.0, cast_first=True)):
+        found = op(x, torch.ones_like(weight), eps=1e-5)
+        torch.testing.assert_close(found.double(), normed, rtol=torch.finfo(dtype).eps * 0.501, atol=1e-7)
+        assert op(x, weight, eps=1e-5).equal(found * weight)
+
+
+@torch.inference_mode()
+def test_the_mirrored_rms_norm_takes_a_few_rows_of_half_precision_on_a_cpu_without_gradients() -> None:
+    x = drawn(1, mirrored.ROWS, 6, dtype=torch.bfloat16)
+    assert mirrored.suits(x, offset=0.0, cast_first=True)
+    others = [drawn(mirrored.ROWS + 1, 6, dtype=torch.bfloat16), x.float(), x.to("meta")]
+    assert not any(mirrored.suits(other, offset=0.0, cast_first=True) for other in others)
+    assert not mirrored.suits(x, offset=1.0, cast_first=True)
+    assert not mirrored.suits(x, offset=0.0, cast_first=False)
+    with torch.inference_mode(False):
+        assert not mirrored.suits(x, offset=0.0, cast_first=True)
 
 
 def test_the_order_of_cast_and_weight_shows_in_half_precision() -> None:
