@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from triptych.errors import TriptychError
 from triptych.runner.logprobs import Logprobs, TokenLogprob
 
 
@@ -17,12 +18,14 @@ from triptych.runner.logprobs import Logprobs, TokenLogprob
 class Drawn:
     """The token of each request, [B], int64, on the device of the logits, and logprobs for those that ask.
 
-    `counts` says of each how many of the likeliest its logprobs have; None where it asks for none.
+    `counts` says of each how many of the likeliest its logprobs have; None where it asks for none. Requests in
+    `failures`, by their row, have none of it: what stands in their place means nothing.
     """
 
     token_ids: Tensor
     counts: tuple[int | None, ...]
     asked: Logprobs | None = None
+    failures: Mapping[int, TriptychError] = field(default_factory=dict)
 
     def logprobs(self) -> list[TokenLogprob | None]:
         """Of each request, None where it does not ask; waits for the device."""
@@ -31,7 +34,12 @@ class Drawn:
 
 
 def packed(drawn: Drawn) -> Tensor:
-    """All of it, int64 [B + N (1 + 2 K)]: the tokens, then ids and logprobs, which are float32, by their bits."""
+    """All of it, int64 [B + N (1 + 2 K)]: the tokens, then ids and logprobs, which are float32, by their bits.
+
+    Raises the first failure: who hears of numbers alone cannot tell for whom they mean nothing.
+    """
+    for error in drawn.failures.values():
+        raise error
     if drawn.asked is None:
         return drawn.token_ids
     logprobs_NL = torch.cat([drawn.asked.own_N[:, None], drawn.asked.logprobs_NK], -1)

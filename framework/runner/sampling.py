@@ -75,8 +75,8 @@ class Sampler:
             self._masks[slot] = mask
 
     def remove(self, slot: int) -> None:
-        """The request of this slot leaves."""
-        del self._options[slot]
+        """The request of this slot leaves, if it came."""
+        self._options.pop(slot, None)
         self._masks.pop(slot, None)
         self._kept = None
 
@@ -84,17 +84,18 @@ class Sampler:
     def draw(self, logits_BV: Tensor, slots: Sequence[int]) -> Drawn:
         """A token for each of the requests in `slots`, whose logits the rows are, in that order.
 
-        Raises TriptychError for logits that are not finite, and where no token is left to draw.
+        Logits that are not finite, and a row where no token is left to draw, are failures of their request alone.
         """
         plan, counts = self._plan(slots), self.counts(slots)
-        shaped_BV = self._shaped(logits_BV, plan)
-        tokens_B = self._drawn(shaped_BV, plan, dtype=logits_BV.dtype)
+        failures: dict[int, TriptychError] = {}
+        shaped_BV = self._shaped(logits_BV, plan, failures)
+        tokens_B = self._drawn(shaped_BV, plan, failures, dtype=logits_BV.dtype)
         self._note(tokens_B, plan)
         if plan.asking is None:
-            return Drawn(tokens_B, counts)
+            return Drawn(tokens_B, counts, failures=failures)
         most = max(count for count in counts if count is not None)
         found = Logprobs.of(plan.asking.of(logits_BV), plan.asking.of(tokens_B), likeliest=most)
-        return Drawn(tokens_B, counts, found)
+        return Drawn(tokens_B, counts, found, failures)
 
     def counts(self, slots: Sequence[int]) -> tuple[int | None, ...]:
         """How many of the likeliest tokens the logprobs of each are to have; None where it asks for none."""
@@ -107,7 +108,7 @@ class Sampler:
             self._kept = self._table.plan(slots, options, ends)
         return self._kept
 
-    def _shaped(self, logits_BV: Tensor, plan: Plan) -> Tensor:
+    def _shaped(self, logits_BV: Tensor, plan: Plan, failures: dict[int, TriptychError]) -> Tensor:
         """The logits after all that changes single tokens; the same where nothing does."""
         if not plan.is_shaped and not self._masks:
             return logits_BV
@@ -123,16 +124,27 @@ class Sampler:
             plan.early.forbid(shaped_BV, self._number[plan.all.slots_R])
         for row, slot in enumerate(plan.all.slots):
             if slot in self._masks:
-                shaped_BV[row].masked_fill_(~self._masks[slot].allowed().to(self._device), -torch.inf)
+                self._hide(shaped_BV[row], self._masks[slot], row, failures)
         return shaped_BV
 
-    def _drawn(self, logits_BV: Tensor, plan: Plan, *, dtype: torch.dtype) -> Tensor:
+    def _hide(self, shaped_V: Tensor, mask: Mask, row: int, failures: dict[int, TriptychError]) -> None:
+        """Leave one row with what its mask allows."""
+        try:
+            shaped_V.masked_fill_(~mask.allowed().to(self._device), -torch.inf)
+        except TriptychError as error:
+            failures[row] = error
+
+    def _drawn(
+        self, logits_BV: Tensor, plan: Plan, failures: dict[int, TriptychError], *, dtype: torch.dtype
+    ) -> Tensor:
         if not plan.warm:
             tops_B, tokens_B = blocks.likeliest(logits_BV)
-            _check(tops_B, dtype)
+            _add_failures(failures, tops_B, dtype)
             return tokens_B
         tops_B = logits_BV.amax(-1)
-        _check(tops_B, dtype)
+        if wrong := _add_failures(failures, tops_B, dtype):
+            logits_BV, tops_B = logits_BV.clone(), tops_B.clone()  # a place is found in any row but one of NaN or inf
+            logits_BV[wrong], tops_B[wrong] = 0, 0
         uniform_B = uniform(self._state.index_select(0, plan.all.slots_R))
         tokens_B = torch.empty_like(plan.all.slots_R)
         for warm in plan.warm:
@@ -161,12 +173,19 @@ def _drawn_warm(warm: Warm, logits_RV: Tensor, tops_R1: Tensor, uniform_R1: Tens
     return blocks.drawn(tempered_RV.exp_(), uniform_R1)
 
 
-def _check(tops_B: Tensor, dtype: torch.dtype) -> None:
-    """Raise TriptychError unless the highest logit of each row is a number."""
+def _add_failures(failures: dict[int, TriptychError], tops_B: Tensor, dtype: torch.dtype) -> list[int]:
+    """The rows whose highest logit is no number, each told why unless something was wrong with it before."""
     tops = tops_B.tolist()  # waits for the device
     if all(map(isfinite, tops)):
-        return
-    if -inf in tops:
-        raise TriptychError("no token is left to draw: each is forbidden, or has -inf as its logit")
-    found = "NaN" if any(map(isnan, tops)) else "inf"
-    raise TriptychError(f"the model gave {found} as a logit in {dtype}; another dtype may help, float32 say")
+        return []
+    wrong = [row for row, top in enumerate(tops) if not isfinite(top)]
+    for row in wrong:
+        failures.setdefault(row, TriptychError(_why_not_finite(tops[row], dtype)))
+    return wrong
+
+
+def _why_not_finite(top: float, dtype: torch.dtype) -> str:
+    if top == -inf:
+        return "no token is left to draw: each is forbidden, or has -inf as its logit"
+    found = "NaN" if isnan(top) else "inf"
+    return f"the model gave {found} as a logit in {dtype}; another dtype may help, float32 say"

@@ -30,6 +30,11 @@ def draws(logits_V: Tensor, count: int, **options: Any) -> list[int]:
     return [int(sampler.draw(logits_V[None], [0]).token_ids) for _ in range(count)]
 
 
+def failure(logits_V: Tensor, **options: Any) -> str:
+    """What is told of one request whose draw fails."""
+    return str(sampler_of(options, vocab=len(logits_V)).draw(logits_V[None], [0]).failures[0])
+
+
 def batch_of_draws(logits_V: Tensor, count: int, *, times: int = 1, **options: Any) -> Tensor:
     """`times` draws of each of `count` seeds, [count, times]."""
     sampler = sampler_of(*({"seed": seed, **options} for seed in range(count)), vocab=len(logits_V))
@@ -187,15 +192,40 @@ def test_half_precision_is_drawn_in_full() -> None:
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_what_is_no_number_is_an_error_with_the_dtype(value: str, options: dict[str, Any]) -> None:
     name = {"nan": "NaN"}.get(value, value)
-    with pytest.raises(TriptychError, match=rf"^the model gave {name} as a logit in torch\.float16"):
-        draws(torch.tensor([0.0, float(value)], dtype=torch.float16), 1, **options)
+    wanted = f"the model gave {name} as a logit in torch.float16; another dtype may help, float32 say"
+    assert failure(torch.tensor([0.0, float(value)], dtype=torch.float16), **options) == wanted
 
 
 def test_a_row_without_a_token_left_is_an_error() -> None:
-    with pytest.raises(TriptychError, match="no token is left to draw"):
-        draws(torch.full((3,), -float("inf")), 1)
-    with pytest.raises(TriptychError, match="no token is left to draw"):
-        draws(torch.zeros(2), 1, min_tokens=1, stop_token_ids=[0, 1], temperature=1.0)
+    wanted = "no token is left to draw: each is forbidden, or has -inf as its logit"
+    assert failure(torch.full((3,), -float("inf"))) == wanted
+    assert failure(torch.zeros(2), min_tokens=1, stop_token_ids=[0, 1], temperature=1.0) == wanted
+
+
+class Broken:
+    """A mask that follows its answer no further."""
+
+    def allowed(self) -> Tensor:
+        raise TriptychError("it cannot be followed")
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.0}, {"temperature": 1.0, "top_k": 2, "logprobs": 1}])
+def test_what_fails_is_the_failure_of_its_row_and_others_draw_as_before(options: dict[str, Any]) -> None:
+    rows = torch.randn(6, 3000, generator=torch.Generator().manual_seed(1))
+    wanted = sampler_of(*[{**options, "seed": n} for n in range(6)], vocab=3000).draw(rows, range(6)).token_ids
+    rows[1, 7], rows[3, 2999], rows[4] = torch.nan, torch.inf, -torch.inf
+    sampler = sampler_of(*[{**options, "seed": n} for n in range(6)], vocab=3000)
+    sampler.remove(5)
+    sampler.add(5, SamplingOptions(seed=5, **options), [1], mask=Broken())
+    drawn = sampler.draw(rows, range(6))
+    assert {row: str(error)[:22] for row, error in drawn.failures.items()} == {
+        1: "the model gave NaN as ",
+        3: "the model gave inf as ",
+        4: "no token is left to dr",
+        5: "it cannot be followed",
+    }
+    assert drawn.token_ids[[0, 2]].tolist() == wanted[[0, 2]].tolist()
+    assert len(drawn.logprobs()) == 6
 
 
 class Only:
