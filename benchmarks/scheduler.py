@@ -21,6 +21,7 @@ from triptych.kernels.attention import Reach
 from triptych.parts.cache_layout import Group
 from triptych.runner.entry import Entry
 from triptych.runner.options import SamplingOptions
+from triptych.runner.event import Log
 from triptych.runner.pages import PagePool
 from triptych.runner.request import Request
 from triptych.runner.schedule import Scheduler
@@ -40,7 +41,7 @@ def measure(count: int, *, page: int, windows: Sequence[int | None], steps: int)
     for number in range(count):
         request = Request(Prompt(tuple(range(number, number + PROMPT))), SamplingOptions(max_tokens=steps, seed=0))
         answer: Any = SimpleNamespace(token_ids=[])
-        scheduler.add(Entry.of(number, request, answer, None))
+        scheduler.add(Entry.of(number, request, answer, None, Log()))
     found = []
     for _ in range(steps):
         start = perf_counter()

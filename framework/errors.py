@@ -136,6 +136,10 @@ class KernelError(TriptychError, RuntimeError):
     """An op was given tensors that it does not take."""
 
 
+class OutOfMemoryError(TriptychError, MemoryError):
+    """The machine has less memory left than is needed."""
+
+
 class TriptychWarning(UserWarning):
     """Base of all warnings that triptych gives, but for those of names and forms of older releases."""
 

@@ -36,13 +36,19 @@ def blaming(owner: object, doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         fault = _fault(error, _classes(owner))
-        if fault is None or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        if fault is None or is_out_of_memory(error):
             raise
         name = owner.__qualname__ if isinstance(owner, type) else type(owner).__qualname__
         offered_by = find_distribution(fault.module)
         code = f"{fault.module}:{fault.function}{f', from {offered_by}' if offered_by else ''}"
         cause = f"{type(error).__name__}: {error}"
         raise PluginError(f"{name} ({code}) fails {doing}: {cause}", place=fault.place) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that a machine has no memory left, which torch's allocator of a host does without a class."""
+    by_name = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return by_name or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
 
 
 def _classes(owner: object) -> set[type]:

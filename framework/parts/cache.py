@@ -67,6 +67,13 @@ class Cache:
             for each in self.rows[key]:
                 each[to, :, :rows] = each[source, :, :rows]
 
+    def clear(self, pages: Sequence[int]) -> None:
+        """Noughts again in these pages: what stood there may be no number, which rows that come later would meet."""
+        for made in self.rows.values():
+            for each in made:
+                for page in pages:
+                    each[page] = 0
+
     def write(self, key: str, new: Sequence[Tensor], step: Step) -> Kept:
         """Put the new rows [T, G, K] of the mixer `key` in their places -> all its rows; of one width, both k and v."""
         group = self._group[key]

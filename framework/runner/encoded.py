@@ -13,7 +13,9 @@ from torch import Tensor
 
 from triptych.inputs.items import MultiModalFeatureSpec
 from triptych.inputs.prompt import Prompt
+from triptych.registry.authors import blaming
 from triptych.runner.encode import Encoder, encode_items
+from triptych.runner.reading import RUNS
 
 
 @dataclass(frozen=True)
@@ -39,27 +41,56 @@ def item_parts(prompt: Prompt, start: int, count: int) -> Iterator[ItemPart]:
 
 
 class EncodedItems:
-    """What an encoder made of items, `budget` bytes of it beside what a step needs."""
+    """What an encoder made of items, `budget` bytes of it beside what a step needs.
 
-    def __init__(self, model: Encoder, *, budget: int, device: torch.device) -> None:
-        self._model, self._budget, self._device = model, budget, device
+    Items that fail together are tried `apart`, where the model may be asked again.
+    """
+
+    def __init__(self, model: Encoder, *, budget: int, device: torch.device, apart: bool = True) -> None:
+        self._model, self._budget, self._device, self._apart = model, budget, device, apart
         self._rows: OrderedDict[str, Tensor] = OrderedDict()
+        self.nbytes = 0
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
-    def nbytes(self) -> int:
-        return sum(rows.nbytes for rows in self._rows.values())
+    def rows(self, features: Sequence[MultiModalFeatureSpec]) -> list[Tensor | Exception]:
+        """Rows [n_i, D] of each item, or why there are none; those that are not kept are encoded together.
 
-    def rows(self, features: Sequence[MultiModalFeatureSpec]) -> list[Tensor]:
-        """Rows [n_i, D] of each item; those that are not kept are encoded together. Raises what `encode_items` does."""
+        Raises what the encoder does where items are not tried apart.
+        """
         missing = {each.identifier: each for each in features if each.identifier not in self._rows}
-        encoded = encode_items(self._model, [*missing.values()], device=self._device) if missing else []
-        self._rows.update(zip(missing, encoded, strict=True))
-        found = [self._rows[each.identifier] for each in features]
+        found = dict(zip(missing, self._encoded([*missing.values()]), strict=True)) if missing else {}
+        for name, rows in found.items():
+            if isinstance(rows, Tensor):
+                self._keep(name, rows)
+        given = [
+            found[each.identifier] if each.identifier in found else self._rows[each.identifier] for each in features
+        ]
         for each in features:
-            self._rows.move_to_end(each.identifier)
+            if each.identifier in self._rows:
+                self._rows.move_to_end(each.identifier)
+        self._make_room()
+        return given
+
+    def _keep(self, name: str, rows: Tensor) -> None:
+        if rows.untyped_storage().nbytes() > rows.nbytes:
+            rows = rows.clone()  # of its own: of rows that share memory, one would keep that of all
+        self._rows[name] = rows
+        self.nbytes += rows.nbytes
+
+    def _make_room(self) -> None:
         while len(self._rows) > 1 and self.nbytes > self._budget:
-            self._rows.popitem(last=False)
-        return found
+            _, rows = self._rows.popitem(last=False)
+            self.nbytes -= rows.nbytes
+
+    def _encoded(self, features: Sequence[MultiModalFeatureSpec]) -> list[Tensor | Exception]:
+        try:
+            with blaming(self._model, RUNS):
+                return [*encode_items(self._model, features, device=self._device)]
+        except Exception as error:
+            if not self._apart:
+                raise
+            if len(features) == 1:
+                return [error]
+        return [found for each in features for found in self._encoded([each])]

@@ -4,23 +4,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
 import torch
 from torch import Tensor
 
-from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.parts.cache import Cache
-from triptych.registry.authors import blaming
-from triptych.runner.answer import Answer, FinishReason
+from triptych.registry.authors import blaming, is_out_of_memory
+from triptych.runner.answer import Answer
 from triptych.runner.drawn import Drawn
-from triptych.runner.encoded import EncodedItems, item_parts
+from triptych.runner.encoded import EncodedItems
 from triptych.runner.entry import Entry
+from triptych.runner.event import Event, Failure, Log
+from triptych.runner.failures import INTERRUPTS, as_told, no_room
 from triptych.runner.logprobs import PromptLogprobs, TokenLogprob, score_prompt
 from triptych.runner.pages import PagePool
 from triptych.runner.protocols import TextGenerationModel
@@ -30,24 +33,12 @@ from triptych.runner.sampling import Sampler
 from triptych.runner.schedule import Chunk, Plan, Scheduler
 from triptych.runner.sizes import Sizes
 from triptych.runner.staged import Staged
+from triptych.runner.step_items import StepItems, read_items
 from triptych.runner.tables import PageTables
 
+logger = logging.getLogger(__name__)
+
 ENCODED = 2**28  # bytes of encoded items that are kept
-
-
-@dataclass(frozen=True)
-class Event:
-    """One token of one request, by its number, the text that it lets show, and why it was the last.
-
-    Its logprob where that is asked for, and with the first token those of the prompt.
-    """
-
-    request: int
-    token_id: int
-    text: str
-    finish_reason: FinishReason | None
-    logprob: TokenLogprob | None = None
-    prompt_logprobs: PromptLogprobs | None = None
 
 
 class Engine:
@@ -68,35 +59,76 @@ class Engine:
     ) -> None:
         self._model, self._run, self._sizes = model, run, sizes
         self._tokenizer, self._end_ids, self._live = tokenizer, end_ids, live
+        self._in_stages = isinstance(model, Staged)
         self._cache = Cache(sizes.layout, dtype=run.dtype, device=run.device)
-        self._pool = PagePool(sizes.layout.pages)
-        tables = PageTables(self._pool, sizes.layout.groups, reuse=not self._cache.states)
-        self._scheduler = Scheduler(tables, seqs=sizes.seqs, tokens=run.max_num_batched_tokens)
-        self._sampler = Sampler(sizes.seqs, vocab_size=model.vocab_size, device=run.device, end_ids=end_ids)
-        self._encoded = EncodedItems(model, budget=ENCODED, device=run.device)
         self._entries: dict[int, Entry] = {}
         self._numbers = count()
+        self._most = run.max_num_batched_tokens
+        self._begin()
+        self._sound = True
+
+    def _begin(self) -> None:
+        """With nothing read: whoever is here waits, with the tokens that its log has."""
+        layout = self._sizes.layout
+        self._pool = PagePool(layout.pages)
+        self._tables = PageTables(self._pool, layout.groups, reuse=not self._cache.states)
+        self._scheduler = Scheduler(self._tables, seqs=self._sizes.seqs, tokens=self._most)
+        vocab, device = self._model.vocab_size, self._run.device
+        self._sampler = Sampler(self._sizes.seqs, vocab_size=vocab, device=device, end_ids=self._end_ids)
+        self._encoded = EncodedItems(self._model, budget=ENCODED, device=device, apart=not self._in_stages)
+        for entry in [*self._entries.values()]:
+            self._begin_again(entry)
+
+    def _begin_again(self, entry: Entry) -> None:
+        try:
+            again = None if entry.log.ended else self._entry(entry.number, entry.request, entry.log)
+        except INTERRUPTS:
+            raise
+        except BaseException as error:  # of a tokenizer, say, that did not fail before
+            entry.log.error, again = as_told(error, "the request cannot be answered"), None
+        if again is None:
+            del self._entries[entry.number]
+        else:
+            self._entries[entry.number] = again
+            self._scheduler.add(again)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """What is left in the middle, as by an interruption, is known from then on, and begins again when next used."""
+        if not self._sound:
+            self._begin()
+        self._sound = False
+        yield
+        self._sound = True
 
     def add(self, request: Request) -> int:
         """A request waits for its turn -> its number. It was checked before."""
-        number = next(self._numbers)
-        form = request.form(self._end_ids)
-        answer = Answer(
-            request.options,
-            limit=min(answer_limit(self._model, request), self._sizes.longest + 1 - len(request.prompt.token_ids)),
-            end_ids=self._end_ids,
-            tokenizer=self._tokenizer,
-            live=self._live,
-            form=form,
-        )
-        self._entries[number] = entry = Entry.of(number, request, answer, form)
-        self._scheduler.add(entry)
-        return number
+        entry = self.entry(request)
+        self.admit(entry)
+        return entry.number
+
+    def entry(self, request: Request) -> Entry:
+        """What is needed to admit a request; any thread may ask for it at any time."""
+        return self._entry(next(self._numbers), request, Log())
+
+    def admit(self, entry: Entry) -> None:
+        """A request waits for its turn; nothing happens to one that is here, or is wanted no longer."""
+        if entry.number in self._entries or entry.log.ended:
+            return
+        with self._changing():
+            if not self._entries and self._most < self._run.max_num_batched_tokens:
+                self._most = self._run.max_num_batched_tokens  # what took the memory may be gone
+                self._begin()
+            self._entries[entry.number] = entry
+            self._scheduler.add(entry)
 
     def cancel(self, number: int) -> None:
         """A request is wanted no longer; nothing happens to one that has ended."""
         if entry := self._entries.get(number):
-            self._end(entry)
+            entry.log.cancelled = True
+            with self._changing():
+                if number in self._entries:
+                    self._end(self._entries[number])
 
     @property
     def busy(self) -> bool:
@@ -104,13 +136,32 @@ class Engine:
         return bool(self._entries)
 
     @torch.inference_mode()
-    def step(self) -> list[Event]:
-        """Compute what the next step is to have -> the tokens that were drawn."""
+    def step(self) -> list[Event | Failure]:
+        """Compute what the next step is to have -> the tokens that were drawn, and who failed.
+
+        What fails ends those whom it concerns: an item, or what is done to one answer, its request; the model, those of
+        the step. Of a pipeline nothing may fail in one process alone, so that there it is raised. An interruption is
+        raised too; then requests begin again with the next step, from the tokens that their logs have.
+        """
+        with self._changing():
+            return self._step()
+
+    def _step(self) -> list[Event | Failure]:
         plan = self._scheduler.plan()
-        self._prepare(plan)
-        if not plan.writers and not plan.chunks:
-            return []
-        hidden_TD = self._hidden(plan)
+        failures: list[Event | Failure] = []
+        try:
+            self._prepare(plan)
+            items = read_items(plan.chunks, self._encoded)
+            plan.chunks = items.chunks
+            failures += [self._end_with(*each) for each in items.failures]
+            drawing, drawn = self._computed(plan, items) if plan.entries else ([], None)
+        except Exception as error:
+            return failures + self._failed(plan, error)
+        return failures + self._events(drawing, drawn)
+
+    def _computed(self, plan: Plan, items: StepItems) -> tuple[list[Entry], Drawn | None]:
+        """Who draws after this step, and what."""
+        hidden_TD = self._hidden(plan, items)
         drawing, rows = [*plan.writers], [*range(len(plan.writers))]
         stop = len(rows)
         for chunk in plan.chunks:
@@ -119,7 +170,7 @@ class Engine:
             if self._scheduler.advance(chunk):
                 drawing.append(chunk.entry)
                 rows.append(stop - 1)
-        return self._drawn(drawing, hidden_TD, rows) if drawing else []
+        return drawing, self._drawn(drawing, hidden_TD, rows) if drawing else None
 
     def _prepare(self, plan: Plan) -> None:
         for _, slot in plan.stopped:
@@ -131,9 +182,9 @@ class Engine:
         for copy in plan.copies:
             self._cache.copy(copy.group, copy.source.page, copy.to, copy.source.rows)
 
-    def _hidden(self, plan: Plan) -> Tensor:
+    def _hidden(self, plan: Plan, items: StepItems) -> Tensor:
         """The hidden rows [T, D] of the tokens of a step."""
-        entries = [*plan.writers, *(chunk.entry for chunk in plan.chunks)]
+        entries = plan.entries
         ids = [entry.tokens[-1] for entry in plan.writers]
         for chunk in plan.chunks:
             ids += chunk.entry.tokens[chunk.entry.read : chunk.entry.read + chunk.count]
@@ -144,45 +195,93 @@ class Engine:
             slots=[entry.slot for entry in entries if entry.slot is not None],
         )
         ids_T = torch.tensor(ids, device=self._run.device)
-        return forward(self._model, ids_T, step, self._embeds(plan, ids_T))
+        return forward(self._model, ids_T, step, self._embeds(plan, ids_T, items))
 
-    def _embeds(self, plan: Plan, ids_T: Tensor) -> Tensor | None:
+    def _embeds(self, plan: Plan, ids_T: Tensor, items: StepItems) -> Tensor | None:
         """The inputs [T, D] of a step in which rows of items stand; None where there are none."""
-        parts = [part for chunk in plan.chunks for part in item_parts(_prompt(chunk), chunk.entry.read, chunk.count)]
-        if not parts:
+        if not items.rows:
             return None
-        mask = [False] * len(plan.writers) + [is_item for chunk in plan.chunks for is_item in _item_rows(chunk)]
-        mask_T = torch.tensor(mask, device=self._run.device)
+        mask_T = torch.tensor(items.mask(len(plan.writers)), device=self._run.device)
         with blaming(self._model, RUNS):
-            encoded = self._encoded.rows([part.feature for part in parts])
-            rows = [part.of(each) for part, each in zip(parts, encoded, strict=True)]
-            return self._model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
+            return self._model.embed_input_ids(ids_T, items.rows, is_multimodal=mask_T)
 
-    def _drawn(self, entries: Sequence[Entry], hidden_TD: Tensor, rows: Sequence[int]) -> list[Event]:
+    def _drawn(self, entries: Sequence[Entry], hidden_TD: Tensor, rows: Sequence[int]) -> Drawn:
         """The next token of each, after the hidden rows that are its last."""
         hidden_BD = hidden_TD if len(rows) == len(hidden_TD) else hidden_TD[torch.tensor(rows, device=self._run.device)]
-        drawn = self._draw(hidden_BD, [entry.slot for entry in entries if entry.slot is not None])
-        pairs = zip(entries, drawn.token_ids.tolist(), drawn.logprobs(), strict=True)
-        return [self._event(entry, token, logprob) for entry, token, logprob in pairs]
-
-    def _draw(self, hidden_BD: Tensor, slots: Sequence[int]) -> Drawn:
+        slots = [entry.slot for entry in entries if entry.slot is not None]
         if isinstance(self._model, Staged):
             return self._model.draw(hidden_BD, self._sampler, slots)
         return self._sampler.draw(read_logits(self._model, hidden_BD), slots)
 
-    def _event(self, entry: Entry, token: int, logprob: TokenLogprob | None) -> Event:
-        prompt = self._scored_prompt(entry) if entry.hidden else None
+    def _events(self, entries: Sequence[Entry], drawn: Drawn | None) -> list[Event | Failure]:
+        if drawn is None:
+            return []
+        rows = zip(entries, drawn.token_ids.tolist(), drawn.logprobs(), strict=True)
+        return [
+            self._end_with(entry, drawn.failures[row]) if row in drawn.failures else self._event(entry, token, logprob)
+            for row, (entry, token, logprob) in enumerate(rows)
+        ]
+
+    def _event(self, entry: Entry, token: int, logprob: TokenLogprob | None) -> Event | Failure:
+        try:
+            prompt = self._scored_prompt(entry) if entry.hidden else None
+            text = entry.answer.push(token)
+        except INTERRUPTS:
+            raise
+        except BaseException as error:  # a panic of a tokenizer's library is no Exception
+            return self._end_with(entry, error)
+        reason = entry.answer.finish_reason
         entry.tokens.append(token)
-        text, reason = entry.answer.push(token), entry.answer.finish_reason
+        event = Event(entry.number, token, text, reason, logprob, prompt)
+        entry.log.events.append(event)
         if reason is not None:
             self._end(entry)
-        return Event(entry.number, token, text, reason, logprob, prompt)
+        return event
+
+    def _failed(self, plan: Plan, error: Exception) -> list[Event | Failure]:
+        """A step failed as a whole: its requests end, but where it found no memory, which fewer tokens may find."""
+        tokens, entries = plan.tokens, plan.entries
+        if is_out_of_memory(error):
+            error = no_room(error, tokens=tokens, requests=len(entries))
+            if tokens > 1 and not self._in_stages:
+                self._most = tokens // 2
+                logger.warning("%s; what runs begins again, in steps of %d", error, self._most)
+                self._begin()
+                return []
+        if self._in_stages or not entries:
+            raise error
+        return [replace(self._end_with(entry, error), of_step=True) for entry in entries]
+
+    def _end_with(self, entry: Entry, error: BaseException) -> Failure:
+        """A request ends with an error. Others are spared what it wrote, which may be no numbers."""
+        if self._in_stages:
+            raise error
+        self._cache.clear(self._tables.alone(entry))
+        entry.log.error = as_told(error, "the request cannot be answered")
+        self._end(entry)
+        return Failure(entry.number, entry.log.error)
 
     def _end(self, entry: Entry) -> None:
         if entry.slot is not None:
             self._sampler.remove(entry.slot)
-        self._scheduler.drop(entry)
+        leave = self._scheduler.drop if entry.log.error is None else self._scheduler.discard
+        leave(entry)
         del self._entries[entry.number]
+
+    def _entry(self, number: int, request: Request, log: Log) -> Entry:
+        """A request as it waits, with the tokens that its log has."""
+        form = request.form(self._end_ids)
+        answer = Answer(
+            request.options,
+            limit=min(answer_limit(self._model, request), self._sizes.longest + 1 - len(request.prompt.token_ids)),
+            end_ids=self._end_ids,
+            tokenizer=self._tokenizer,
+            live=self._live,
+            form=form,
+        )
+        for event in log.events:
+            answer.push(event.token_id)
+        return Entry.of(number, request, answer, form, log)
 
     def _keep_prompt(self, chunk: Chunk, hidden_CD: Tensor) -> None:
         """Rows of a prompt whose logprobs are asked for, until it is read."""
@@ -201,13 +300,3 @@ def answer_limit(model: TextGenerationModel, request: Request) -> int:
     """The most tokens that the answer may have; the last one drawn is read by no layer and needs no place."""
     asked = request.options.max_tokens
     return asked if model.context is None else min(asked, model.context + 1 - len(request.prompt.token_ids))
-
-
-def _prompt(chunk: Chunk) -> Prompt:
-    return chunk.entry.request.prompt
-
-
-def _item_rows(chunk: Chunk) -> Sequence[bool]:
-    """Which tokens of a chunk are rows of items."""
-    found = _prompt(chunk).item_rows()[chunk.entry.read : chunk.entry.read + chunk.count]
-    return found + [False] * (chunk.count - len(found))

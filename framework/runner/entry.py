@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from triptych.runner.answer import Answer
+from triptych.runner.event import Log
 from triptych.runner.grammar import Form
 from triptych.runner.options import SamplingOptions
 from triptych.runner.prefix import BlockNames
@@ -22,7 +23,7 @@ class Entry:
     Of its `tokens`, prompt and answer, the first `rows` are in the cache, in the pages of `tables`: all but the last
     one while it is `writing`, else those that were `read`. `slot` is its place in the sampler, None while it waits.
     `due` is the step at which its pages have to be looked at; others find its first `learned` blocks. `hidden` are rows
-    of the prompt that are still to be scored.
+    of the prompt that are still to be scored. `log` is what has come of it: all else can be made anew from there.
     """
 
     number: int
@@ -32,6 +33,7 @@ class Entry:
     tokens: list[int]
     names: BlockNames
     options: SamplingOptions
+    log: Log = field(default_factory=Log)
     writing: bool = False
     read: int = 0
     tables: list[list[int]] = field(default_factory=list)  # for each group of mixers that forget alike
@@ -41,13 +43,15 @@ class Entry:
     hidden: list[Tensor] = field(default_factory=list)
 
     @classmethod
-    def of(cls, number: int, request: Request, answer: Answer, form: Form | None) -> Entry:
+    def of(cls, number: int, request: Request, answer: Answer, form: Form | None, log: Log) -> Entry:
         """One that waits. Without a seed it gets one of its own, which it keeps when it has to begin again."""
         options = request.options
         if options.seed is None:
             options = replace(options, seed=secrets.randbits(63))
+            request = replace(request, options=options)
         prompt = request.prompt
-        return cls(number, request, answer, form, [*prompt.token_ids], BlockNames(prompt.features), options)
+        tokens = [*prompt.token_ids, *answer.token_ids]
+        return cls(number, request, answer, form, tokens, BlockNames(prompt.features), options, log)
 
     @property
     def rows(self) -> int:

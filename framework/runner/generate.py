@@ -7,7 +7,9 @@ from collections.abc import Set as AbstractSet
 
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.runner.checks import check_options, check_prompts
-from triptych.runner.engine import Engine, Event, answer_limit
+from triptych.runner.engine import Engine, answer_limit
+from triptych.runner.event import Event, Failure
+from triptych.runner.failures import fresh, located
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sizes import Sizes
@@ -26,7 +28,8 @@ def generate(
 
     `end_ids` end an answer. With `live` each event brings its text, otherwise the last one of a request brings it all.
     Raises InputError, before anything runs, for prompts that are empty, too long or hold unknown ids, and for a request
-    that no cache would fit; OptionError for options that name unknown ids.
+    that no cache would fit; OptionError for options that name unknown ids. The first request that fails as it runs ends
+    all of them with its error, which names it where it is one of several.
     """
     check_prompts(model, [request.prompt for request in requests])
     check_options(model, [request.options for request in requests])
@@ -38,4 +41,8 @@ def generate(
     for request in requests:
         engine.add(request)
     while engine.busy:
-        yield from engine.step()
+        for found in engine.step():
+            if isinstance(found, Failure):
+                is_its_own = len(requests) > 1 and not found.of_step
+                raise located(found.error, f"prompts[{found.request}]") if is_its_own else fresh(found.error)
+            yield found

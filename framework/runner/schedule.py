@@ -32,6 +32,16 @@ class Plan:
     stopped: list[tuple[Entry, int]] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
 
+    @property
+    def entries(self) -> list[Entry]:
+        """Whose tokens are computed, in the order of these."""
+        return [*self.writers, *(chunk.entry for chunk in self.chunks)]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are computed."""
+        return len(self.writers) + sum(chunk.count for chunk in self.chunks)
+
 
 class Scheduler:
     """First come, first served: `seqs` requests run at a time, no more than the `tokens` that go into a step.
@@ -92,6 +102,13 @@ class Scheduler:
             return
         self.running.remove(entry)
         self._give_back(entry)
+
+    def discard(self, entry: Entry) -> None:
+        """A request has failed: nobody may find what it wrote."""
+        for page in self._tables.alone(entry):
+            self._tables.pool.forget(page, after=0)
+        entry.read, entry.writing = 0, False  # nothing to learn
+        self.drop(entry)
 
     def _ordered(self) -> Sequence[Entry]:
         if self._writers is None:

@@ -85,6 +85,11 @@ class PageTables:
                     self.pool.learn((number, names[block]), Place(table[at], row + BLOCK))
         entry.learned = blocks
 
+    def alone(self, entry: Entry) -> list[int]:
+        """The pages that nobody but this request uses."""
+        pages = (page for table in entry.tables for page in table if page != GONE)
+        return [page for page in pages if self.pool.users(page) == 1]
+
     def release(self, entry: Entry) -> None:
         """Its pages go back."""
         for table in entry.tables:

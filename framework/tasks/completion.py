@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from triptych.runner.answer import FinishReason
-from triptych.runner.engine import Event
+from triptych.runner.event import Event
 from triptych.runner.logprobs import PromptLogprobs, TokenLogprob
 
 
@@ -50,26 +50,16 @@ class GenerateOptions(TypedDict, total=False):
     regex: str | None
 
 
-class Collected:
-    """The events of one request."""
-
-    def __init__(self) -> None:
-        self._events: list[Event] = []
-
-    def push(self, event: Event) -> None:
-        self._events.append(event)
-
-    def completion(self, prompt_token_ids: tuple[int, ...]) -> Completion:
-        """What they make together."""
-        events = self._events
-        reason = events[-1].finish_reason
-        assert reason is not None, "a run ends when every request has ended"
-        found = [event.logprob for event in events if event.logprob is not None]
-        return Completion(
-            text="".join(event.text for event in events),
-            token_ids=tuple(event.token_id for event in events),
-            finish_reason=reason,
-            prompt_token_ids=prompt_token_ids,
-            logprobs=tuple(found) if found else None,
-            prompt_logprobs=events[0].prompt_logprobs,
-        )
+def completed(events: Sequence[Event], prompt_token_ids: tuple[int, ...]) -> Completion:
+    """What all events of a request make together."""
+    reason = events[-1].finish_reason
+    assert reason is not None, "a run ends when every request has ended"
+    found = [event.logprob for event in events if event.logprob is not None]
+    return Completion(
+        text="".join(event.text for event in events),
+        token_ids=tuple(event.token_id for event in events),
+        finish_reason=reason,
+        prompt_token_ids=prompt_token_ids,
+        logprobs=tuple(found) if found else None,
+        prompt_logprobs=events[0].prompt_logprobs,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Unpack
 
@@ -12,11 +13,12 @@ from triptych.errors import InputError, TriptychError
 from triptych.inputs.images import ImageInput
 from triptych.runner.checks import check_options, check_prompts
 from triptych.runner.engine import Engine as Runner
-from triptych.runner.engine import Event
+from triptych.runner.entry import Entry
+from triptych.runner.failures import fresh
 from triptych.runner.request import RunOptions, check_counts
 from triptych.runner.sizes import ON_HOST, Sizes
 from triptych.runner.staged import Staged
-from triptych.tasks.completion import Collected, Completion, GenerateOptions
+from triptych.tasks.completion import Completion, GenerateOptions, completed
 from triptych.tasks.model import Model
 from triptych.tasks.prompts import Prompt, is_single
 
@@ -64,7 +66,7 @@ class Engine:
         self._runner = Runner(
             model.runs, sizes=self._sizes, run=run, tokenizer=model.tokenizer, end_ids=model.end_ids, live=True
         )
-        self._answers: dict[int, Answering] = {}
+        self._news: deque[Entry | int] = deque()  # requests that came, and numbers of those wanted no longer
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
 
@@ -85,35 +87,41 @@ class Engine:
         (request,) = self._model.requests(prompt, images, raw=raw, **options)
         check_prompts(self._model.module, [request.prompt], longest=self._sizes.longest)
         check_options(self._model.module, [request.options])
-        with self._lock:
-            self._check_runs()
-            number = self._runner.add(request)
-            answer = self._answers[number] = Answering(self, number, request.prompt.token_ids)
-        return answer
+        self._check_runs()
+        entry = self._runner.entry(request)
+        self._news.append(entry)
+        return Answering(self, entry)
 
     def run(self) -> None:
-        """Answer everything that waits. Raises what the model does."""
-        while self._answers:
+        """Answer everything that waits. What fails is told by the answer that it concerns."""
+        while self._news or self._runner.busy:
             self.step()
 
     def step(self) -> None:
-        """One step for all, whoever asks for it. When the model fails, every request ends with that."""
+        """One step for all, whoever asks for it.
+
+        What fails ends the requests that it concerns. After an interruption, as by Ctrl-C, the next step begins what
+        ran again; no token is lost. A model in stages goes on after neither: its processes would part.
+        """
         with self._lock:
             self._check_runs()
             try:
-                events = self._runner.step()
+                self._settle()
+                self._runner.step()
             except BaseException as error:
-                self._failure = error
+                if isinstance(self._model.runs, Staged):
+                    self._failure = error
                 raise
-            for event in events:
-                self._answers[event.request].push(event)
-                if event.finish_reason is not None:
-                    del self._answers[event.request]
 
-    def _cancel(self, number: int) -> None:
-        with self._lock:
-            self._runner.cancel(number)
-            self._answers.pop(number, None)
+    def _settle(self) -> None:
+        """See to the news: one is forgotten when it is done, and nothing happens to one that is done twice."""
+        while self._news:
+            match self._news[0]:
+                case int() as number:
+                    self._runner.cancel(number)
+                case entry:
+                    self._runner.admit(entry)
+            self._news.popleft()
 
     def _check_runs(self) -> None:
         if self._failure is not None:
@@ -124,18 +132,19 @@ class Engine:
 class Answering:
     """One request's answer as it comes: iterate over it, or `async for`, for its text; `result()` is the whole."""
 
-    def __init__(self, engine: Engine, number: int, prompt_token_ids: tuple[int, ...]) -> None:
-        self._engine, self._number, self._prompt = engine, number, prompt_token_ids
-        self._events, self._read = Collected(), 0
-        self._pieces: list[str] = []
-        self.done, self.cancelled = False, False
+    def __init__(self, engine: Engine, entry: Entry) -> None:
+        self._engine, self._number, self._log = engine, entry.number, entry.log
+        self._prompt, self._read = entry.request.prompt.token_ids, 0
 
-    def push(self, event: Event) -> None:
-        """Its next token."""
-        self._events.push(event)
-        if event.text:
-            self._pieces.append(event.text)
-        self.done = event.finish_reason is not None
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, with its last token or with an error."""
+        return self._log.is_whole or self._log.error is not None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was wanted no longer before it was done."""
+        return self._log.cancelled
 
     def __iter__(self) -> Iterator[str]:
         """The pieces of its text, from the first that was not read yet."""
@@ -154,22 +163,29 @@ class Answering:
                 await asyncio.to_thread(self._engine.step)
 
     def result(self) -> Completion:
-        """The whole answer. Raises TriptychError for one that was cancelled, and what the model does."""
-        while not self.done:
-            if self.cancelled:
-                raise TriptychError("the request was cancelled")
+        """The whole answer. Raises TriptychError for one that was cancelled, and its own error for one that failed."""
+        while not self._log.ended:
             self._engine.step()
-        return self._events.completion(self._prompt)
+        self._check()
+        if not self._log.is_whole:
+            raise TriptychError("the request was cancelled")
+        return completed(self._log.events, self._prompt)
 
     def cancel(self) -> None:
-        """It is wanted no longer; nothing happens to one that is done."""
-        if not self.done:
-            self.cancelled = True
-            self._engine._cancel(self._number)
+        """It is wanted no longer; nothing happens to one that is done. Its room is free with the next step."""
+        if not self._log.ended:
+            self._log.cancelled = True
+            self._engine._news.append(self._number)
 
     def _next(self) -> str | None:
-        """A piece that was not read yet; '' when a step is needed for one, None at the end."""
-        if self._read < len(self._pieces):
+        """A piece that was not read yet; '' when a step is needed for one, None at the end. Raises its error there."""
+        while self._read < len(self._log.events):
             self._read += 1
-            return self._pieces[self._read - 1]
-        return None if self.done or self.cancelled else ""
+            if piece := self._log.events[self._read - 1].text:
+                return piece
+        self._check()
+        return None if self._log.ended else ""
+
+    def _check(self) -> None:
+        if self._log.error is not None:
+            raise fresh(self._log.error)

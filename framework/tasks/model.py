@@ -20,7 +20,7 @@ from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
 from triptych.parts.step import Step
 from triptych.runner.checks import check_prompts
-from triptych.runner.engine import Event
+from triptych.runner.event import Event
 from triptych.runner.generate import generate
 from triptych.runner.grammar import Grammars
 from triptych.runner.options import SamplingOptions
@@ -30,7 +30,7 @@ from triptych.runner.reading import read_logits, read_prompts
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.staged import Staged
 from triptych.spec.conversion import labels_of
-from triptych.tasks.completion import Collected, Completion, GenerateOptions
+from triptych.tasks.completion import Completion, GenerateOptions, completed
 from triptych.tasks.likelihood import Likelihood, as_answers, likelihoods
 from triptych.tasks.pooling import Pooling
 from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired, read_each
@@ -87,14 +87,15 @@ class Model:
 
         A text is a user's turn where the checkpoint has a chat template, unless `raw`. `images` are an image or a list
         for one prompt, a list for each of several. Raises OptionError and InputError with all that is wrong, before
-        anything runs.
+        anything runs; the first prompt that fails after that ends all with its error, which names it. An `Engine` goes
+        on with the others.
         """
         requests = self.requests(prompts, images, raw=raw, **options)
-        answers = [Collected() for _ in requests]
+        answers: list[list[Event]] = [[] for _ in requests]
         for event in self._run(requests, max_batch=max_batch, live=False):
-            answers[event.request].push(event)
+            answers[event.request].append(event)
         pairs = zip(requests, answers, strict=True)
-        return [answer.completion(request.prompt.token_ids) for request, answer in pairs]
+        return [completed(events, request.prompt.token_ids) for request, events in pairs]
 
     def stream(
         self,

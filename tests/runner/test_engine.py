@@ -16,7 +16,8 @@ from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import ByteTokenizer
 from triptych.parts.cache import Cache
 from triptych.parts.cache_layout import Group, Layout, by_reach, row_size
-from triptych.runner.engine import Engine, Event
+from triptych.runner.engine import Engine
+from triptych.runner.event import Event
 from triptych.runner.options import SamplingOptions
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sizes import Sizes

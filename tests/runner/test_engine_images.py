@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 import triptych
 from tests.parity.multimodal import Pair, all_cases, picture
-from triptych.errors import InputError
+from triptych.errors import InputError, TriptychError
+from triptych.inputs.items import MultiModalFeatureSpec
 from triptych.parts.cache_layout import Layout
 from triptych.runner.encoded import EncodedItems
 from triptych.runner.engine import Engine
@@ -94,13 +97,53 @@ def test_rows_are_kept_within_a_budget_and_what_a_step_needs_is_there_all_the_sa
     (request,) = model.requests(TEXT, pictures(1, 2), raw=True)
     features = request.prompt.features
     kept = EncodedItems(model.module, budget=1, device=torch.device("cpu"))
-    first, second = kept.rows(features)
+    first, second = encoded(kept, features)
     assert not torch.equal(first, second)
-    assert len(kept) == 1
-    assert torch.equal(kept.rows(features[1:])[0], second)
+    assert (len(kept), kept.nbytes) == (1, second.nbytes)
+    assert torch.equal(encoded(kept, features[1:])[0], second)
     assert counted == [2]
-    assert torch.equal(kept.rows(features[:1])[0], first)
+    assert torch.equal(encoded(kept, features[:1])[0], first)
     assert counted == [2, 1]
+
+
+def encoded(kept: EncodedItems, features: Sequence[MultiModalFeatureSpec]) -> list[Tensor]:
+    return [rows for rows in kept.rows(features) if isinstance(rows, Tensor)]
+
+
+def test_what_is_kept_of_a_batch_keeps_no_more_than_its_own_rows_in_memory(model: Any) -> None:
+    (request,) = model.requests(TEXT, pictures(1, 2), raw=True)
+    kept = EncodedItems(model.module, budget=2**28, device=torch.device("cpu"))
+    kept.rows(request.prompt.features)
+    rows = [*kept._rows.values()]
+    assert kept.nbytes == sum(each.untyped_storage().nbytes() for each in rows) == sum(each.nbytes for each in rows)
+
+
+def test_an_image_that_cannot_be_encoded_ends_the_requests_that_have_it(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = [(1, 2), (3, 9), (4, 5), (9, 1), (6, 7)]
+    wanted = [model.generate(TEXT, pictures(*each), raw=True, **DRAWN)[0] for each in seeds]
+    (request,) = model.requests(TEXT, pictures(9, 9), raw=True)
+    assert request.prompt.features[0].data is not None
+    bad = request.prompt.features[0].data["image"].data
+    encode = model.module.embed_multimodal
+
+    def fails_on_one(**items: Any) -> Any:
+        if any(torch.equal(each, bad) for each in items["image"]):
+            raise ValueError("too bright")
+        return encode(**items)
+
+    monkeypatch.setattr(model.module, "embed_multimodal", fails_on_one)
+    running = triptych.Engine(model)
+    answers = [running.submit(TEXT, pictures(*each), raw=True, **DRAWN) for each in seeds]
+    for number, place in ((1, 1), (3, 0)):
+        with pytest.raises(TriptychError, match=rf"^image\[{place}\]: it cannot be encoded: ValueError: too bright$"):
+            answers[number].result()
+    assert [answers[n].result() for n in (0, 2, 4)] == [wanted[n] for n in (0, 2, 4)]
+    with pytest.raises(TriptychError, match=r"^prompts\[1\]\.image\[0\]: it cannot be encoded"):
+        model.generate([TEXT, TEXT], [pictures(1, 2), pictures(9, 2)], raw=True)
+    monkeypatch.undo()
+    assert running.submit(TEXT, pictures(3, 9), raw=True, **DRAWN).result() == wanted[1]
 
 
 def test_a_broken_image_is_told_of_its_request_alone(model: Any, tmp_path: Path) -> None:

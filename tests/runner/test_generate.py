@@ -13,7 +13,7 @@ from tests.runner.counting import VOCAB, Counting, expected
 from triptych.errors import InputError, OptionError
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import ByteTokenizer
-from triptych.runner.engine import Event
+from triptych.runner.event import Event
 from triptych.runner.generate import generate
 from triptych.runner.options import SamplingOptions
 from triptych.runner.request import Request, RunOptions

@@ -16,6 +16,7 @@ from triptych.inputs.prompt import Prompt
 from triptych.kernels.attention import Reach
 from triptych.parts.cache_layout import Group
 from triptych.runner.entry import Entry
+from triptych.runner.event import Log
 from triptych.runner.options import SamplingOptions
 from triptych.runner.pages import PagePool, Place
 from triptych.runner.prefix import BLOCK
@@ -26,7 +27,7 @@ from triptych.runner.tables import GONE, PageTables
 
 def entry(tokens: list[int], **options: Any) -> Entry:
     answer: Any = SimpleNamespace(token_ids=[])
-    return Entry.of(0, Request(Prompt(tuple(tokens)), SamplingOptions(**options)), answer, None)
+    return Entry.of(0, Request(Prompt(tuple(tokens)), SamplingOptions(**options)), answer, None, Log())
 
 
 class Memory:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 import triptych
 from triptych.errors import InputError, OptionError, TriptychError
@@ -135,21 +139,80 @@ def test_a_small_cache_answers_all_the_same(
     assert [answer.result() for answer in answers] == wanted * 3
 
 
-def test_a_model_that_fails_ends_every_request_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_is_raised_by_the_answers_that_it_concerns_and_the_engine_goes_on(
+    wanted: list[triptych.Completion], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = triptych.random_init("llama", seed=1)
-    engine = triptych.Engine(model)
-    first, second = engine.submit("one"), engine.submit("two")
+    engine = triptych.Engine(model, max_num_seqs=2)
+    first, second, third = (engine.submit(text, **DRAWN) for text in TEXTS[:3])
+    planted = [RuntimeError("boom")]
+    logits = model.module.compute_logits
 
-    def fails(*_: object) -> None:
-        raise MemoryError("no room")
+    def fails_once(hidden: Tensor) -> Tensor:
+        if planted:
+            raise planted.pop()
+        found: Tensor = logits(hidden)
+        return found
 
-    monkeypatch.setattr(model.module, "compute_logits", fails)
-    with pytest.raises(MemoryError):
+    monkeypatch.setattr(model.module, "compute_logits", fails_once)
+    told = "^the request cannot be answered: RuntimeError: boom$"
+    with pytest.raises(TriptychError, match=told) as raised:
         first.result()
-    with pytest.raises(TriptychError, match="the engine ended with an error, and answers nothing more; make a new one"):
-        second.result()
-    with pytest.raises(TriptychError, match="make a new one"):
-        engine.submit("three")
+    assert first.done
+    with pytest.raises(TriptychError, match=told) as again:
+        first.result()
+    assert raised.value is not again.value
+    with pytest.raises(TriptychError, match=told):
+        "".join(second)
+
+    async def read(answer: triptych.Answering) -> str:
+        return "".join([piece async for piece in answer])
+
+    with pytest.raises(TriptychError, match=told):
+        asyncio.run(read(second))
+    assert third.result() == wanted[2]
+    assert engine.submit(TEXTS[0], **DRAWN).result() == wanted[0]
+
+
+class Alone:
+    """A pipeline of one stage."""
+
+    stage = triptych.Stage(0, 1)
+
+    def share(self, tensor: Tensor, **_: object) -> Tensor:
+        return tensor
+
+    def telling(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def least(self, number: int) -> int:
+        return number
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
+def test_a_failure_in_one_process_of_a_pipeline_ends_the_engine(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = triptych.random_init("llama", seed=1)
+    pipe: Any = Alone()
+    model = triptych.Model(whole.module, whole.config, tokenizer=whole.tokenizer, pipe=pipe)
+    engine = triptych.Engine(model)
+    answer, other = engine.submit("one", **DRAWN), engine.submit("two", **DRAWN)
+    engine.step()
+    monkeypatch.setattr(whole.module, "forward", raising(error))
+    with pytest.raises(type(error)):
+        answer.result()
+    monkeypatch.undo()
+    for late in (answer.result, other.result, lambda: engine.submit("three")):
+        with pytest.raises(TriptychError, match="the engine ended with an error, and answers nothing more; make a new"):
+            late()
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    return fails
 
 
 def test_a_thousand_requests_come_and_go_and_nothing_is_left(model: triptych.Model) -> None:
@@ -165,11 +228,12 @@ def test_a_thousand_requests_come_and_go_and_nothing_is_left(model: triptych.Mod
         if chance.random() < 0.5:
             engine.step()
     assert all(answer.result() == wanted[text] for text, answer in waiting)
+    engine.run()
     runner = engine._runner
     assert not runner.busy
     assert runner._pool.available == runner._pool.pages
     assert not runner._sampler._options
-    assert not engine._answers
+    assert not engine._news
 
 
 @given(order=st.permutations(range(5)), seqs=st.integers(1, 5))
