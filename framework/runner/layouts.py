@@ -66,12 +66,13 @@ class Room:
         return None
 
     def _groups(self, rows: int, longest: int) -> tuple[Group, ...]:
-        """With pages of the same size, of so many rows in the group that takes fewest numbers a row."""
+        """With pages of about the same size: in none so many rows, but a block of them at the least."""
         found = by_reach(self._needs, longest=longest)
         widths = {reach: row_size(needs) for reach, needs in found.items()}
         size = min((_page(rows, reach) * width for reach, width in widths.items()), default=0)
+        size = max(size, BLOCK * max(widths.values(), default=0))
         return tuple(
-            Group(tuple(needs), reach, max(size // widths[reach] // BLOCK, 1) * BLOCK, widths[reach])
+            Group(tuple(needs), reach, size // widths[reach] // BLOCK * BLOCK, widths[reach])
             for reach, needs in found.items()
         )
 
