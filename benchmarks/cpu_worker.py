@@ -34,7 +34,7 @@ def load_triptych(folder: str, dtype: str, threads: int) -> Loaded:
     import torch
 
     import triptych
-    from triptych.parts.cache import Cache
+    from triptych.parts.cache_layout import row_size
 
     torch.set_num_threads(threads)
     model = triptych.load(folder, device="cpu", dtype=dtype)
@@ -43,7 +43,7 @@ def load_triptych(folder: str, dtype: str, threads: int) -> Loaded:
         return [list(c.token_ids) for c in model.generate(ids, max_tokens=new, ignore_eos=True)]
 
     weights = {each.data_ptr(): each.nbytes for each in model.module.state_dict().values()}
-    row = Cache.nbytes(model.module.cache_needs(), pages=1, page=1, dtype=model.dtype)
+    row = row_size(model.module.cache_needs()) * model.dtype.itemsize
     return Loaded(generate, {"weights_mb": sum(weights.values()) / 1e6, "row_bytes": row})
 
 
