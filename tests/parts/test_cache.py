@@ -13,11 +13,12 @@ from torch import Tensor
 
 from tests.parts.drawing import filled
 from triptych.errors import InputError
+from triptych.kernels.attention import Reach, Spans, attention
 from triptych.parts.attention import Attention
 from triptych.parts.attention_spec import AttentionSpec
 from triptych.parts.cache import Cache
-from triptych.parts.cache_layout import Layout
-from triptych.parts.cache_needs import Rows
+from triptych.parts.cache_layout import Group, Layout
+from triptych.parts.cache_needs import Rows, State
 from triptych.parts.norms_spec import RmsNormSpec
 from triptych.parts.rope_spec import RopeSpec
 from triptych.parts.step import Step
@@ -27,6 +28,7 @@ LENGTHS = (11, 7, 11, 1)
 SPECS: dict[str, dict[str, Any]] = {
     "plain": {"position": RopeSpec(theta=100.0)},
     "window": {"position": RopeSpec(theta=100.0), "window": 4},
+    "chunk": {"position": RopeSpec(theta=100.0), "chunk": 4},
     "softcap": {"softcap": 2.0},
     "one key head": {"kv_heads": 1},
     "normed heads": {"qk_norm": RmsNormSpec(eps=1e-2), "position": RopeSpec(theta=100.0)},
@@ -140,6 +142,65 @@ def test_bytes_are_known_before_they_are_taken() -> None:
     cache = Cache(layout, dtype=torch.bfloat16)
     taken = sum(rows.nbytes for of_mixer in cache.rows.values() for rows in of_mixer)
     assert layout.nbytes(torch.bfloat16) == taken == 3 * 10 * 2 * (24 + 32)
+
+
+def test_groups_lie_over_each_other_in_pages_that_any_of_them_may_take() -> None:
+    needs = {"a": Rows(2, (8, 4)), "b": Rows(1, (16, 16), window=4), "c": State(((2, 3), (5,)))}
+    groups = (Group(("a",), Reach(), 4, 24), Group(("b",), Reach(4), 2, 32))
+    layout = Layout(needs, groups, pages=3, slots=6)
+    cache = Cache(layout, dtype=torch.float32)
+    memory = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in all_tensors(cache)}
+    assert layout.nbytes(torch.float32) == 4 * (3 * 4 * 24 + 6 * 11)
+    assert layout.nbytes(torch.float32) <= sum(memory.values()) <= layout.nbytes(torch.float32) + 64 * len(memory)
+    for number, rows in enumerate((*cache.rows["a"], *cache.rows["b"]), 1):
+        rows[:] = number
+    assert [rows.unique().tolist() for rows in cache.rows["b"]] == [[3], [4]]
+    cache.rows["a"][0][1], cache.rows["a"][1][1] = 5, 6
+    assert [rows[[0, 2]].unique().tolist() for rows in cache.rows["b"]] == [[3], [4]]
+    assert [rows[1].unique().tolist() for rows in cache.rows["a"]] == [[5], [6]]
+
+
+def all_tensors(cache: Cache) -> list[Tensor]:
+    return [each for made in (*cache.rows.values(), *cache.states.values()) for each in made]
+
+
+@pytest.mark.parametrize("size", [1, 4, 11])
+def test_rows_of_one_width_are_keys_and_values(size: int) -> None:
+    """Latent attention: values are the first numbers of what keys are, and all heads look at the one row."""
+    make = torch.Generator().manual_seed(3)
+    rows_TGK, q_THK = torch.randn(11, 1, 8, generator=make), torch.randn(11, 4, 8, generator=make)
+    cache = Cache(Layout.whole({"x": Rows(1, (8,))}, pages=1, page=16), dtype=torch.float32)
+    found = []
+    for start in range(0, 11, size):
+        new = rows_TGK[start : start + size]
+        step = cache.step([len(new)])
+        kept = step.store("x", new)
+        assert kept is not None
+        assert kept.v.data_ptr() == kept.k.data_ptr()
+        kept = kept._replace(v=kept.v[..., :6])
+        queries = q_THK[start : start + size]
+        found.append(attention(queries, new, new[..., :6], spans=step.spans, kept=kept, scale=0.3))
+    whole = attention(q_THK, rows_TGK, rows_TGK[..., :6], spans=Spans.of([11]), scale=0.3)
+    torch.testing.assert_close(torch.cat(found), whole, rtol=1e-5, atol=1e-5)
+
+
+def test_a_state_is_of_its_sequence_and_nought_where_one_begins() -> None:
+    need = State(((2,), (3, 1)))
+    cache = Cache(Layout.whole({"x": need}, pages=4, page=16), dtype=torch.float64)
+    first = cache.step([5, 1], pages=[3, 1])
+    assert not any(each.any() for each in first.state("x", need, dtype=torch.float64))
+    first.keep("x", torch.tensor([[1.0, 1.0], [2.0, 2.0]]), torch.ones(2, 3, 1))
+    second = cache.step([1, 2, 1], pages=[0, 1, 3])
+    pair, triple = second.state("x", need, dtype=torch.float64)
+    assert pair.tolist() == [[0, 0], [2, 2], [1, 1]]
+    assert triple.flatten(1).tolist() == [[0] * 3, [1] * 3, [1] * 3]
+    pair += 1  # a copy
+    assert second.state("x", need, dtype=torch.float64)[0].tolist() == [[0, 0], [2, 2], [1, 1]]
+    plain = Step.of([2, 3])
+    plain.keep("x", *plain.state("x", need, dtype=torch.bfloat16))
+    pair, triple = plain.state("x", need, dtype=torch.bfloat16)
+    assert pair.equal(torch.zeros(2, 2, dtype=torch.bfloat16))
+    assert triple.equal(torch.zeros(2, 3, 1, dtype=torch.bfloat16))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
