@@ -78,6 +78,7 @@ class Sampler:
         """The request of this slot leaves, if it came."""
         self._options.pop(slot, None)
         self._masks.pop(slot, None)
+        self._history.remove(slot)
         self._kept = None
 
     @torch.inference_mode()

@@ -41,10 +41,13 @@ def penalize(logits_BV: Tensor, past: Past, penalties: Penalties) -> None:
 
 
 class History:
-    """The tokens of the requests in some slots, those of the prompt and those of the answer, on the device."""
+    """The tokens of the requests in some slots, those of the prompt and those of the answer, on the device.
+
+    There is room for the longest of these, and none while there are none.
+    """
 
     def __init__(self, slots: int, *, device: torch.device) -> None:
-        self._ids = torch.zeros(slots, 0, dtype=torch.int64, device=device)
+        self._ids = torch.zeros(slots, 0, dtype=torch.int32, device=device)
         self._is_first = torch.zeros(slots, 0, dtype=torch.bool, device=device)
         self._start = torch.zeros(slots, dtype=torch.int64, device=device)
         self._length = torch.zeros(slots, dtype=torch.int64, device=device)
@@ -61,6 +64,16 @@ class History:
         self._is_first[slot] = False
         self._is_first[slot, [*first.values()]] = True
 
+    def remove(self, slot: int) -> None:
+        """The request of this slot leaves, if it is one of these."""
+        if self._longest.pop(slot, None) is not None and not self._longest:
+            self._ids, self._is_first = (each.new_zeros(len(each), 0) for each in (self._ids, self._is_first))
+
+    @property
+    def nbytes(self) -> int:
+        """What the tokens take."""
+        return self._ids.nbytes + self._is_first.nbytes
+
     def push(self, slots: Sequence[int], slots_B: Tensor, tokens_B: Tensor) -> None:
         """A token more for each."""
         for slot in slots:
@@ -69,7 +82,7 @@ class History:
         past = self.past(slots, slots_B)
         again_B = ((past.ids_BL == tokens_B[:, None]) & past.is_answer_BL).any(-1)
         at_B = self._length[slots_B]
-        self._ids[slots_B, at_B] = tokens_B
+        self._ids[slots_B, at_B] = tokens_B.int()
         self._is_first[slots_B, at_B] = ~again_B
         self._length[slots_B] = at_B + 1
 
@@ -79,7 +92,7 @@ class History:
         is_there_BL = places_L < self._length[slots_B, None]
         is_answer_BL = is_there_BL & (places_L >= self._start[slots_B, None])
         first_BL = self._is_first[slots_B, :width] & is_answer_BL
-        return Past(self._ids[slots_B, :width], is_there_BL, is_answer_BL, first_BL)
+        return Past(self._ids[slots_B, :width].long(), is_there_BL, is_answer_BL, first_BL)
 
     def _make_room(self, needed: int) -> None:
         """Twice the room when so many do not fit."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from triptych.errors import TriptychError
 from triptych.runner.options import SamplingOptions
 from triptych.runner.sampling import Sampler
+from triptych.runner.shaping import History
 
 CPU = torch.device("cpu")
 LOGITS = torch.tensor([2.0, -1.0, 3.0, 0.5, 3.5, -float("inf"), 1.0, 2.5])
@@ -236,6 +237,21 @@ class Only:
 
     def allowed(self) -> Tensor:
         return torch.arange(len(LOGITS)) == self.token
+
+
+def test_tokens_are_kept_for_penalties_alone_and_no_longer_than_one_asks_for_them() -> None:
+    history = History(256, device=CPU)
+    history.add(3, [5] * 900, [7] * 100)
+    assert history.nbytes == 256 * 1000 * 5, "four bytes for an id, one for whether it is the first"
+    history.remove(9)
+    assert history.nbytes
+    history.remove(3)
+    assert history.nbytes == 0
+    history.add(3, [5], [])
+    history.push([3], torch.tensor([3]), torch.tensor([8]))
+    past = history.past([3], torch.tensor([3]))
+    assert past.ids_BL.tolist() == [[5, 8]]
+    assert past.is_answer_BL.tolist() == past.is_first_BL.tolist() == [[False, True]]
 
 
 def test_a_mask_holds_for_its_own_request_alone() -> None:
