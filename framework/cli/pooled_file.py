@@ -29,7 +29,7 @@ SAID = (
     "tokens",
     "lines",
     "prompt",
-    "cut",
+    "truncate",
     "device",
     "dtype",
     "max_batch",

@@ -47,7 +47,9 @@ def _add(commands: _SubParsersAction[argparse.ArgumentParser], command: str) -> 
         parser.add_argument("--convert", choices=ways, help="make a model that writes one that scores so")
     if command == "embed":
         parser.add_argument("--prompt", metavar="NAME", help="what stands before a text, by its name there")
-    parser.add_argument("--cut", action="store_true", help="leave out the end of what is longer than the model takes")
+    parser.add_argument(
+        "--truncate", action="store_true", help="leave out the end of what is longer than the model takes"
+    )
     parser.add_argument("--device", default="cpu", help="where the model runs (default cpu)")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: the checkpoint's)")
     parser.add_argument("--max-batch", type=int, default=32, metavar="N", help="texts in one call (default 32)")
@@ -92,7 +94,7 @@ def load_work(args: argparse.Namespace, command: str) -> Work:
             args.model, device=args.device, dtype=args.dtype, convert=convert, overrides=args.set, progress=progress
         )
     task = None if command == "score" else convert
-    return work_of(model, command, task=task, prompt=args.prompt, cut=args.cut)
+    return work_of(model, command, task=task, prompt=args.prompt, truncate=args.truncate)
 
 
 def _conversion(args: argparse.Namespace, command: str) -> Conversion | None:

@@ -10,14 +10,17 @@ from triptych.runner.options import SamplingOptions
 from triptych.runner.protocols import TextModel
 
 
-def check_prompts(model: TextModel, prompts: Sequence[Prompt], *, longest: int | None = None) -> None:
+def check_prompts(
+    model: TextModel, prompts: Sequence[Prompt], *, longest: int | None = None, cure: str = "shorten it"
+) -> None:
     """Raise InputError that names every prompt which is empty, too long, or holds an id that the model lacks.
 
-    `longest` is what a request may have where that is less than the model takes.
+    `longest` is what a request may have where that is less than the model takes; `cure` tells what does for a prompt
+    that is too long.
     """
     problems = []
     for number, prompt in enumerate(prompts):
-        if message := _mistake(model, prompt, longest):
+        if message := _mistake(model, prompt, longest, cure):
             problems.append(Problem(message, f"prompts[{number}]" if len(prompts) > 1 else "prompt"))
     if problems:
         raise InputError(problems)
@@ -30,14 +33,14 @@ def check_options(model: TextModel, options: Sequence[SamplingOptions]) -> None:
         raise OptionError(problems)
 
 
-def _mistake(model: TextModel, prompt: Prompt, longest: int | None) -> str | None:
+def _mistake(model: TextModel, prompt: Prompt, longest: int | None, cure: str) -> str | None:
     ids = prompt.token_ids
     if not ids:
         return "is empty; at least one token is needed"
     if model.context is not None and len(ids) > model.context:
-        return f"has {len(ids)} tokens, and the model takes at most {model.context}; shorten it"
+        return f"has {len(ids)} tokens, and the model takes at most {model.context}; {cure}"
     if longest is not None and len(ids) > longest:
-        return f"has {len(ids)} tokens, and a request may have {longest}; shorten it"
+        return f"has {len(ids)} tokens, and a request may have {longest}; {cure}"
     if min(ids) >= 0 and max(ids) < model.vocab_size:
         return None
     places = zip(ids, prompt.item_rows(), strict=True)

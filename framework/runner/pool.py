@@ -19,10 +19,12 @@ from triptych.runner.reading import RUNS, packed, read_prompts
 from triptych.runner.request import RunOptions
 from triptych.runner.rows import check_rows
 
+CURE = "shorten it, or let truncate (--truncate) leave out its end"
+
 
 def pool(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -> Tensor:
     """The pooled rows [B, D] of prompts, float32. Raises InputError for prompts that the model does not take."""
-    check_prompts(model, prompts)
+    check_prompts(model, prompts, cure=CURE)
     found: dict[int, Tensor] = {}
     for group, rows_ND in _pooled(model, prompts, run=run):
         found.update(zip(group, check_rows(model.pooler, rows_ND, len(group), by="forward"), strict=True))
@@ -33,7 +35,7 @@ def pool(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -> T
 
 def pool_tokens(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -> list[Tensor]:
     """The pooled rows [T_i, D] of the tokens of each prompt, float32. Raises InputError as `pool` does."""
-    check_prompts(model, prompts)
+    check_prompts(model, prompts, cure=CURE)
     found: dict[int, Tensor] = {}
     for group, rows_TD in _pooled(model, prompts, run=run):
         lengths = [len(prompts[number].token_ids) for number in group]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -112,57 +113,75 @@ class Model:
         events = self._run(requests, max_batch=1, live=True)
         return (event.text for event in events if event.text)
 
-    def embed(self, texts: Prompts, *, prompt: str | None = None, max_batch: int = 32) -> Tensor:
+    def embed(
+        self, texts: Prompts, *, prompt: str | None = None, truncate: bool = False, max_batch: int = 32
+    ) -> Tensor:
         """A row for each text (or list of token ids), [B, D], float32 on the model's device.
 
         `prompt` names what stands before a text where the checkpoint keeps such prompts. A text longer than the length
-        that it keeps is cut there. Raises CapabilityError for a model that is not for embeddings.
+        that it keeps is cut there; `truncate` leaves out the end of what is longer than the model takes, too. Raises
+        InputError, without it, for every such text, CapabilityError for a model that is not for embeddings.
         """
-        read = self._pooling_for("embed").read(texts, prompt=prompt)
+        read = self._pooling_for("embed", truncate).read(texts, prompt=prompt)
         return pool(self.runs, read, run=self._options(max_batch=max_batch))
 
-    def classify(self, texts: Prompts, *, pairs: str | Sequence[str] | None = None, max_batch: int = 32) -> Tensor:
+    def classify(
+        self,
+        texts: Prompts,
+        *,
+        pairs: str | Sequence[str] | None = None,
+        truncate: bool = False,
+        max_batch: int = 32,
+    ) -> Tensor:
         """The chance of each label for each text (or list of token ids), [B, labels], float32 on the model's device.
 
-        `pairs` are the other texts of pairs, one for each. `labels` has their names in this order. A regression gives
-        its numbers. Raises CapabilityError for a model that is no classifier.
+        `pairs` are the other texts of pairs, one for each; of a pair `truncate`, which is that of `embed`, shortens the
+        longer text first. `labels` has their names in this order. A regression gives its numbers. Raises
+        CapabilityError for a model that is no classifier.
         """
-        read = self._pooling_for("classify").read(texts, pairs)
+        read = self._pooling_for("classify", truncate).read(texts, pairs)
         return pool(self.runs, read, run=self._options(max_batch=max_batch))
 
-    def token_embed(self, texts: Prompts, *, prompt: str | None = None, max_batch: int = 32) -> list[Tensor]:
+    def token_embed(
+        self, texts: Prompts, *, prompt: str | None = None, truncate: bool = False, max_batch: int = 32
+    ) -> list[Tensor]:
         """The rows of the tokens of each text (or list of token ids), special ones among them: [T_i, D], float32.
 
-        `prompt` and long texts as with `embed`. Raises CapabilityError for a model that was not loaded for this.
+        `prompt`, long texts and `truncate` as with `embed`. Raises CapabilityError for a model that was not loaded for
+        this.
         """
-        read = self._pooling_for("token_embed").read(texts, prompt=prompt)
+        read = self._pooling_for("token_embed", truncate).read(texts, prompt=prompt)
         return pool_tokens(self.runs, read, run=self._options(max_batch=max_batch))
 
-    def token_classify(self, texts: Prompts, *, max_batch: int = 32) -> list[Tensor]:
+    def token_classify(self, texts: Prompts, *, truncate: bool = False, max_batch: int = 32) -> list[Tensor]:
         """The chance of each label for each token of each text, special ones among them: [T_i, labels], float32.
 
-        `labels` has their names in this order. Raises CapabilityError for a model that was not loaded for this.
+        `labels` has their names in this order; `truncate` as with `embed`. Raises CapabilityError for a model that was
+        not loaded for this.
         """
-        read = self._pooling_for("token_classify").read(texts)
+        read = self._pooling_for("token_classify", truncate).read(texts)
         return pool_tokens(self.runs, read, run=self._options(max_batch=max_batch))
 
-    def score(self, queries: Prompts, documents: Prompts, *, max_batch: int = 32) -> Tensor:
+    def score(self, queries: Prompts, documents: Prompts, *, truncate: bool = False, max_batch: int = 32) -> Tensor:
         """How well each document answers its query, or the one query that there is: [B], float32.
 
         A classifier of one label reads both as one sequence and gives its number; a model for embeddings the cosine of
         the two; one for embeddings of tokens the sum, over the query's, of the best match among the document's. Which
-        it is was decided when it was loaded. Raises CapabilityError for a model that scores nothing.
+        it is was decided when it was loaded. `truncate` as with `embed` and `classify`; what a chat template wrote is
+        whole. Raises CapabilityError for a model that scores nothing.
         """
-        return score(Scorer(self.pooling), queries, documents, run=self._options(max_batch=max_batch))
+        return score(
+            Scorer(replace(self.pooling, truncate=truncate)), queries, documents, run=self._options(max_batch=max_batch)
+        )
 
     @property
     def pooling(self) -> Pooling:
         """The model as it pools."""
         return Pooling(self.runs, self.name, self._reader, self.sentences)
 
-    def _pooling_for(self, task: PoolingTask) -> Pooling:
+    def _pooling_for(self, task: PoolingTask, truncate: bool) -> Pooling:
         self.pooling.check(task)
-        return self.pooling
+        return replace(self.pooling, truncate=truncate)
 
     def likelihood(
         self,

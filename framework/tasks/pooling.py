@@ -18,7 +18,7 @@ from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.parts.pooler_spec import PoolerSpec
 from triptych.runner.checks import check_prompts
-from triptych.runner.pool import pool, pool_tokens
+from triptych.runner.pool import CURE, pool, pool_tokens
 from triptych.runner.request import RunOptions
 from triptych.tasks.prompts import Prompts
 from triptych.tasks.texts import read_texts
@@ -51,22 +51,18 @@ def pooling_task(module: nn.Module) -> PoolingTask | None:
 
 @dataclass(frozen=True)
 class Pooling:
-    """A model as it pools, and how it reads texts."""
+    """A model as it pools, and how it reads texts; with `truncate` without the end of what it would not take whole."""
 
     module: Any
     name: str
     reader: PromptReader
     sentences: SentenceUse
+    truncate: bool = False
 
     def options(self, *, max_batch: int) -> RunOptions:
         """How it runs where it is. Raises OptionError for a number of texts that there is not."""
         first = next(self.module.parameters())
         return RunOptions(device=first.device, dtype=first.dtype, max_batch=max_batch)
-
-    def cut(self) -> Pooling:
-        """The same, but that the end of a text is left out where the model would not take it whole."""
-        lengths = [n for n in (self.sentences.longest, self.module.context) if n is not None]
-        return replace(self, sentences=replace(self.sentences, longest=min(lengths, default=None)))
 
     def check(self, task: PoolingTask) -> None:
         """Raise CapabilityError for a model that is not for this task."""
@@ -78,12 +74,16 @@ class Pooling:
         self, texts: Prompts, pairs: str | Sequence[str] | None = None, *, prompt: str | None = None
     ) -> list[Prompt]:
         """Texts, or pairs of texts, as the model takes them. Raises InputError that names every one with a mistake."""
-        return read_texts(texts, pairs, reader=self.reader, use=self.sentences, prompt=prompt)
+        if not self.truncate:
+            return read_texts(texts, pairs, reader=self.reader, use=self.sentences, prompt=prompt)
+        longest = min((n for n in (self.sentences.longest, self.module.context) if n is not None), default=None)
+        use = replace(self.sentences, longest=longest)
+        return [_begin(each, longest) for each in read_texts(texts, pairs, reader=self.reader, use=use, prompt=prompt)]
 
     def checked(self, prompt: Prompt, name: str) -> Prompt:
         """The prompt itself. Raises InputError, under that name, for one that the model does not take."""
         try:
-            check_prompts(self.module, [prompt])
+            check_prompts(self.module, [prompt], cure="shorten it" if self.truncate else CURE)
         except InputError as error:
             raise InputError(Problem(problem.message, name) for problem in error.problems) from None
         return prompt
@@ -99,3 +99,8 @@ class Pooling:
         if pooling_task(self.module) in ("token_embed", "token_classify"):
             return pool_tokens(self.module, prompts, run=run)
         return [*pool(self.module, prompts, run=run)]
+
+
+def _begin(prompt: Prompt, longest: int | None) -> Prompt:
+    """As many token ids as may be, where they were given as such; a text was shortened before it became ids."""
+    return prompt if prompt.features else replace(prompt, token_ids=prompt.token_ids[:longest])

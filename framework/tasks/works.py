@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch import Tensor
@@ -90,12 +90,12 @@ class Score:
         return {"score": found}
 
 
-def work_of(model: Model, command: str, *, task: PoolingTask | None, prompt: str | None, cut: bool) -> Work:
-    """What `embed`, `classify` or `score` does with a model; `cut`: with the beginning of what is too long.
+def work_of(model: Model, command: str, *, task: PoolingTask | None, prompt: str | None, truncate: bool) -> Work:
+    """What `embed`, `classify` or `score` does with a model; `truncate`: with the beginning of what is too long.
 
     Raises CapabilityError for one that is not for `task`.
     """
-    pooling = model.pooling.cut() if cut else model.pooling
+    pooling = replace(model.pooling, truncate=truncate)
     if command == "score":
         return Score(Scorer(pooling))
     assert task is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.cli.command import Capture, ran
 from tests.inputs.small_tokenizers import byte_level, save
 from tests.parity.oracle import build_oracle, tiny_config
 from triptych.cli import main
+from triptych.runner.pool import CURE
 from triptych.tasks import file_run
 
 TEXTS = ["the quick brown fox", "one", "naïve café, one by one", "jumps over", "x y z", "the waves", "dog"]
@@ -220,8 +222,8 @@ def test_rows_that_the_model_does_not_take_are_named_before_it_runs(
     status, stdout, stderr = ran(capsys, "embed", bert, "--file", file, *words)
     assert (status, stdout) == (1, "")
     assert stderr.splitlines() == [
-        f"{file}:2:1: text: has 101 tokens, and the model takes at most 64; shorten it",
-        f"{file}:4:1: text: has 151 tokens, and the model takes at most 64; shorten it",
+        f"{file}:2:1: text: has 101 tokens, and the model takes at most 64; {CURE}",
+        f"{file}:4:1: text: has 151 tokens, and the model takes at most 64; {CURE}",
     ]
     assert not out or (tmp_path / "out").read_bytes() == b""
 
@@ -231,7 +233,7 @@ def test_the_end_of_what_is_too_long_is_left_out_where_that_is_asked(
     tokens: list[str], bert: str, tmp_path: Path, capsys: Capture
 ) -> None:
     file = write(tmp_path / "in.jsonl", [{"text": "a"}, {"text": "x" * 100}])
-    status, out, _ = ran(capsys, "embed", bert, "--cut", *tokens, "--file", file)
+    status, out, _ = ran(capsys, "embed", bert, "--truncate", *tokens, "--file", file)
     model = triptych.load(bert, convert="token_embed" if tokens else None)
     assert model.tokenizer is not None
     ids = model.tokenizer.encode("x" * 100)[:64]
@@ -251,8 +253,9 @@ def test_what_a_folder_says_of_the_longest_text_holds_where_more_would_do(bert: 
     (folder / "p" / "config.json").write_text('{"pooling_mode": "mean"}', encoding="utf-8")
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 6}', encoding="utf-8")
     pooling = triptych.load(folder).pooling
-    assert [len(p.token_ids) for p in pooling.cut().read(["x" * 100, "a"])] == [6, 2]
-    assert [len(p.token_ids) for p in triptych.load(bert).pooling.cut().read(["x" * 100, "a"])] == [64, 2]
+    assert [len(p.token_ids) for p in replace(pooling, truncate=True).read(["x" * 100, "a"])] == [6, 2]
+    wide = replace(triptych.load(bert).pooling, truncate=True)
+    assert [len(p.token_ids) for p in wide.read(["x" * 100, "a"])] == [64, 2]
 
 
 @pytest.mark.parametrize("command", ["embed", "classify", "score"])
@@ -301,8 +304,8 @@ def test_each_text_that_the_model_does_not_take_is_named(bert: str, capsys: Capt
     status, stdout, stderr = ran(capsys, "embed", bert, "a", "x" * 100, "b", "y" * 80)
     assert (status, stdout) == (1, "")
     assert stderr.splitlines() == [
-        "rows[1].text: has 101 tokens, and the model takes at most 64; shorten it",
-        "rows[3].text: has 81 tokens, and the model takes at most 64; shorten it",
+        f"rows[1].text: has 101 tokens, and the model takes at most 64; {CURE}",
+        f"rows[3].text: has 81 tokens, and the model takes at most 64; {CURE}",
     ]
     assert ran(capsys, "embed", bert, "x" * 100)[2].startswith("text: has 101 tokens")
 
@@ -317,7 +320,7 @@ def test_an_output_in_a_folder_that_is_not_there_is_told(bert: str, tmp_path: Pa
 def test_stdout_is_json_whatever_its_encoding(encoding: str, bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr("sys.stdout", out)
-    assert main(["embed", bert, "--cut", "naïve 東京 🦊"]) == 0
+    assert main(["embed", bert, "--truncate", "naïve 東京 🦊"]) == 0
     out.flush()
     assert json.loads(out.buffer.getvalue())["text"] == "naïve 東京 🦊"  # type: ignore[attr-defined]
     assert (b"\\u6771" in out.buffer.getvalue()) == (encoding != "utf-8")  # type: ignore[attr-defined]

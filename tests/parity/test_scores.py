@@ -138,7 +138,7 @@ def test_pairs_that_are_too_long_are_cut_as_by_the_library(tmp_path: Path, capsy
     (tmp_path / "in").write_text("\n".join(rows), encoding="utf-8")
     wanted = st.CrossEncoder(str(folder), device="cpu").predict(pairs, convert_to_tensor=True)
     capsys.readouterr()
-    assert main(["score", str(folder), "--cut", "--file", str(tmp_path / "in"), "--dtype", "float32"]) == 0
+    assert main(["score", str(folder), "--truncate", "--file", str(tmp_path / "in"), "--dtype", "float32"]) == 0
     found = [json.loads(line)["score"] for line in capsys.readouterr().out.splitlines()]
     torch.testing.assert_close(torch.tensor(found), wanted, **CLOSE)
 

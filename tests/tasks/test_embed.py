@@ -12,6 +12,7 @@ import triptych
 from tests.inputs.small_tokenizers import byte_level, save
 from tests.parity.oracle import build_oracle, tiny_config
 from triptych.errors import CapabilityError, InputError, SpecError
+from triptych.runner.pool import CURE
 
 TEXTS = ["the quick brown fox", "one", "naïve café, one by one, over the lazy dog"]
 
@@ -103,8 +104,20 @@ def test_prompts_that_the_model_does_not_take_are_named(folder: Path) -> None:
     assert str(caught.value).splitlines() == [
         "prompts[1]: is empty; at least one token is needed",
         "prompts[2]: has the token id 400, and the model has 0 to 399",
-        "prompts[3]: has 65 tokens, and the model takes at most 64; shorten it",
+        f"prompts[3]: has 65 tokens, and the model takes at most 64; {CURE}",
     ]
+
+
+def test_the_end_of_what_is_too_long_is_left_out_where_truncate_asks_for_it(folder: Path) -> None:
+    model = triptych.load(folder, dtype="float32")
+    assert model.tokenizer is not None
+    ids, _ = model.tokenizer.encode_cut("one by one " * 40, None, 64)
+    found = model.embed(["one by one " * 40, TEXTS[0], [7] * 70], truncate=True)
+    torch.testing.assert_close(found, model.embed([ids, model.tokenizer.encode(TEXTS[0]), [7] * 64]))
+    with pytest.raises(
+        InputError, match=r"prompt: has \d+ tokens, .*; shorten it, or let truncate \(--truncate\) leave"
+    ):
+        model.embed("one by one " * 40)
 
 
 def test_what_has_no_head_writes_nothing(folder: Path) -> None:

@@ -15,6 +15,7 @@ from tests.inputs.small_tokenizers import byte_level, save
 from tests.parity.oracle import TOLERANCE, build_oracle, rms_ratio, tiny_config
 from triptych.errors import CapabilityError, InputError
 from triptych.registry import models as models_module
+from triptych.runner.pool import CURE
 
 ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 QUERIES = ["the fox", "one", "naïve café"]
@@ -74,9 +75,27 @@ def test_every_pair_with_a_mistake_is_named_with_the_text_that_has_it(tmp_path: 
     with pytest.raises(InputError) as caught:
         model.score(["one", "x" * 100, "two"], [[1], "two", [999]])
     assert str(caught.value).splitlines() == [
-        "prompts[1].query: has 101 tokens, and the model takes at most 64; shorten it",
+        f"prompts[1].query: has 101 tokens, and the model takes at most 64; {CURE}",
         "prompts[2].document: has the token id 999, and the model has 0 to 399",
     ]
+
+
+@pytest.mark.parametrize("convert", ["embed", "token_embed", None])
+def test_texts_that_are_too_long_are_scored_by_their_beginnings_where_truncate_asks_for_it(
+    convert: Any, tmp_path: Path
+) -> None:
+    kind = "ForCausalLM" if convert else "ForSequenceClassification"
+    model = triptych.load(made(tmp_path, kind, **({} if convert else ONE)), dtype="float32", convert=convert)
+    long, short = ["one by one " * 40, "the fox"], ["two", "the dog " * 60]
+    found = model.score(long, short, truncate=True)
+    assert model.tokenizer is not None
+    if convert:
+        ids = [[model.tokenizer.encode_cut(text, None, 64)[0] for text in texts] for texts in (long, short)]
+        torch.testing.assert_close(found, model.score(*ids))
+    else:
+        torch.testing.assert_close(found, model.classify(long, pairs=short, truncate=True)[:, 0])
+    with pytest.raises(InputError, match=r"leave out its end"):
+        model.score(long, short)
 
 
 def test_a_cross_encoder_takes_texts_alone(tmp_path: Path) -> None:
