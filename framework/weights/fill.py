@@ -78,5 +78,5 @@ def _convert(values: Tensor, stored: Stored, scratch: Tensor) -> None:
 def _copy(values: Tensor, given: Tensor) -> None:
     """On a host by one thread: most of it is memory that is touched first, where threads get in each other's way."""
     size = PIECE if values.device.type == "cpu" else values.numel()
-    for part, given_part in zip(values.split(size), given.split(size), strict=True):
+    for part, given_part in zip(torch.split(values, size), torch.split(given, size), strict=True):
         part.copy_(given_part)
