@@ -17,7 +17,15 @@ EPILOG = "exit status: 0 done, 1 your input, 2 the usage; the answer goes to std
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; what a user got wrong is said on stderr, without a traceback."""
+    """Run one command; what a user got wrong, or a user who stops it, is said on stderr, without a traceback."""
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(argv: Sequence[str] | None) -> int:
     args = _arguments(argv)
     from triptych.errors import TriptychError
 
@@ -31,9 +39,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TriptychError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # the reader of our output has gone; there is nobody to tell
             print(error, file=sys.stderr)

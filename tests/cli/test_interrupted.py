@@ -119,3 +119,27 @@ def test_a_bar_is_drawn_where_stderr_is_a_terminal(job: Job, tmp_path: Path) -> 
     assert running.wait(timeout=120) == 0
     assert f"/{ROWS}".encode() in drawn
     assert b"in.jsonl" in drawn
+
+
+@pytest.mark.parametrize("written", [0, 1, 40])
+def test_an_answer_that_is_interrupted_ends_without_a_traceback(written: int) -> None:
+    words = ["run", "llama", "hi", "--random-init", "--raw", "--ignore-eos", "--max-tokens", "100000"]
+    long = "sample.max_position_embeddings=100000"
+    running = subprocess.Popen([*CLI, *words, long], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdout is not None
+    if written:
+        running.stdout.read(written)
+    else:
+        wait_for_import("torch", running)
+    running.send_signal(signal.SIGINT)
+    _, stderr = running.communicate(timeout=60)
+    assert (running.returncode, stderr.decode().splitlines()[-1]) == (130, "interrupted")
+    assert b"Traceback" not in stderr
+
+
+def wait_for_import(name: str, running: subprocess.Popen[bytes]) -> None:
+    """Until a process reads a library of this name."""
+    until = time.monotonic() + 60
+    while f"lib{name}" not in Path(f"/proc/{running.pid}/maps").read_text(encoding="utf-8"):
+        assert time.monotonic() < until
+        time.sleep(0.001)
