@@ -38,8 +38,6 @@ from triptych.runner.tables import PageTables
 
 logger = logging.getLogger(__name__)
 
-ENCODED = 2**28  # bytes of encoded items that are kept
-
 
 class Engine:
     """Runs the requests that it is given, each of at most `sizes.longest` tokens, in the pages of one cache.
@@ -75,7 +73,8 @@ class Engine:
         self._scheduler = Scheduler(self._tables, seqs=self._sizes.seqs, tokens=self._most)
         vocab, device = self._model.vocab_size, self._run.device
         self._sampler = Sampler(self._sizes.seqs, vocab_size=vocab, device=device, end_ids=self._end_ids)
-        self._encoded = EncodedItems(self._model, budget=ENCODED, device=device, apart=not self._in_stages)
+        budget = self._run.encoder_cache_bytes
+        self._encoded = EncodedItems(self._model, budget=budget, device=device, apart=not self._in_stages)
         for entry in [*self._entries.values()]:
             self._begin_again(entry)
 

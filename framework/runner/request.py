@@ -12,6 +12,8 @@ from triptych.inputs.prompt import Prompt
 from triptych.runner.grammar import Form, Grammar
 from triptych.runner.options import SamplingOptions
 
+ENCODED = 2**28  # bytes of encoded items that are kept, where nothing else is said
+
 
 @dataclass(frozen=True)
 class Request:
@@ -31,7 +33,7 @@ class RunOptions:
     """How to run, which changes no result: where, how many requests at a time, how many bytes for their cache.
 
     None for `cache_bytes` allows most of the memory that is free. A step has at most `max_num_batched_tokens` tokens,
-    which bounds its activations.
+    which bounds its activations. `encoder_cache_bytes` of encoded items are kept for whoever brings them again.
     """
 
     device: torch.device
@@ -39,6 +41,7 @@ class RunOptions:
     max_batch: int = 32
     cache_bytes: int | None = None
     max_num_batched_tokens: int = 8192
+    encoder_cache_bytes: int = ENCODED
 
     def __post_init__(self) -> None:
         check_counts(max_batch=self.max_batch, max_num_batched_tokens=self.max_num_batched_tokens)

@@ -15,7 +15,7 @@ from triptych.runner.checks import check_options, check_prompts
 from triptych.runner.engine import Engine as Runner
 from triptych.runner.entry import Entry
 from triptych.runner.failures import fresh
-from triptych.runner.request import RunOptions, check_counts
+from triptych.runner.request import ENCODED, RunOptions, check_counts
 from triptych.runner.sizes import ON_HOST, Sizes
 from triptych.runner.staged import Staged
 from triptych.tasks.completion import Completion, GenerateOptions, completed
@@ -28,7 +28,8 @@ class Engine:
 
     `kv_cache_memory` are the bytes of the cache; without it most of what is free may be taken. A request has at most
     `max_model_len` tokens, prompt and answer; without it, as many as the model takes. At most `max_num_seqs` run at a
-    time, the others wait; a step has at most `max_num_batched_tokens` tokens. Raises OptionError for numbers that are
+    time, the others wait; a step has at most `max_num_batched_tokens` tokens. `encoder_cache_memory` bytes of encoded
+    images are kept, of the last one at least. Raises OptionError for numbers that are
     none, and when the memory does not hold one request, with what would fit.
 
     Steps are run by whoever waits for an answer, in whichever thread: there is none in the background. Of a model
@@ -43,6 +44,7 @@ class Engine:
         max_model_len: int | None = None,
         max_num_seqs: int = 32,
         max_num_batched_tokens: int = 8192,
+        encoder_cache_memory: int = ENCODED,
     ) -> None:
         check_arguments(
             model=(model, Model),
@@ -50,14 +52,20 @@ class Engine:
             max_model_len=(max_model_len, int | None),
             max_num_seqs=(max_num_seqs, int),
             max_num_batched_tokens=(max_num_batched_tokens, int),
+            encoder_cache_memory=(encoder_cache_memory, int),
         )
-        check_counts(max_num_seqs=max_num_seqs, max_num_batched_tokens=max_num_batched_tokens)
+        check_counts(
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            encoder_cache_memory=encoder_cache_memory,
+        )
         run = RunOptions(
             device=model.device,
             dtype=model.dtype,
             max_batch=max_num_seqs,
             cache_bytes=kv_cache_memory,
             max_num_batched_tokens=max_num_batched_tokens,
+            encoder_cache_bytes=encoder_cache_memory,
         )
         if isinstance(model.runs, Staged):
             run = model.runs.agreed(run, most=ON_HOST if run.device.type == "cpu" else None)

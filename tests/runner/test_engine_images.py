@@ -14,7 +14,7 @@ from torch import Tensor
 
 import triptych
 from tests.parity.multimodal import Pair, all_cases, picture
-from triptych.errors import InputError, TriptychError
+from triptych.errors import InputError, OptionError, TriptychError
 from triptych.inputs.items import MultiModalFeatureSpec
 from triptych.parts.cache_layout import Layout
 from triptych.runner.encoded import EncodedItems
@@ -104,6 +104,26 @@ def test_rows_are_kept_within_a_budget_and_what_a_step_needs_is_there_all_the_sa
     assert counted == [2]
     assert torch.equal(encoded(kept, features[:1])[0], first)
     assert counted == [2, 1]
+
+
+@pytest.mark.parametrize(("room", "again"), [(2, 0), (1, 1)])
+def test_what_an_engine_keeps_of_images_is_within_its_option(
+    model: Any, monkeypatch: pytest.MonkeyPatch, room: int, again: int
+) -> None:
+    (request,) = model.requests(TEXT, pictures(1, 2), raw=True, **DRAWN)
+    (rows, _) = encoded(EncodedItems(model.module, budget=1, device=torch.device("cpu")), request.prompt.features)
+    running = triptych.Engine(model, encoder_cache_memory=room * rows.nbytes)
+    running.submit(TEXT, pictures(1, 2), raw=True, **DRAWN).result()
+    assert running._runner._encoded.nbytes == room * rows.nbytes
+    counted = calls(model, monkeypatch)
+    for seeds in ((2, 2), (1, 1)):
+        running.submit(TEXT, pictures(*seeds), raw=True, **DRAWN).result()
+    assert sum(counted) == again
+
+
+def test_no_room_for_images_is_refused(model: Any) -> None:
+    with pytest.raises(OptionError, match="encoder_cache_memory: is 0; a whole number from 1 on is needed"):
+        triptych.Engine(model, encoder_cache_memory=0)
 
 
 def encoded(kept: EncodedItems, features: Sequence[MultiModalFeatureSpec]) -> list[Tensor]:
