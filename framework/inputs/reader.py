@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from triptych.errors import InputError
-from triptych.inputs.chat import ChatTemplate, load_chat_template
 from triptych.inputs.images import ImageInput
 from triptych.inputs.processing import BaseMultiModalProcessor, ProcessorInputs
 from triptych.inputs.prompt import Prompt, check_taken, in_front
 from triptych.inputs.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from triptych.inputs.chat import ChatTemplate
 
 MARK = "\N{INVISIBLE SEPARATOR}" * 3  # a text that no template writes by itself
 
@@ -36,6 +38,8 @@ class PromptReader:
         """The chat template, where the folder has one. Raises CheckpointError when it cannot be read."""
         if self.folder is None or self.tokenizer is None:
             return None
+        from triptych.inputs.chat import load_chat_template  # and Jinja with it, for which token ids have no use
+
         return load_chat_template(self.folder, self.tokenizer.named)
 
     def read(self, prompt: str | Sequence[int], images: Sequence[ImageInput] = (), *, raw: bool = False) -> Prompt:
