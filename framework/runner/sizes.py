@@ -46,7 +46,7 @@ class Sizes:
 
         Raises OptionError for a length that is none, or more than the model or the memory takes.
         """
-        longest = _length(model, longest)
+        longest = length_of(model, longest)
         memory = _Memory.of(model.cache_needs(), run, most=ON_HOST if run.device.type == "cpu" else None)
         if (most := memory.room.longest(longest)) < longest:
             message = f"a request of {longest} tokens needs {memory.told(longest)}"
@@ -92,7 +92,11 @@ def rows(prompt: int, answer: int) -> int:
     return prompt + answer - 1
 
 
-def _length(model: TextGenerationModel, longest: int | None) -> int:
+def length_of(model: TextGenerationModel, longest: int | None) -> int:
+    """How many tokens a request may have: as many as are asked for, else as the model takes.
+
+    Raises OptionError for a length that is none, or more than the model takes.
+    """
     if longest is None and model.context is None:
         raise OptionError("the model has no length of its own; a number of tokens is needed", path="max_model_len")
     found = model.context if longest is None else longest

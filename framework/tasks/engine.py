@@ -15,8 +15,9 @@ from triptych.runner.checks import check_options, check_prompts
 from triptych.runner.engine import Engine as Runner
 from triptych.runner.entry import Entry
 from triptych.runner.failures import fresh
+from triptych.runner.profile import with_room
 from triptych.runner.request import ENCODED, RunOptions, check_counts
-from triptych.runner.sizes import ON_HOST, Sizes
+from triptych.runner.sizes import ON_HOST, Sizes, length_of
 from triptych.runner.staged import Staged
 from triptych.tasks.completion import Completion, GenerateOptions, completed
 from triptych.tasks.model import Model
@@ -26,11 +27,11 @@ from triptych.tasks.prompts import Prompt, is_single
 class Engine:
     """Answers requests as they come, many in one step, in a cache of a size that is fixed when it is made.
 
-    `kv_cache_memory` are the bytes of the cache; without it most of what is free may be taken. A request has at most
-    `max_model_len` tokens, prompt and answer; without it, as many as the model takes. At most `max_num_seqs` run at a
-    time, the others wait; a step has at most `max_num_batched_tokens` tokens. `encoder_cache_memory` bytes of encoded
-    images are kept, of the last one at least. Raises OptionError for numbers that are
-    none, and when the memory does not hold one request, with what would fit.
+    `kv_cache_memory` are the bytes of the cache; without it what is free beside the largest step may be taken. A
+    request has at most `max_model_len` tokens, prompt and answer; without it, as many as the model takes. At most
+    `max_num_seqs` run at a time, the others wait; a step has at most `max_num_batched_tokens` tokens.
+    `encoder_cache_memory` bytes of encoded images are kept, of the last one at least. Raises OptionError for numbers
+    that are none, and when the memory does not hold one request, with what would fit.
 
     Steps are run by whoever waits for an answer, in whichever thread: there is none in the background. Of a model
     in stages every process has one, and makes the same calls to it in the same order.
@@ -69,6 +70,9 @@ class Engine:
         )
         if isinstance(model.runs, Staged):
             run = model.runs.agreed(run, most=ON_HOST if run.device.type == "cpu" else None)
+        else:
+            longest = length_of(model.runs, max_model_len)
+            run = with_room(model.runs, run, longest=longest, processor=model.processor)
         self._model = model
         self._sizes = Sizes.for_any(model.runs, run, longest=max_model_len)
         self._runner = Runner(

@@ -138,7 +138,5 @@ def test_states_take_a_place_each_and_fewer_run_where_memory_is_scarce() -> None
     for numbers, wanted in ((8 * 110, 8), (500, 4), (110, 1)):
         found = asked(needs, numbers=numbers, longest=10)
         assert (found.seqs, found.layout.slots) == (wanted, wanted)
-    with pytest.raises(
-        OptionError, match=r"a request of 10 tokens needs .*; max_model_len=9 would fit"
-    ):
+    with pytest.raises(OptionError, match=r"a request of 10 tokens needs .*; max_model_len=9 would fit"):
         asked(needs, numbers=109, longest=10)
