@@ -29,10 +29,9 @@ def attention(
     reach: Reach,
 ) -> Tensor:
     if kept is not None and causal and (ones := spans.ones):
-        y_BHV = _decode(q_THK[:ones], kept, spans, scale=scale, reach=reach)
         if ones == len(spans.new):
-            return y_BHV
-        found = [y_BHV]
+            return _decode(q_THK, kept, spans, scale=scale, reach=reach)
+        found = [_decode(q_THK[:ones], kept, spans, scale=scale, reach=reach)]
     else:
         ones, found = 0, []
     if spans.even and not spans.past[0]:
