@@ -20,8 +20,8 @@ from triptych.inputs.prompt import Prompt
 from triptych.kernels.attention import Reach
 from triptych.parts.cache_layout import Group
 from triptych.runner.entry import Entry
-from triptych.runner.options import SamplingOptions
 from triptych.runner.event import Log
+from triptych.runner.options import SamplingOptions
 from triptych.runner.pages import PagePool
 from triptych.runner.request import Request
 from triptych.runner.schedule import Scheduler

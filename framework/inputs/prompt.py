@@ -28,10 +28,14 @@ class Prompt:
     def item_rows(self) -> list[bool]:
         """Which of the ids are rows of items."""
         found = [False] * len(self.token_ids)
-        for feature in self.features:
-            for first, last in feature.mm_position.extract_embeds_range():
-                found[first : last + 1] = [True] * (last + 1 - first)
+        for rows in self.item_ranges():
+            found[rows.start : rows.stop] = [True] * len(rows)
         return found
+
+    def item_ranges(self) -> tuple[range, ...]:
+        """Where rows of items stand one after the other, in the order of the prompt."""
+        spans = (feature.mm_position.extract_embeds_range() for feature in self.features)
+        return tuple(range(first, last + 1) for first, last in sorted(chain.from_iterable(spans)))
 
 
 def as_token_ids(prompt: object) -> list[int]:

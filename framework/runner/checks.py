@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from triptych.errors import InputError, OptionError, Problem
 from triptych.inputs.prompt import Prompt
+from triptych.parts.cache_layout import Layout
 from triptych.runner.options import SamplingOptions
 from triptych.runner.protocols import TextModel
 
@@ -22,6 +23,33 @@ def check_prompts(
     for number, prompt in enumerate(prompts):
         if message := _mistake(model, prompt, longest, cure):
             problems.append(Problem(message, f"prompts[{number}]" if len(prompts) > 1 else "prompt"))
+    if problems:
+        raise InputError(problems)
+
+
+def reads_items_whole(model: object) -> bool:
+    """Whether the rows of an item have to be computed in one step, as where they see each other both ways.
+
+    A model says so by its attribute `whole_items`.
+    """
+    return bool(getattr(model, "whole_items", False))
+
+
+def check_whole_items(model: object, prompts: Sequence[Prompt], *, tokens: int, layout: Layout) -> None:
+    """Raise InputError that names every prompt with an item that no step of so many tokens, or no cache, has room for.
+
+    Only of models that read items whole.
+    """
+    problems = []
+    for number, prompt in enumerate(prompts if reads_items_whole(model) else ()):
+        most, path = max(map(len, prompt.item_ranges()), default=0), f"prompts[{number}]"
+        message = f"has an item of {most} tokens, which are read in one step"
+        if most > tokens:
+            told = f"{message}, and a step has {tokens}; max_num_batched_tokens={most} would fit"
+            problems.append(Problem(told, path if len(prompts) > 1 else "prompt"))
+        elif sum(group.pages(len(prompt.token_ids), new=most) for group in layout.groups) > layout.pages:
+            told = f"{message}, and the cache has no room for them; a smaller one, or more kv_cache_memory, would do"
+            problems.append(Problem(told, path if len(prompts) > 1 else "prompt"))
     if problems:
         raise InputError(problems)
 

@@ -19,6 +19,7 @@ from triptych.inputs.tokenizer import Tokenizer
 from triptych.parts.cache import Cache
 from triptych.registry.authors import blaming, is_out_of_memory
 from triptych.runner.answer import Answer
+from triptych.runner.checks import reads_items_whole
 from triptych.runner.drawn import Drawn
 from triptych.runner.encoded import EncodedItems
 from triptych.runner.entry import Entry
@@ -242,8 +243,9 @@ class Engine:
         tokens, entries = plan.tokens, plan.entries
         if is_out_of_memory(error):
             error = no_room(error, tokens=tokens, requests=len(entries))
-            if tokens > 1 and not self._in_stages:
-                self._most = tokens // 2
+            least = max((entry.longest_whole for entry in self._entries.values()), default=1)
+            if tokens > least and not self._in_stages:
+                self._most = max(tokens // 2, least)
                 logger.warning("%s; what runs begins again, in steps of %d", error, self._most)
                 self._begin()
                 return []
@@ -280,7 +282,10 @@ class Engine:
         )
         for event in log.events:
             answer.push(event.token_id)
-        return Entry.of(number, request, answer, form, log)
+        entry = Entry.of(number, request, answer, form, log)
+        if reads_items_whole(self._model):
+            entry.whole = request.prompt.item_ranges()
+        return entry
 
     def _keep_prompt(self, chunk: Chunk, hidden_CD: Tensor) -> None:
         """Rows of a prompt whose logprobs are asked for, until it is read."""

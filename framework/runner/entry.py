@@ -23,7 +23,8 @@ class Entry:
     Of its `tokens`, prompt and answer, the first `rows` are in the cache, in the pages of `tables`: all but the last
     one while it is `writing`, else those that were `read`. `slot` is its place in the sampler, None while it waits.
     `due` is the step at which its pages have to be looked at; others find its first `learned` blocks. `hidden` are rows
-    of the prompt that are still to be scored. `log` is what has come of it: all else can be made anew from there.
+    of the prompt that are still to be scored. Tokens of one range in `whole` are computed in one step. `log` is what
+    has come of it: all else can be made anew from there.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Entry:
     due: int = 0
     learned: int = 0
     hidden: list[Tensor] = field(default_factory=list)
+    whole: tuple[range, ...] = ()
 
     @classmethod
     def of(cls, number: int, request: Request, answer: Answer, form: Form | None, log: Log) -> Entry:
@@ -52,6 +54,16 @@ class Entry:
         prompt = request.prompt
         tokens = [*prompt.token_ids, *answer.token_ids]
         return cls(number, request, answer, form, tokens, BlockNames(prompt.features), options, log)
+
+    def up_to(self, count: int) -> int:
+        """As many of the next `count` tokens as end in the middle of nothing that is computed in one step."""
+        stop = self.read + count
+        return next((each.start for each in self.whole if each.start < stop < each.stop), stop) - self.read
+
+    @property
+    def longest_whole(self) -> int:
+        """The most tokens that have to be computed in one step."""
+        return max(map(len, self.whole), default=1)
 
     @property
     def rows(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from triptych.inputs.tokenizer import Tokenizer
-from triptych.runner.checks import check_options, check_prompts
+from triptych.runner.checks import check_options, check_prompts, check_whole_items
 from triptych.runner.engine import Engine, answer_limit
 from triptych.runner.event import Event, Failure
 from triptych.runner.failures import fresh, located
@@ -37,6 +37,8 @@ def generate(
         return
     lengths = [(len(request.prompt.token_ids), answer_limit(model, request)) for request in requests]
     sizes = Sizes.of(lengths, model.cache_needs(), run)
+    prompts = [request.prompt for request in requests]
+    check_whole_items(model, prompts, tokens=run.max_num_batched_tokens, layout=sizes.layout)
     engine = Engine(model, sizes=sizes, run=run, tokenizer=tokenizer, end_ids=end_ids, live=live)
     for request in requests:
         engine.add(request)

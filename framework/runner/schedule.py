@@ -50,7 +50,7 @@ class Scheduler:
     pages run out, the youngest request gives its own back and begins again later. Rows that are there already are not
     computed again.
 
-    A prompt is read as far as there are pages for it; where there are none at all, those that came later make way.
+    A prompt is read as far as there are pages for it, and up to what has to be read whole and is too much for a step.
     A request that writes is looked at when it fills a page, not at each step; what it has written is named when another
     comes that might begin alike, and when it ends.
     """
@@ -131,14 +131,14 @@ class Scheduler:
         return left
 
     def _read_on(self, entry: Entry, left: int, plan: Plan) -> int:
-        """Plan the next chunk of a prompt, of `left` tokens at the most -> its tokens."""
-        wanted = min(len(entry.tokens) - entry.read, left)
-        while not (count := self._tables.most(entry, wanted)) and self.running[-1] is not entry:
-            self._stop_youngest(plan)
-        if count:
+        """Plan the next chunk of a prompt, of `left` tokens at the most -> how many of these others do not get."""
+        most = min(len(entry.tokens) - entry.read, left)
+        if count := entry.up_to(self._tables.most(entry, entry.up_to(most))):
             self._tables.grow(entry, entry.read + count)
             plan.chunks.append(Chunk(entry, count))
-        return count
+        # Where there is no room for more it waits, and none that came later goes before it: whoever has pages came
+        # before, and ends.
+        return count if count == most else left
 
     def _admit(self, plan: Plan, left: int) -> None:
         if left and len(self.running) < self._seqs:

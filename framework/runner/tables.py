@@ -108,9 +108,9 @@ class PageTables:
         return count
 
     def _to_the_end(self, entry: Entry) -> int:
-        """How many pages a request takes beside those it has, when it is read a token at a time."""
+        """How many pages a request takes beside those it has, when it is read by as few tokens as may be."""
         held = (len(table) - table.count(GONE) for table in entry.tables)
-        wanted = (group.pages(len(entry.tokens)) for group in self._groups)
+        wanted = (group.pages(len(entry.tokens), new=entry.longest_whole) for group in self._groups)
         return sum(max(0, most - own) for most, own in zip(wanted, held, strict=True))
 
     def _forget(self, entry: Entry) -> None:
@@ -158,9 +158,15 @@ class PageTables:
         for number in self._keeping:
             find = self.pool.find
             blocks = next((at for at in range(blocks) if find((number, names[at])) is None), blocks)
-        while blocks and any(None in self._places(entry, number, blocks) for number, _ in self._forgetting):
+        while blocks and not self._goes_on(entry, blocks):
             blocks -= 1
         return blocks
+
+    def _goes_on(self, entry: Entry, blocks: int) -> bool:
+        """Whether a request can begin after so many blocks: what it sees is there, and nothing whole is cut."""
+        if entry.up_to(blocks * BLOCK) < blocks * BLOCK:
+            return False
+        return not any(None in self._places(entry, number, blocks) for number, _ in self._forgetting)
 
     def _places(self, entry: Entry, number: int, blocks: int) -> Iterator[Place | None]:
         """Where the rows of a group stand, page by page, that are seen after so many blocks; None for unknown ones."""

@@ -11,7 +11,7 @@ from typing import Unpack
 from triptych.arguments import check_arguments
 from triptych.errors import InputError, TriptychError
 from triptych.inputs.images import ImageInput
-from triptych.runner.checks import check_options, check_prompts
+from triptych.runner.checks import check_options, check_prompts, check_whole_items
 from triptych.runner.engine import Engine as Runner
 from triptych.runner.entry import Entry
 from triptych.runner.failures import fresh
@@ -73,7 +73,7 @@ class Engine:
         else:
             longest = length_of(model.runs, max_model_len)
             run = with_room(model.runs, run, longest=longest, processor=model.processor)
-        self._model = model
+        self._model, self._tokens = model, run.max_num_batched_tokens
         self._sizes = Sizes.for_any(model.runs, run, longest=max_model_len)
         self._runner = Runner(
             model.runs, sizes=self._sizes, run=run, tokenizer=model.tokenizer, end_ids=model.end_ids, live=True
@@ -99,6 +99,7 @@ class Engine:
         (request,) = self._model.requests(prompt, images, raw=raw, **options)
         check_prompts(self._model.module, [request.prompt], longest=self._sizes.longest)
         check_options(self._model.module, [request.options])
+        check_whole_items(self._model.runs, [request.prompt], tokens=self._tokens, layout=self._sizes.layout)
         self._check_runs()
         entry = self._runner.entry(request)
         self._news.append(entry)

@@ -16,7 +16,9 @@ import triptych
 from tests.parity.multimodal import Pair, all_cases, picture
 from triptych.errors import InputError, OptionError, TriptychError
 from triptych.inputs.items import MultiModalFeatureSpec
-from triptych.parts.cache_layout import Layout
+from triptych.kernels.attention import Reach
+from triptych.parts.cache_layout import Group, Layout
+from triptych.runner.checks import check_whole_items
 from triptych.runner.encoded import EncodedItems
 from triptych.runner.engine import Engine
 from triptych.runner.request import RunOptions
@@ -70,6 +72,31 @@ def test_an_image_that_is_split_between_chunks_is_that_image(model: Any, tokens:
     whole = answered(engine(model), model, 1, 2)
     assert answered(engine(model, tokens=tokens, page=page), model, 1, 2) == whole
     assert answered(engine(model), model, 1, 3) != whole
+
+
+def test_where_a_model_says_so_an_image_is_read_in_one_step(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (request,) = model.requests(TEXT, pictures(1, 2), raw=True, **DRAWN)
+    sizes, found = [len(rows) for rows in request.prompt.item_ranges()], list[int]()
+    embed = model.module.embed_input_ids
+
+    def counted(ids: Tensor, rows: Any, *, is_multimodal: Tensor) -> Any:
+        found.append(int(is_multimodal.sum()))
+        return embed(ids, rows, is_multimodal=is_multimodal)
+
+    monkeypatch.setattr(model.module, "embed_input_ids", counted)
+    whole = answered(engine(model), model, 1, 2)
+    monkeypatch.setattr(model.module, "whole_items", True, raising=False)
+    found.clear()
+    assert answered(engine(model, tokens=max(sizes), page=16), model, 1, 2) == whole
+    assert [count for count in found if count] == sizes
+    told = rf"has an item of {max(sizes)} tokens, which are read in one step, and a step has {max(sizes) - 1}; "
+    told += f"max_num_batched_tokens={max(sizes)} would fit"
+    few = triptych.Engine(model, max_num_batched_tokens=max(sizes) - 1)
+    with pytest.raises(InputError, match=told):
+        few.submit(TEXT, pictures(1, 2), raw=True)
+    layout = Layout(model.module.cache_needs(), (Group((), Reach(4), 16, 1),), pages=1, slots=1)
+    with pytest.raises(InputError, match="and the cache has no room for them; a smaller one, or more kv_cache_memory"):
+        check_whole_items(model.module, [request.prompt], tokens=max(sizes), layout=layout)
 
 
 def test_an_image_is_encoded_once(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:

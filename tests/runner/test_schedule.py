@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate, chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +53,9 @@ class Memory:
             self.rows[copy.to][: copy.source.rows] = self.rows[copy.source.page][: copy.source.rows]
         assert len(plan.writers) + sum(chunk.count for chunk in plan.chunks) <= self.tokens
         computed = [(each, each.rows, 1) for each in plan.writers]
+        for chunk in plan.chunks:
+            stop = chunk.entry.read + chunk.count
+            assert not any(each.start < stop < each.stop for each in chunk.entry.whole), "something whole is cut"
         computed += [(chunk.entry, chunk.entry.read, chunk.count) for chunk in plan.chunks]
         assert computed or not self.scheduler.waiting
         for each, start, count in computed:
@@ -104,17 +108,27 @@ class Engine(RuleBasedStateMachine):
     )
     def begin(self, *, groups: list[Group], longest: int, more: int, seqs: int, tokens: int, states: bool) -> None:
         self.longest = longest
-        pages = sum(group.pages(longest) for group in groups) + more
+        self.whole = min(30, tokens)  # tokens at the most that are read in one step
+        pages = sum(group.pages(longest, new=self.whole) for group in groups) + more
         self.memory = Memory(pages=pages, groups=groups, seqs=seqs, tokens=tokens, states=states)
         self.entries: list[Entry] = []
         self.known: dict[bytes, list[int]] = {}
 
-    @rule(kind=st.integers(0, 2), length=st.integers(1, 90), shared=st.integers(0, 80))
-    def add(self, kind: int, length: int, shared: int) -> None:
-        """Prompts of three kinds, so that many begin alike."""
+    @rule(
+        kind=st.integers(0, 2),
+        length=st.integers(1, 90),
+        shared=st.integers(0, 80),
+        items=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 30)), max_size=3),
+    )
+    def add(self, kind: int, length: int, shared: int, items: list[tuple[int, int]]) -> None:
+        """Prompts of three kinds, so that many begin alike; parts of some are whole."""
         start = [(kind * 7 + row) % 5 for row in range(min(shared, length))]
         tokens = (start + [9] * (length - len(start)))[: self.longest - 8]
         each = entry(tokens)
+        bounds = [*accumulate(min(part, self.whole) if at % 2 else part for at, part in enumerate(chain(*items)))]
+        each.whole = tuple(
+            range(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=True) if pair[1] <= len(tokens)
+        )
         self.entries.append(each)
         self.memory.scheduler.add(each)
 
@@ -315,3 +329,72 @@ def test_what_writes_is_not_looked_at_in_every_step(page: int) -> None:
     for _ in range(160):
         memory.step()
     assert len(asked) <= 12
+
+
+def test_what_is_whole_is_read_in_one_step_that_has_room_for_it() -> None:
+    memory = Memory(pages=8, page=64, seqs=4, tokens=10)
+    first, second, third = entry([1] * 3), entry([2] * 16), entry([3] * 2)
+    second.whole = (range(4, 14),)
+    for each in (first, second, third):
+        memory.scheduler.add(each)
+    steps = [memory.step() for _ in range(3)]
+    assert [[(chunk.entry, chunk.count) for chunk in plan.chunks] for plan in steps] == [
+        [(first, 3), (second, 4)],
+        [],
+        [],
+    ]
+    assert third.slot is None  # whoever comes later does not go before it
+    memory.scheduler.drop(first)
+    steps = [memory.step() for _ in range(2)]
+    assert [[(chunk.entry, chunk.count) for chunk in plan.chunks] for plan in steps] == [
+        [(second, 10)],
+        [(second, 2), (third, 2)],
+    ]
+
+
+def test_what_is_whole_is_found_whole_or_not_at_all() -> None:
+    memory = Memory(pages=20, page=16, seqs=4, tokens=1000)
+    memory.scheduler.add(entry([*range(64), 7]))
+    memory.step()
+    for whole, found in (
+        (range(20, 40), 48),
+        (range(40, 48), 48),
+        (range(47, 49), 32),
+        (range(20, 50), 16),
+        (range(50), 0),
+    ):
+        each = entry([*range(50), 8])
+        each.whole = (whole,)
+        memory.scheduler.add(each)
+        (chunk,) = memory.step().chunks
+        assert len(each.tokens) - 1 - chunk.count == found
+        memory.scheduler.drop(each)
+
+
+def test_a_prompt_is_read_as_far_as_there_are_pages_and_none_goes_before_it() -> None:
+    memory = Memory(pages=6, groups=[Group((), Reach(window=20), 16, 1)], seqs=4, tokens=40)
+    each, later = entry([1] * 100), entry([2] * 3)
+    each.whole = (range(50, 80),)
+    memory.scheduler.add(each)
+    memory.step()
+    held = [memory.pool.take() for _ in range(3)]  # as others do
+    memory.scheduler.add(later)
+    steps = [memory.step(), memory.scheduler.plan()]
+    assert [[chunk.count for chunk in plan.chunks] for plan in steps] == [[10], []]
+    assert later.slot is None
+    for page in held:
+        memory.pool.release(page)
+    (chunk, *_) = memory.step().chunks
+    assert (chunk.entry, chunk.count) == (each, 40)
+
+
+def test_a_request_begins_when_there_are_pages_for_all_that_it_reads_at_once() -> None:
+    memory = Memory(pages=4, groups=[Group((), Reach(window=20), 16, 1)], seqs=4, tokens=40)
+    each = entry([1] * 100)
+    each.whole = (range(50, 80),)
+    held = memory.pool.take()
+    memory.scheduler.add(each)
+    assert memory.scheduler.plan().chunks == []
+    memory.pool.release(held)
+    while each.read < 100:
+        memory.step()
