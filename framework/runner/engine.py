@@ -24,7 +24,7 @@ from triptych.runner.drawn import Drawn
 from triptych.runner.encoded import EncodedItems
 from triptych.runner.entry import Entry
 from triptych.runner.event import Event, Failure, Log
-from triptych.runner.failures import INTERRUPTS, as_told, no_room
+from triptych.runner.failures import INTERRUPTS, as_told, no_room, room_for
 from triptych.runner.logprobs import PromptLogprobs, TokenLogprob, score_prompt
 from triptych.runner.pages import PagePool
 from triptych.runner.protocols import TextGenerationModel
@@ -32,7 +32,7 @@ from triptych.runner.reading import RUNS, forward, read_logits
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import Sampler
 from triptych.runner.schedule import Chunk, Plan, Scheduler
-from triptych.runner.sizes import Sizes
+from triptych.runner.sizes import MIB, Sizes
 from triptych.runner.staged import Staged
 from triptych.runner.step_items import StepItems, read_items
 from triptych.runner.tables import PageTables
@@ -59,7 +59,9 @@ class Engine:
         self._model, self._run, self._sizes = model, run, sizes
         self._tokenizer, self._end_ids, self._live = tokenizer, end_ids, live
         self._in_stages = isinstance(model, Staged)
-        self._cache = Cache(sizes.layout, dtype=run.dtype, device=run.device)
+        told = f"a cache of {sizes.layout.nbytes(run.dtype) / MIB:,.1f} MiB"
+        with room_for(told, less="a smaller kv_cache_memory, max_model_len or max_num_seqs takes less"):
+            self._cache = Cache(sizes.layout, dtype=run.dtype, device=run.device)
         self._entries: dict[int, Entry] = {}
         self._numbers = count()
         self._most = run.max_num_batched_tokens

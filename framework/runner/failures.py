@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from traceback import format_tb
 
@@ -31,14 +32,24 @@ def as_told(error: BaseException, doing: str) -> TriptychError:
 
 def no_room(error: BaseException, *, tokens: int, requests: int) -> OutOfMemoryError:
     """That a step of so many tokens was too much for the memory, and what takes less."""
-    cause = str(error).partition("\n")[0] or type(error).__name__
     size = "1 token" if tokens == 1 else f"{tokens} tokens, of {requests} request{'s' if requests > 1 else ''},"
     less = (
         "a smaller kv_cache_memory leaves more" if tokens == 1 else f"max_num_batched_tokens={tokens // 2} takes less"
     )
-    found = OutOfMemoryError(f"a step of {size} finds no memory ({cause}); {less}")
+    found = OutOfMemoryError(f"a step of {size} finds no memory ({_cause(error)}); {less}")
     found.__cause__ = error
     return found
+
+
+@contextmanager
+def room_for(what: str, *, less: str) -> Iterator[None]:
+    """Raise OutOfMemoryError where there is no memory for it; `less` says what takes less."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(f"{what} finds no memory ({_cause(error)}); {less}") from error
 
 
 def fresh(error: TriptychError) -> TriptychError:
@@ -70,6 +81,10 @@ def _wrapped(error: BaseException, doing: str) -> TriptychError:
     found = kind(f"{doing}: {type(error).__name__}: {error}")
     found.__cause__ = error
     return found
+
+
+def _cause(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _moved(problem: Problem, path: str, instead_of: str) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from triptych.capabilities import supports_multimodal
 from triptych.errors import OptionError, SpecError
 from triptych.inputs.processing import BaseMultiModalProcessor, InputProcessingContext, build_processor
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer
+from triptych.runner.failures import room_for
 from triptych.runner.memory import free_bytes
 from triptych.runner.pipe import Pipe
 from triptych.settings import WHOLE, MultiModalSettings, Settings, Stage
@@ -96,7 +98,8 @@ def load(
         built = _from_spec(chosen.model, source, use, convert=chosen.convert)
         module, name = built.module, built.name
     else:
-        module = _by_hand(chosen.model, source, use)
+        with _room(name, where, use.dtype):
+            module = _by_hand(chosen.model, source, use)
     processor = _processor(module, source.config, media, tokenizer=source.tokenizer, folder=source.folder, of=built)
     return Model(
         module.eval(),
@@ -132,7 +135,8 @@ def random_init(
     assembled = assemble(spec, config, overrides=overrides or (), stage=stage)
     _check_takes_text(assembled)
     _check_room(assembled, device=where, dtype=kind)
-    fill_random(assembled.module, seed=seed, device=where, dtype=kind)
+    with _room(assembled.name, where, kind):
+        fill_random(assembled.module, seed=seed, device=where, dtype=kind)
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
     processor = _processor(assembled.module, config, MultiModalSettings(), tokenizer=tokenizer, of=assembled)
     return Model(
@@ -168,7 +172,8 @@ def _from_spec(model: type[FromSpec], source: Source, use: _Use, *, convert: str
     matching = match(built.module, tables(built.plan.scopes), source.tensors)
     check(matching, checkpoint=str(source.folder))
     _check_room(built, device=use.device, dtype=use.dtype)
-    fill(built.module, matching, device=use.device, dtype=use.dtype, progress=use.progress)
+    with _room(built.name, use.device, use.dtype):
+        fill(built.module, matching, device=use.device, dtype=use.dtype, progress=use.progress)
     return built
 
 
@@ -235,6 +240,11 @@ def _check_room(assembled: Assembled, *, device: torch.device, dtype: torch.dtyp
     if free is not None and needed > free:
         sizes = f"{needed / 2**30:,.1f} GiB of parameters in {dtype}, and {free / 2**30:,.1f} GiB are free on {device}"
         raise OptionError(f"{assembled.name} has {sizes}; a smaller dtype or another device may do")
+
+
+def _room(name: str, device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
+    """Where weights are placed: others may have taken what was free."""
+    return room_for(f"{name} in {dtype} on {device}", less="a smaller dtype or another device may do")
 
 
 def _check_takes_text(assembled: Assembled) -> None:
