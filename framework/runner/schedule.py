@@ -102,6 +102,8 @@ class Scheduler:
             return
         self.running.remove(entry)
         self._give_back(entry)
+        if entry in (due := self._due.get(entry.due, [])):
+            due.remove(entry)  # else it would be kept, images and all, until that step comes
 
     def discard(self, entry: Entry) -> None:
         """A request has failed: nobody may find what it wrote."""
