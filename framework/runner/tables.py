@@ -52,18 +52,19 @@ class PageTables:
         """How many more tokens of a prompt there are pages for, at most `count`."""
         self._forget(entry)
         read, available = entry.read, self.pool.available
-        if self._lacking(entry, read + count) <= available:
+        if sum(self._lacking(entry, read + count)) <= available:
             return count
-        return bisect_right(range(1, count), available, key=lambda more: self._lacking(entry, read + more))
+        return bisect_right(range(1, count), available, key=lambda more: sum(self._lacking(entry, read + more)))
 
     def grow(self, entry: Entry, rows: int) -> bool:
         """Take pages for so many rows -> whether there were enough."""
         if self._forgetting:
             self._forget(entry)
-        if (lacking := self._lacking(entry, rows)) > self.pool.available:
+        lacking = self._lacking(entry, rows)
+        if sum(lacking) > self.pool.available:
             return False
-        for (page, keeps), table in zip(self._sizes, entry.tables, strict=True) if lacking else ():
-            for _ in range(len(table), -(-(len(entry.tokens) if keeps else rows) // page)):
+        for table, count in zip(entry.tables, lacking, strict=True):
+            for _ in range(count):
                 table.append(self.pool.take())
         return True
 
@@ -98,14 +99,13 @@ class PageTables:
                     self.pool.release(page)
         entry.tables, entry.read, entry.learned = [], 0, 0
 
-    def _lacking(self, entry: Entry, rows: int) -> int:
-        """How many pages are to be taken for so many rows, or for all tokens where nothing is forgotten."""
-        count = 0
+    def _lacking(self, entry: Entry, rows: int) -> list[int]:
+        """How many pages of each group are to be taken for so many rows; where nothing is forgotten, for all tokens."""
+        tokens, found = len(entry.tokens), []
         for (page, keeps), table in zip(self._sizes, entry.tables, strict=True):
-            needed = -(-(len(entry.tokens) if keeps else rows) // page) - len(table)
-            if needed > 0:
-                count += needed
-        return count
+            needed = ((tokens if keeps else rows) + page - 1) // page - len(table)
+            found.append(needed if needed > 0 else 0)
+        return found
 
     def _to_the_end(self, entry: Entry) -> int:
         """How many pages a request takes beside those it has, when it is read by as few tokens as may be."""
