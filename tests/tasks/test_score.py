@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -94,6 +95,9 @@ def test_texts_that_are_too_long_are_scored_by_their_beginnings_where_truncate_a
         torch.testing.assert_close(found, model.score(*ids))
     else:
         torch.testing.assert_close(found, model.classify(long, pairs=short, truncate=True)[:, 0])
+        read = replace(model.pooling, truncate=True).read(long, short)
+        wanted = [model.tokenizer.encode_cut(query, document, 64) for query, document in zip(long, short, strict=True)]
+        assert [(list(each.token_ids), list(each.types)) for each in read] == wanted
     with pytest.raises(InputError, match=r"leave out its end"):
         model.score(long, short)
 
