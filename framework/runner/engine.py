@@ -17,9 +17,8 @@ from torch import Tensor
 
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.parts.cache import Cache
-from triptych.registry.authors import blaming, is_out_of_memory
-from triptych.runner.answer import Answer
-from triptych.runner.checks import reads_items_whole
+from triptych.registry.authors import is_out_of_memory
+from triptych.runner.arrivals import Arrivals
 from triptych.runner.drawn import Drawn
 from triptych.runner.encoded import EncodedItems
 from triptych.runner.entry import Entry
@@ -28,13 +27,14 @@ from triptych.runner.failures import INTERRUPTS, as_told, no_room, room_for
 from triptych.runner.logprobs import PromptLogprobs, TokenLogprob, score_prompt
 from triptych.runner.pages import PagePool
 from triptych.runner.protocols import TextGenerationModel
-from triptych.runner.reading import RUNS, forward, read_logits
+from triptych.runner.reading import read_logits
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import Sampler
 from triptych.runner.schedule import Chunk, Plan, Scheduler
 from triptych.runner.sizes import MIB, Sizes
 from triptych.runner.staged import Staged
 from triptych.runner.step_items import StepItems, read_items
+from triptych.runner.step_rows import hidden_rows
 from triptych.runner.tables import PageTables
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ class Engine:
         live: bool = False,
     ) -> None:
         self._model, self._run, self._sizes = model, run, sizes
-        self._tokenizer, self._end_ids, self._live = tokenizer, end_ids, live
+        self._end_ids = end_ids
+        self._arrivals = Arrivals(model, sizes.longest, tokenizer, end_ids, live)
         self._in_stages = isinstance(model, Staged)
         told = f"a cache of {sizes.layout.nbytes(run.dtype) / MIB:,.1f} MiB"
         with room_for(told, less="a smaller kv_cache_memory, max_model_len or max_num_seqs takes less"):
@@ -83,7 +84,7 @@ class Engine:
 
     def _begin_again(self, entry: Entry) -> None:
         try:
-            again = None if entry.log.ended else self._entry(entry.number, entry.request, entry.log)
+            again = None if entry.log.ended else self._arrivals.entry(entry.number, entry.request, entry.log)
         except INTERRUPTS:
             raise
         except BaseException as error:  # of a tokenizer, say, that did not fail before
@@ -111,7 +112,7 @@ class Engine:
 
     def entry(self, request: Request) -> Entry:
         """What is needed to admit a request; any thread may ask for it at any time."""
-        return self._entry(next(self._numbers), request, Log())
+        return self._arrivals.entry(next(self._numbers), request, Log())
 
     def admit(self, entry: Entry) -> None:
         """A request waits for its turn; nothing happens to one that is here, or is wanted no longer."""
@@ -163,7 +164,7 @@ class Engine:
 
     def _computed(self, plan: Plan, items: StepItems) -> tuple[list[Entry], Drawn | None]:
         """Who draws after this step, and what."""
-        hidden_TD = self._hidden(plan, items)
+        hidden_TD = hidden_rows(self._model, self._cache, plan, items)
         drawing, rows = [*plan.writers], [*range(len(plan.writers))]
         stop = len(rows)
         for chunk in plan.chunks:
@@ -183,29 +184,6 @@ class Engine:
             self._sampler.add(entry.slot, entry.options, prompt, answer_ids=entry.answer_ids, mask=entry.form)
         for copy in plan.copies:
             self._cache.copy(copy.group, copy.source.page, copy.to, copy.source.rows)
-
-    def _hidden(self, plan: Plan, items: StepItems) -> Tensor:
-        """The hidden rows [T, D] of the tokens of a step."""
-        entries = plan.entries
-        ids = [entry.tokens[-1] for entry in plan.writers]
-        for chunk in plan.chunks:
-            ids += chunk.entry.tokens[chunk.entry.read : chunk.entry.read + chunk.count]
-        step = self._cache.step_in(
-            [1] * len(plan.writers) + [chunk.count for chunk in plan.chunks],
-            past=[entry.rows for entry in entries],
-            tables=[*zip(*(entry.tables for entry in entries), strict=True)],
-            slots=[entry.slot for entry in entries if entry.slot is not None],
-        )
-        ids_T = torch.tensor(ids, device=self._run.device)
-        return forward(self._model, ids_T, step, self._embeds(plan, ids_T, items))
-
-    def _embeds(self, plan: Plan, ids_T: Tensor, items: StepItems) -> Tensor | None:
-        """The inputs [T, D] of a step in which rows of items stand; None where there are none."""
-        if not items.rows:
-            return None
-        mask_T = torch.tensor(items.mask(len(plan.writers)), device=self._run.device)
-        with blaming(self._model, RUNS):
-            return self._model.embed_input_ids(ids_T, items.rows, is_multimodal=mask_T)
 
     def _drawn(self, entries: Sequence[Entry], hidden_TD: Tensor, rows: Sequence[int]) -> Drawn:
         """The next token of each, after the hidden rows that are its last."""
@@ -271,24 +249,6 @@ class Engine:
         leave(entry)
         del self._entries[entry.number]
 
-    def _entry(self, number: int, request: Request, log: Log) -> Entry:
-        """A request as it waits, with the tokens that its log has."""
-        form = request.form(self._end_ids)
-        answer = Answer(
-            request.options,
-            limit=min(answer_limit(self._model, request), self._sizes.longest + 1 - len(request.prompt.token_ids)),
-            end_ids=self._end_ids,
-            tokenizer=self._tokenizer,
-            live=self._live,
-            form=form,
-        )
-        for event in log.events:
-            answer.push(event.token_id)
-        entry = Entry.of(number, request, answer, form, log)
-        if reads_items_whole(self._model):
-            entry.whole = request.prompt.item_ranges()
-        return entry
-
     def _keep_prompt(self, chunk: Chunk, hidden_CD: Tensor) -> None:
         """Rows of a prompt whose logprobs are asked for, until it is read."""
         if chunk.entry.options.prompt_logprobs is not None and not chunk.entry.answer_ids:
@@ -300,9 +260,3 @@ class Engine:
         entry.hidden = []
         head, vocab = partial(read_logits, self._model), self._model.vocab_size
         return score_prompt(head, entry.request.prompt, hidden_TD, likeliest=asked, vocab_size=vocab)
-
-
-def answer_limit(model: TextGenerationModel, request: Request) -> int:
-    """The most tokens that the answer may have; the last one drawn is read by no layer and needs no place."""
-    asked = request.options.max_tokens
-    return asked if model.context is None else min(asked, model.context + 1 - len(request.prompt.token_ids))

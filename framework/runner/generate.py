@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from triptych.inputs.tokenizer import Tokenizer
+from triptych.runner.arrivals import answer_limit
 from triptych.runner.checks import check_options, check_prompts, check_whole_items
-from triptych.runner.engine import Engine, answer_limit
+from triptych.runner.engine import Engine
 from triptych.runner.event import Event, Failure
 from triptych.runner.failures import fresh, located
 from triptych.runner.protocols import TextGenerationModel

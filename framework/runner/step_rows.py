@@ -1,0 +1,40 @@
+"""The tokens of a planned step -> hidden rows."""
+
+# T tokens of a step, D width
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from triptych.parts.cache import Cache
+from triptych.registry.authors import blaming
+from triptych.runner.protocols import TextGenerationModel
+from triptych.runner.reading import RUNS, forward
+from triptych.runner.schedule import Plan
+from triptych.runner.step_items import StepItems
+
+
+def hidden_rows(model: TextGenerationModel, cache: Cache, plan: Plan, items: StepItems) -> Tensor:
+    """The hidden rows [T, D] of the tokens of a step, with those of items in place. Raises what `forward` does."""
+    entries = plan.entries
+    ids = [entry.tokens[-1] for entry in plan.writers]
+    for chunk in plan.chunks:
+        ids += chunk.entry.tokens[chunk.entry.read : chunk.entry.read + chunk.count]
+    step = cache.step_in(
+        [1] * len(plan.writers) + [chunk.count for chunk in plan.chunks],
+        past=[entry.rows for entry in entries],
+        tables=[*zip(*(entry.tables for entry in entries), strict=True)],
+        slots=[entry.slot for entry in entries if entry.slot is not None],
+    )
+    ids_T = torch.tensor(ids, device=cache.device)
+    return forward(model, ids_T, step, _embeds(model, ids_T, items, writers=len(plan.writers)))
+
+
+def _embeds(model: TextGenerationModel, ids_T: Tensor, items: StepItems, *, writers: int) -> Tensor | None:
+    """The inputs [T, D] of a step in which rows of items stand; None where there are none."""
+    if not items.rows:
+        return None
+    mask_T = torch.tensor(items.mask(writers), device=ids_T.device)
+    with blaming(model, RUNS):
+        return model.embed_input_ids(ids_T, items.rows, is_multimodal=mask_T)
