@@ -19,9 +19,11 @@ from triptych.inputs.tokenizer import ByteTokenizer
 from triptych.parts.cache import Cache
 from triptych.parts.cache_layout import Group, Layout, by_reach, row_size
 from triptych.runner.engine import Engine
+from triptych.runner.entry import Entry
 from triptych.runner.event import Event
 from triptych.runner.options import SamplingOptions
 from triptych.runner.request import Request, RunOptions
+from triptych.runner.schedule import Plan
 from triptych.runner.sizes import Sizes
 
 ECHO = Path(__file__).parent / "echo.yaml"
@@ -157,15 +159,7 @@ def test_a_long_request_fits_because_what_it_sees_no_more_is_given_back(spec: st
     running = engine(spec, tokens=size, page=16)
     cut = running._sizes.layout
     assert cut.pages < len(cut.groups) * -(-LONGEST // 16)  # the rows of all groups would not fit
-    stopped = []
-    plan = running._scheduler.plan
-
-    def noted() -> Any:
-        found = plan()
-        stopped.extend(found.stopped)
-        return found
-
-    running._scheduler.plan = noted  # type: ignore[method-assign]
+    stopped = note_stopped(running)
     assert answered(running, [LONG]) == answered(engine(spec), [LONG])
     assert not stopped
     assert running._pool.available == cut.pages
@@ -174,15 +168,7 @@ def test_a_long_request_fits_because_what_it_sees_no_more_is_given_back(spec: st
 @pytest.mark.parametrize("spec", SPECS)
 def test_who_made_way_goes_on_as_if_it_had_not(spec: str) -> None:
     running = engine(spec, **FEW)
-    stopped = []
-    plan = running._scheduler.plan
-
-    def noted() -> Any:
-        found = plan()
-        stopped.extend(found.stopped)
-        return found
-
-    running._scheduler.plan = noted  # type: ignore[method-assign]
+    stopped = note_stopped(running)
     assert answered(running) == alone(spec)
     assert stopped
 
@@ -218,6 +204,20 @@ def test_neighbours_that_come_and_are_cancelled_change_nothing(spec: str, data: 
     assert {n: tokens(found)[number] for number, n in watched.items()} == {n: alone(spec)[n] for n in (0, 3)}
     assert not running.busy
     assert running._pool.available == running._pool.pages
+
+
+def note_stopped(running: Engine) -> list[tuple[Entry, int]]:
+    """Who makes way from now on, with the slot that each had."""
+    stopped: list[tuple[Entry, int]] = []
+    plan = running._scheduler.plan
+
+    def noted() -> Plan:
+        found = plan()
+        stopped.extend(found.stopped)
+        return found
+
+    running._scheduler.plan = noted  # type: ignore[method-assign]
+    return stopped
 
 
 def count_reads(running: Engine) -> list[int]:
