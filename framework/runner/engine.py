@@ -234,10 +234,9 @@ class Engine:
         return [replace(self._end_with(entry, error), of_step=True) for entry in entries]
 
     def _end_with(self, entry: Entry, error: BaseException) -> Failure:
-        """A request ends with an error. Others are spared what it wrote, which may be no numbers."""
+        """A request ends with an error."""
         if self._in_stages:
             raise error
-        self._cache.clear(self._tables.alone(entry))
         entry.log.error = as_told(error, "the request cannot be answered")
         self._end(entry)
         return Failure(entry.number, entry.log.error)
@@ -245,8 +244,11 @@ class Engine:
     def _end(self, entry: Entry) -> None:
         if entry.slot is not None:
             self._sampler.remove(entry.slot)
-        leave = self._scheduler.drop if entry.log.error is None else self._scheduler.discard
-        leave(entry)
+        if entry.log.error is None and entry.writing:
+            self._scheduler.drop(entry)
+        else:  # others are spared what it wrote: that these are numbers is seen when a token is drawn
+            self._cache.clear(self._tables.alone(entry))
+            self._scheduler.discard(entry)
         del self._entries[entry.number]
 
     def _keep_prompt(self, chunk: Chunk, hidden_CD: Tensor) -> None:

@@ -106,7 +106,7 @@ class Scheduler:
             due.remove(entry)  # else it would be kept, images and all, until that step comes
 
     def discard(self, entry: Entry) -> None:
-        """A request has failed: nobody may find what it wrote."""
+        """A request has failed, or ended before anybody saw numbers of it: nobody may find what it wrote."""
         for page in self._tables.alone(entry):
             self._tables.pool.forget(page, after=0)
         entry.read, entry.writing = 0, False  # nothing to learn

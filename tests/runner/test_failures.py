@@ -98,6 +98,22 @@ def test_nobody_finds_or_meets_the_rows_of_a_request_that_failed(module: Any, sh
         assert [tokens(log) for log in logs(running, [*map(request, after)])] == wanted
 
 
+@pytest.mark.parametrize("shape", [{}, {"pages": 8, "page": 32}], ids=["a page each", "small pages"])
+def test_nor_those_of_a_request_that_is_cancelled_before_anybody_sees_whether_they_are_numbers(
+    module: Any, shape: dict[str, int]
+) -> None:
+    after = [[5], [3] * 20 + [4] * 20, [3] * 33]
+    wanted = alone(module, *after)
+    with torch.no_grad():
+        module.get_parameter("embed.tokens.weight")[BAD] = torch.nan
+    running = engine(module, seqs=2, tokens=30, **shape)
+    bad = running.add(request([3] * 20 + [BAD] + [4] * 39))
+    running.step()
+    running.cancel(bad)
+    assert [tokens(log) for log in logs(running, [*map(request, after)])] == wanted
+    check_nothing_is_left(running)
+
+
 def test_no_token_left_to_draw_ends_one_answer_alone(module: Any) -> None:
     options = SamplingOptions(max_tokens=12, min_tokens=5, stop_token_ids=[*range(256)])
     wanted = alone(module, *PROMPTS[:2])
