@@ -113,7 +113,8 @@ class MultimodalModel(nn.Module):
         Raises MissingMemberError where the formula of the spec does not tell: the projector joins rows, say.
         """
         rule, skip = self._rules.get(modality), getattr(self.towers[modality], "skip", 0)
-        if rule is None or rule.rows is None or rule.rows(*rule.largest, {}) - rule.count(*rule.largest, {}) != skip:
+        largest = rule.largest({}) if rule else None
+        if not rule or not largest or not rule.rows or rule.rows(largest, {}) - rule.count(largest, {}) != skip:
             raise MissingMemberError(
                 f"how many rows give {num_mm_embeds} of {modality} is not told by the spec", path=f"tokens.{modality}"
             )

@@ -83,19 +83,18 @@ def _tower(plan: ModelPlan, name: str, tower: Tower) -> Node:
     return Node(path, "tower", parameters_of(tower), facts=facts, children=children)
 
 
-def _items(plan: ModelPlan, name: str, *, skip: int) -> dict[str, int]:
+def _items(plan: ModelPlan, name: str, *, skip: int) -> dict[str, int | str]:
     """Rows handed out for an item of the largest size, and tokens it takes, as far as the spec says."""
     scope = plan.scopes.get(f"towers.{name}", plan.scopes[""])
     items = scope.tree.get("items") or Tree()
     if not items.get("size") or items.get("rows") is None:
         return {}
     size = scope.at("items", "size").part("size", items["size"])[1].build()
-    height, width = size.largest
-    grid = size(height, width, {})
+    largest = size.largest(name or "image", {})
+    grid = size(largest, {})
     rows: int = scope.knowing(grid=grid._asdict()).value(items["rows"], items.values_at.get("rows"))
-    found = {"item_height": height, "item_width": width, "rows": rows - skip}
     rule = plan.tokens.get(name)
-    return found | ({"tokens": rule.count(height, width, {})} if rule else {})
+    return {"item": str(largest), "rows": rows - skip, **({"tokens": rule.count(largest, {})} if rule else {})}
 
 
 def _language_model(plan: ModelPlan, module: TextModel | MultimodalModel) -> Node:

@@ -8,9 +8,10 @@ from triptych.assembly import Assembled, LanguageModel, MultimodalModel, TextMod
 from triptych.errors import SpecError, TriptychError
 from triptych.parts.cache_layout import row_size
 from triptych.parts.step import Step
+from triptych.spec.item_facts import ImageFacts
 
 LENGTHS = (5, 1, 3)
-IMAGE_SIZES = ((48, 64), (640, 480))
+IMAGES = (ImageFacts(48, 64), ImageFacts(640, 480))
 
 
 @torch.no_grad()
@@ -58,7 +59,7 @@ def _check_tower(module: Tower, assembled: Assembled) -> None:
     if not items.get("size") or items.get("rows") is None:
         raise SpecError("a tower says the `size` of its items, and the `rows` that it gives for one", path="items")
     size = scope.at("items", "size").part("size", items["size"])[1].build()
-    grid = size(*IMAGE_SIZES[0], {})
+    grid = size(IMAGES[0], {})
     rows, _ = module([_image(grid.h, grid.w, module)])
     declared = scope.knowing(grid=grid._asdict()).value(items["rows"])
     given = len(rows[0]) + module.skip
@@ -73,16 +74,16 @@ def _check_counts(module: MultimodalModel, assembled: Assembled) -> list[str]:
         assert isinstance(tower, Tower)
         scope = assembled.plan.scopes.get(f"towers.{modality}", assembled.plan.scopes[""])
         size = scope.at("items", "size").part("size", scope.tree["items"]["size"])[1].build()
-        for height, width in IMAGE_SIZES:
-            grid = size(height, width, {})
+        for image in IMAGES:
+            grid = size(image, {})
             item = _stated(assembled, modality)
             item = _image(grid.h, grid.w, tower) if item is None else item
             (rows,) = module.embed_multimodal(**{modality: [item]})
-            declared = rule.count(height, width, {})
+            declared = rule.count(image, {})
             if tuple(rows.shape) != (declared, module.width):
-                found = f"{tuple(rows.shape)} for one of {height} x {width}; {(declared, module.width)} is declared"
+                found = f"{tuple(rows.shape)} for one of {image}; {(declared, module.width)} is declared"
                 raise SpecError(f"the projector gives rows of shape {found}", path=f"tokens.{modality}.count")
-        notes.append(f"{declared} tokens for one {modality} of {height} x {width}")
+        notes.append(f"{declared} tokens for one {modality} of {image}")
     return notes
 
 

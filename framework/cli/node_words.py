@@ -61,10 +61,10 @@ def _said(known: Mapping[str, int | str], each: str) -> Iterator[str]:
     if "layers" in known:
         yield _many(known["layers"], "layer")
     yield from (f"{name} {known[name]:,}" for name in ("vocabulary", "context") if name in known)
-    if "item_height" in known:
+    if "item" in known:
         taken = f", {_many(known['tokens'], 'token')}" if "tokens" in known else ""
         rows = f"{_many(known['rows'], 'row')} of {known['width_out']}"
-        yield f"{rows}{taken} for an item of {known['item_height']} x {known['item_width']}"
+        yield f"{rows}{taken} for an item of {known['item']}"
     if "not_built" in known:
         yield f"without {known['not_built']}"
     if "cache" in known:

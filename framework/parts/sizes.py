@@ -1,14 +1,19 @@
-"""From the size of an item to the grid of its rows. No torch: prompts are expanded by it."""
+"""From what is known of an item to the grid of its rows. No torch: prompts are expanded by it.
+
+A size is called with the facts of an item and the config of the checkpoint's processor, and gives a `Grid`; its
+`largest` are the facts of an item of a modality that takes the most rows. One that turns away a kind of item raises
+InputError.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 from pydantic import model_validator
 
 from triptych.parts.grid import Grid
 from triptych.spec.base import PartSpec, Width
+from triptych.spec.item_facts import ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 
 
 class Fixed(PartSpec):
@@ -23,12 +28,11 @@ class Fixed(PartSpec):
             raise ValueError(f"a patch of {self.patch} pixels does not fit in an image of {self.image}")
         return self
 
-    @property
-    def largest(self) -> tuple[int, int]:
-        """Height and width of an item that takes the most rows: here they all take as many."""
-        return self.image, self.image
+    def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:  # noqa: ARG002
+        """Of an item that takes the most rows: here they all take as many."""
+        return ImageFacts(self.image, self.image)
 
-    def __call__(self, height: int, width: int, processor: Mapping[str, Any]) -> Grid:  # noqa: ARG002
-        """Height and width in pixels and the processor's own config -> the grid."""
+    def __call__(self, item: ItemFacts, processor: ProcessorConfig) -> Grid:  # noqa: ARG002
+        """The grid of an item; each frame of a video is an image."""
         side = self.image // self.patch
-        return Grid(1, side, side)
+        return Grid(item.frames if isinstance(item, VideoFacts) else 1, side, side)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 from triptych.errors import short, suggest
 from triptych.spec.document import Tree
+from triptych.spec.item_facts import ItemFacts, ProcessorConfig
 from triptych.spec.scope import REQUIRED, Collector, Scope
 
-Count = Callable[[int, int, Mapping[str, Any]], int]
+Count = Callable[[ItemFacts, ProcessorConfig], int]
 
 
 class Size(Protocol):
-    """A part of the kind `size`: height and width of an item in pixels -> its grid, whose fields name expressions."""
+    """A part of the kind `size`: what is known of an item -> its grid, whose fields name expressions."""
 
-    @property
-    def largest(self) -> tuple[int, int]:
-        """A height and a width that take the most rows."""
+    def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:
+        """The facts of an item that takes the most rows."""
 
-    def __call__(self, height: int, width: int, processor: Mapping[str, Any]) -> Grid: ...
+    def __call__(self, item: ItemFacts, processor: ProcessorConfig) -> Grid: ...
 
 
 class Grid(Protocol):
@@ -33,16 +34,16 @@ class Grid(Protocol):
 class TokenRule:
     """The `placeholder` id of a modality; `target`, the text of a prompt that one item stands for.
 
-    `count(height, width, processor)` is the number of placeholders of an item of that size in pixels, as the processor
-    of that configuration prepares it. Prompt expansion, dummy inputs and the merge check all ask this one function.
-    `largest` is a size, height and width, that takes the most. `rows` is what the tower makes of an item, before any
-    are left out or joined; None where nothing says it.
+    `count(item, processor)` is the number of placeholders of an item of which that is known, as the processor of that
+    configuration prepares it. Prompt expansion, dummy inputs and the merge check all ask this one function.
+    `largest(processor)` are the facts of an item that takes the most. `rows` is what the tower makes of an item, before
+    any are left out or joined; None where nothing says it.
     """
 
     placeholder: int
     target: str
     count: Count
-    largest: tuple[int, int]
+    largest: Callable[[ProcessorConfig], ItemFacts]
     rows: Count | None = None
 
 
@@ -82,14 +83,14 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
         )
     size = tower.at("items", "size").part("size", items["size"], items.values_at.get("size"))[1].build()
     rows = _rows(tower, size)
-    return TokenRule(placeholder, targets[0], _count(scope, tree, rows, size), size.largest, rows)
+    return TokenRule(placeholder, targets[0], _count(scope, tree, rows, size), partial(size.largest, modality), rows)
 
 
 def _rows(tower: Scope, size: Size) -> Count:
     items = tower.tree["items"]
 
-    def rows(height: int, width: int, processor: Mapping[str, Any]) -> int:
-        grid = size(height, width, processor)._asdict()
+    def rows(item: ItemFacts, processor: ProcessorConfig) -> int:
+        grid = size(item, processor)._asdict()
         found: int = tower.knowing(grid=grid).value(items.get("rows"), items.values_at.get("rows"))
         return found
 
@@ -98,11 +99,11 @@ def _rows(tower: Scope, size: Size) -> Count:
 
 
 def _count(scope: Scope, tree: Tree, rows: Count, size: Size) -> Count:
-    def count(height: int, width: int, processor: Mapping[str, Any]) -> int:
-        known = {"grid": size(height, width, processor)._asdict(), "rows": rows(height, width, processor)}
+    def count(item: ItemFacts, processor: ProcessorConfig) -> int:
+        known = {"grid": size(item, processor)._asdict(), "rows": rows(item, processor)}
         found = scope.knowing(**known).value(tree["count"], tree.values_at.get("count"))
         if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-            message = f"an item of {height} x {width} takes 1 or more tokens, not {short(found)}"
+            message = f"an item of {item} takes 1 or more tokens, not {short(found)}"
             scope.at("count").fail(message, tree.values_at.get("count"))
         return found
 

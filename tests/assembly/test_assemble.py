@@ -13,6 +13,7 @@ from triptych.errors import InputError, SpecError
 from triptych.parts.step import Step
 from triptych.spec.catalog import catalog, load_named, sample_config
 from triptych.spec.document import Tree, parse_document
+from triptych.spec.item_facts import ImageFacts
 from triptych.spec.merge import merge
 from triptych.weights import fill_random
 
@@ -181,7 +182,7 @@ def test_a_count_that_is_no_number_of_tokens_is_refused_when_it_is_asked() -> No
     for text in ("=rows - 100", "=rows / 2", "='x'"):
         found = assembled(f"tokens: {{image: {{count: {text}}}}}", spec="llava")
         with pytest.raises(SpecError, match=r"my\.yaml:1:25: tokens\.image\.count: .*(1 or more tokens, not|'x')"):
-            found.tokens["image"].count(48, 64, {})
+            found.tokens["image"].count(ImageFacts(48, 64), {})
 
 
 def test_a_text_model_takes_no_items() -> None:

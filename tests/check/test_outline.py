@@ -88,7 +88,7 @@ def test_rows_and_tokens_are_those_that_come_out(name: str) -> None:
     (node,) = [node for node in outline(found).children if node.kind == "tower"]
     tower = found.module if isinstance(found.module, Tower) else found.module.towers["image"]
     assert isinstance(tower, Tower)
-    height, width = int(node.facts["item_height"]), int(node.facts["item_width"])
+    height, width = map(int, str(node.facts["item"]).split(" x "))
     image = torch.empty(3, height, width, device="meta")
     (rows,), _ = tower([image])
     assert tuple(rows.shape) == (node.facts["rows"], node.facts["width_out"])
@@ -137,8 +137,8 @@ def test_released_models_have_their_published_sizes(name: str) -> None:
 
 def test_a_row_of_a_tower_is_a_patch_or_its_class_token() -> None:
     clip, siglip = (of_defaults(name).children[0].facts for name in ("clip_vision", "siglip_vision"))
-    assert (clip["rows"], clip["item_height"], clip["width_out"]) == ((224 // 32) ** 2 + 1, 224, 768)
-    assert (siglip["rows"], siglip["item_height"], siglip["width_out"]) == ((224 // 16) ** 2, 224, 768)
+    assert (clip["rows"], clip["item"], clip["width_out"]) == ((224 // 32) ** 2 + 1, "224 x 224", 768)
+    assert (siglip["rows"], siglip["item"], siglip["width_out"]) == ((224 // 16) ** 2, "224 x 224", 768)
 
 
 def test_a_released_gemma_2_has_its_published_size_and_half_its_cache_in_windows() -> None:
@@ -154,8 +154,8 @@ def test_a_released_gemma_2_has_its_published_size_and_half_its_cache_in_windows
 def test_a_released_llava_has_its_published_tokens() -> None:
     tree = of_defaults("llava")
     tower = one(tree, "towers.image")
-    assert {key: tower.facts[key] for key in ("item_height", "rows", "tokens", "width", "layers")} == {
-        "item_height": 336,
+    assert {key: tower.facts[key] for key in ("item", "rows", "tokens", "width", "layers")} == {
+        "item": "336 x 336",
         "rows": 576,
         "tokens": 576,
         "width": 1024,

@@ -20,6 +20,7 @@ from triptych.inputs.processing import (
 )
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer
+from triptych.spec.item_facts import ImageFacts, ItemFacts
 from triptych.spec.tokens import TokenRule
 
 PLACEHOLDER = 4  # the id of <image> in the small tokenizers
@@ -43,12 +44,16 @@ def image(height: int, width: int) -> Image.Image:
 IMAGES = [image(20, 31), image(16, 16), image(60, 17)]
 
 
-def four_rows(height: int, width: int, processor: Mapping[str, Any]) -> int:  # noqa: ARG001
+def four_rows(item: ItemFacts, processor: Mapping[str, Any]) -> int:  # noqa: ARG001
     """16 x 16 pixels after the crop, patches of 8."""
     return (processor["crop_size"]["height"] // 8) * (processor["crop_size"]["width"] // 8)
 
 
-RULE = TokenRule(PLACEHOLDER, "<image>", four_rows, (16, 16))
+def largest(processor: Mapping[str, Any]) -> ItemFacts:  # noqa: ARG001
+    return ImageFacts(16, 16)
+
+
+RULE = TokenRule(PLACEHOLDER, "<image>", four_rows, largest)
 
 
 def reader_of(folder: Path | None, tokenizer: Tokenizer | None, rule: TokenRule | None = RULE) -> PromptReader:
@@ -167,7 +172,7 @@ def read(
 def test_a_target_that_is_no_token_is_found_in_the_text(checkpoint: tuple[PromptReader, Any]) -> None:
     reader, _ = checkpoint
     assert reader.folder is not None
-    found = read("a<image>b<image>", 2, Blind(256), reader.folder, TokenRule(700, "<image>", four_rows, (16, 16)))
+    found = read("a<image>b<image>", 2, Blind(256), reader.folder, TokenRule(700, "<image>", four_rows, largest))
     assert found.token_ids == (1, ord("a"), *[700] * 4, ord("b"), *[700] * 4)
 
 

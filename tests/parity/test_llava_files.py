@@ -17,6 +17,7 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration
 import triptych
 from tests.parity.multimodal import GIVEN, Pair, all_cases, write_config
 from tests.parity.oracle import TOLERANCE, rms_ratio
+from triptych.spec.item_facts import ImageFacts
 from triptych.weights import Stored, match, tables
 
 CASES = [
@@ -88,7 +89,7 @@ def test_a_released_file_fits_its_config(name: str) -> None:
     header = {in_released(n): stored(p) for n, p in theirs.named_parameters()}
     found = match(ours.module, tables(ours.plan.scopes), header)
     assert (found.table.name, found.findings) == ("released", ())
-    assert ours.tokens["image"].count(480, 640, {}) == config.get("image_seq_length", 576)
+    assert ours.tokens["image"].count(ImageFacts(480, 640), {}) == config.get("image_seq_length", 576)
     assert ours.module.context == theirs.config.text_config.max_position_embeddings
 
 

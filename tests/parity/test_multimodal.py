@@ -22,6 +22,7 @@ from triptych.parts.cache import Cache
 from triptych.parts.cache_layout import Layout
 from triptych.parts.step import Step
 from triptych.spec.catalog import catalog
+from triptych.spec.item_facts import ImageFacts
 
 TOKENS = 24
 CASES = {case.name: case for case in all_cases()}
@@ -88,7 +89,7 @@ def test_the_count_of_tokens_is_that_of_the_towers_rows(pair: Pair, size: tuple[
         (rows,) = pair.model.module.embed_multimodal(image=[processor(image, name="image")])
     theirs = pair.processor(text="<image>", images=image)["input_ids"]
     rule = triptych.assemble(None, pair.oracle.config).tokens["image"]
-    assert rule.count(*size, processor.config) == len(rows) == np.sum(np.equal(theirs, rule.placeholder))
+    assert rule.count(ImageFacts(*size), processor.config) == len(rows) == np.sum(np.equal(theirs, rule.placeholder))
 
 
 def test_other_numbers_of_rows_than_placeholders_are_refused(pair: Pair) -> None:

@@ -19,6 +19,7 @@ from triptych.parts.patches_spec import LearnedSpec, PatchesSpec
 from triptych.parts.projectors_spec import LinearStepSpec, MlpStepSpec
 from triptych.parts.sizes import Fixed
 from triptych.parts.transforms import Flatten, Transpose
+from triptych.spec.item_facts import ImageFacts
 
 
 def image(*shape: int, seed: int = 0) -> Tensor:
@@ -83,7 +84,7 @@ def test_an_mlp_step_is_as_wide_inside_as_it_says(hidden: int | str, width: int)
 
 
 def test_every_image_has_the_grid_of_a_fixed_size() -> None:
-    grid = Fixed(image=30, patch=14)(480, 640, {"size": 1})
+    grid = Fixed(image=30, patch=14)(ImageFacts(480, 640), {"size": 1})
     assert grid == Grid(1, 2, 2)
     assert grid.rows == 4
     with pytest.raises(ValidationError, match="a patch of 14 pixels does not fit in an image of 13"):

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, assert_never
 
 import torch
 
 from triptych.inputs.fields import MultiModalFieldConfig
 from triptych.inputs.items import MultiModalKwargsItems
-from triptych.inputs.media import EmbeddingItems, ImageProcessorItems, ModalityDataItems, MultiModalDataItems
+from triptych.inputs.media import (
+    AudioProcessorItems,
+    EmbeddingItems,
+    ImageProcessorItems,
+    ModalityDataItems,
+    MultiModalDataItems,
+    VideoProcessorItems,
+)
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder
 from triptych.inputs.processing.info import BaseProcessingInfo
 from triptych.inputs.processing.processor import BaseMultiModalProcessor, Keywords
@@ -22,6 +29,7 @@ from triptych.inputs.updates import (
     PromptReplacement,
     PromptUpdate,
 )
+from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 from triptych.spec.tokens import TokenRule
 
 
@@ -34,12 +42,18 @@ class SpecProcessingInfo(BaseProcessingInfo):
 
     def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int] | None:  # noqa: ARG002
         """By the formula of the spec, for an item of the size that takes most."""
-        return {m: self.count(m, *self.ctx.tokens[m].largest) for m in mm_counts}
+        return {m: self.count(m, self.largest(m)) for m in mm_counts}
 
-    def count(self, modality: str, height: int, width: int) -> int:
-        """How many placeholders an item of that size in pixels takes, as the checkpoint's processor prepares it."""
-        config = self.get_image_processor().config if self.ctx.folder is not None else {}
-        return self.ctx.tokens[modality].count(height, width, config)
+    def count(self, modality: str, item: ItemFacts) -> int:
+        """How many placeholders an item takes, as the checkpoint's processor prepares it."""
+        return self.ctx.tokens[modality].count(item, self._processor_config())
+
+    def largest(self, modality: str) -> ItemFacts:
+        """The facts of an item that takes the most."""
+        return self.ctx.tokens[modality].largest(self._processor_config())
+
+    def _processor_config(self) -> ProcessorConfig:
+        return self.get_image_processor().config if self.ctx.folder is not None else {}
 
 
 class SpecDummyInputsBuilder(BaseDummyInputsBuilder[SpecProcessingInfo]):
@@ -57,10 +71,20 @@ class SpecDummyInputsBuilder(BaseDummyInputsBuilder[SpecProcessingInfo]):
     ) -> dict[str, object]:
         found: dict[str, object] = {}
         for modality, count in mm_counts.items():
-            height, width = self.info.ctx.tokens[modality].largest
-            options = mm_options.get(modality)
-            found[modality] = self._get_dummy_images(width=width, height=height, num_images=count, options=options)
+            found[modality] = self._dummies(self.info.largest(modality), count, mm_options.get(modality))
         return found
+
+    def _dummies(self, item: ItemFacts, count: int, options: Mapping[str, int] | None) -> Sequence[object]:
+        match item:
+            case ImageFacts(height, width):
+                return self._get_dummy_images(width=width, height=height, num_images=count, options=options)
+            case VideoFacts(frames, height, width):
+                return self._get_dummy_videos(
+                    width=width, height=height, num_frames=frames, num_videos=count, options=options
+                )
+            case AudioFacts(samples):
+                return self._get_dummy_audios(length=samples, num_audios=count, options=options)
+        assert_never(item)
 
 
 class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
@@ -129,9 +153,20 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
     def _count(self, modality: str, items: ModalityDataItems[object], index: int) -> int:
         if isinstance(items, EmbeddingItems):
             return items.get_feature_size(index)
-        assert isinstance(items, ImageProcessorItems), "a modality that the parser reads and no formula counts"
-        size = items.get_image_size(index)
-        return self.info.count(modality, size.height, size.width)
+        return self.info.count(modality, _facts(items, index))
+
+
+def _facts(items: ModalityDataItems[object], index: int) -> ItemFacts:
+    match items:
+        case ImageProcessorItems():
+            width, height = items.get_image_size(index)
+            return ImageFacts(height, width)
+        case VideoProcessorItems():
+            width, height = items.get_frame_size(index)
+            return VideoFacts(items.get_num_frames(index), height, width)
+        case AudioProcessorItems():
+            return AudioFacts(items.get_audio_length(index))
+    raise AssertionError("a modality that the parser reads and no formula counts")
 
 
 def _as_many(rule: TokenRule, rows: Sequence[int]) -> Callable[[int], list[int]]:
