@@ -26,6 +26,12 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "another activation": ("Gemma", {"hidden_activation": "relu"}, "gemma serves 'gelu_pytorch_tanh' only"),
     "two activations": ("Gemma2", {"hidden_act": "relu"}, "gemma2 serves 'gelu_pytorch_tanh' only"),
     "a longer pattern": ("Gemma2", {"sliding_window_pattern": 6}, "gemma2 serves 2 only"),
+    "a softcap that is not applied": (
+        "Gemma3",
+        {"attn_logit_softcapping": 50.0},
+        "`attn_logit_softcapping: 50.0`, which gemma3.yaml does not read",
+    ),
+    "local layers both ways": ("Gemma3", {"use_bidirectional_attention": True}, "gemma3 serves False only"),
     "a norm clipped": ("Olmo2", {"clip_qkv": 8.0}, "`clip_qkv: 8.0`, which olmo2.yaml does not read"),
     "layers that skip rope": ("Granite", {"layer_rope": [1, 0]}, r"`layer_rope: \[1, 0\]`, which granite.yaml"),
     "quantized weights": ("Llama", {"quantization_config": {"bits": 4}}, "quantization_config"),
