@@ -13,6 +13,7 @@ from triptych.errors import InputError
 from triptych.kernels.attention import Kept, Spans
 from triptych.parts.cache_layout import Layout
 from triptych.parts.cache_memory import row_tensors, state_tensors
+from triptych.parts.sources import Source
 from triptych.parts.step import Step
 
 Index = tuple[slice | int | Tensor, ...]
@@ -98,6 +99,14 @@ class Cache:
         slots_B, _ = step.once("slots", lambda: self._slots(step))
         for states, each in zip(self.states[key], new, strict=True):
             states[slots_B] = each.to(states.dtype)
+
+    def keep_source(self, key: str, source: Source, new: Sequence[Tensor] | None, step: Step) -> Kept:
+        """Put keys and values [S, G, K] of the sequences that bring theirs in their slots -> those of all sequences."""
+        kept = self.states[key]
+        for rows, made in zip(kept, new or (), strict=False):
+            for number, each in zip(source.given, source.of_given(made), strict=True):
+                rows[step.slots[number], :, : len(each)] = each.transpose(0, 1)
+        return Kept(kept[0], kept[-1], [(slot,) for slot in step.slots])
 
     def _slots(self, step: Step) -> tuple[Tensor, Tensor | None]:
         """The slot of each sequence, and which ones begin; None where none does."""

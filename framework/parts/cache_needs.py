@@ -36,4 +36,14 @@ class State:
         return sum(map(prod, self.shapes))
 
 
+@dataclass(frozen=True)
+class Cross(State):
+    """Rows of what stands beside a sequence, written once: `shapes` [heads, most rows, width] of keys and of values.
+
+    `source` names what they are rows of.
+    """
+
+    source: str
+
+
 CacheNeed = Rows | State

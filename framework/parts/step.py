@@ -12,6 +12,7 @@ from torch import Tensor
 from triptych.errors import InputError
 from triptych.kernels.attention import Kept, Spans
 from triptych.parts.cache_needs import State
+from triptych.parts.sources import Source
 
 if TYPE_CHECKING:
     from triptych.parts.cache import Cache
@@ -25,7 +26,7 @@ class Step:
     `positions` [T] count from the start of each sequence, `lengths` are rows of each sequence with those kept before.
     `tables` are, for each group of mixers that forget alike, the pages of the cache that each sequence fills in turn;
     `slots` the places of the states of each. `types` [T] say of which text of a pair a row
-    is, 0 or 1; None where all are of the first.
+    is, 0 or 1; None where all are of the first. `sources` are rows beside the sequences, by what they are rows of.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Step:
         slots: Sequence[int] = (),
         cuts: Mapping[str, Spans] | None = None,
         types: Tensor | None = None,
+        sources: Mapping[str, Source] | None = None,
     ) -> None:
         self.spans, self.cache, self.cuts = spans, cache, dict(cuts or {})
+        self.sources = dict(sources or {})
         self.tables, self.slots = tables, slots
         self.bounds, self.lengths = spans.bounds, spans.lengths
         self.device = torch.device(device)
@@ -47,11 +50,16 @@ class Step:
 
     @classmethod
     def of(
-        cls, lengths: Sequence[int], *, device: torch.device | str = "cpu", types: Sequence[int] | None = None
+        cls,
+        lengths: Sequence[int],
+        *,
+        device: torch.device | str = "cpu",
+        types: Sequence[int] | None = None,
+        sources: Mapping[str, Source] | None = None,
     ) -> Step:
         """A batch of sequences of these lengths that nothing is remembered of."""
         types_T = None if types is None else torch.tensor(types, device=device)
-        return cls(Spans.of(lengths), device=device, types=types_T)
+        return cls(Spans.of(lengths), device=device, types=types_T, sources=sources)
 
     def cut(self, name: str | None) -> Spans:
         """The rows cut by `name` (frames, windows), or into sequences. Raises InputError for an unknown cut."""
@@ -60,6 +68,23 @@ class Step:
         if name not in self.cuts:
             raise InputError(f"the rows of this step are not cut by {name!r}; known: {', '.join(self.cuts) or 'none'}")
         return self.cuts[name]
+
+    def source(self, name: str, *, rows: int) -> Source:
+        """What the sequences look at beside their own rows, at most `rows` of it each. Raises InputError without it."""
+        found = self.sources.get(name)
+        if found is None or len(found.lengths) != len(self.spans.new) or not (found.whole or self.cache is not None):
+            raise InputError(f"a prompt of this model goes with {name}, and none is given", path=name)
+        if (most := max(found.lengths)) > rows:
+            raise InputError(f"has {most} rows, and the model looks at {rows} at the most", path=name)
+        return found
+
+    def keep_source(self, key: str, source: Source, make: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Kept:
+        """Keys and values that `make` makes of a source's rows, for the mixer `key`: made once, and kept in a cache."""
+        made = make(source.rows) if source.rows is not None else None
+        if self.cache is not None:
+            return self.cache.keep_source(key, source, made, self)
+        assert made is not None
+        return source.kept(made)
 
     def once(self, key: Hashable, make: Callable[[], V]) -> V:
         """What depends on the step alone (cosines, masks, indices) is made once, not once a layer."""

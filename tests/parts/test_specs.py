@@ -9,7 +9,9 @@ import torch
 from pydantic import ValidationError
 
 from triptych.parts.attention_spec import AttentionSpec
+from triptych.parts.cross_attention_spec import CrossAttentionSpec
 from triptych.parts.embed_spec import TokensSpec
+from triptych.parts.frames_spec import FramesSpec
 from triptych.parts.mlp_spec import GatedMlpSpec, MlpSpec
 from triptych.parts.norms_spec import LayerNormSpec, RmsNormSpec
 from triptych.parts.patches_spec import LearnedSpec, PatchesSpec
@@ -22,6 +24,8 @@ SPECS: list[PartSpec] = [
     RmsNormSpec(eps=1e-5),
     LayerNormSpec(eps=1e-5),
     AttentionSpec(**HEADS),
+    CrossAttentionSpec(**HEADS, source="audio", rows=4),
+    FramesSpec(channels=3, positions=4),
     GatedMlpSpec(hidden=4, activation="silu"),
     MlpSpec(hidden=4, activation="gelu"),
     TokensSpec(vocab=9),
