@@ -44,7 +44,8 @@ def _absent(plan: ModelPlan, settings: MultiModalSettings, stage: Stage) -> dict
     found = {LANGUAGE_MODEL: settings.why_no_language_model()}
     for name in plan.towers:
         elsewhere = "" if stage.is_first else f"towers stand on the first stage, and this is {stage}"
-        found[f"towers.{name}"] = why = settings.why_no_tower([name]) or elsewhere
+        taken = [modality for modality, rule in plan.tokens.items() if rule.tower == name]
+        found[f"towers.{name}"] = why = settings.why_no_tower(taken or [name]) or elsewhere
         if name in plan.projectors:
             found[f"projectors.{name}"] = why
     return {path: why for path, why in found.items() if why}

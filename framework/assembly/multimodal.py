@@ -28,6 +28,7 @@ from triptych.spec.plan import ModelPlan
 from triptych.weights.stages import StageMissingLayer, leave_out
 
 EMBEDS = "_embeds"  # what the keyword of rows that are encoded already ends in
+GRID = "_grid"  # and that of the grids of items whose tensors do not show them
 
 
 class MultimodalModel(nn.Module):
@@ -112,7 +113,7 @@ class MultimodalModel(nn.Module):
 
         Raises MissingMemberError where the formula of the spec does not tell: the projector joins rows, say.
         """
-        rule, skip = self._rules.get(modality), getattr(self.towers[modality], "skip", 0)
+        rule, skip = self._rules.get(modality), getattr(self.towers[self._tower_of(modality)], "skip", 0)
         largest = rule.largest({}) if rule else None
         if not rule or not largest or not rule.rows or rule.rows(largest, {}) - rule.count(largest, {}) != skip:
             raise MissingMemberError(
@@ -120,38 +121,62 @@ class MultimodalModel(nn.Module):
             )
         items = mm_kwargs.get(modality)
         rows = num_mm_embeds + skip * (len(items) if isinstance(items, Sized) else 1)
-        return rows, num_mm_embeds if modality in self.projectors else None
+        return rows, num_mm_embeds if self._tower_of(modality) in self.projectors else None
 
     def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
         """Rows [n_i, D] of each item, modality by modality, through its tower and projector.
 
-        Embeds, under `image_embeds` and the like, are such rows already. Raises InputError for a modality without a
+        Embeds, under `image_embeds` and the like, are such rows already. `image_grid` and the like are the grids of
+        the items, where the spec's size tells them. Raises InputError for a modality without a
         tower, or whose tower is left out, for items that do not fit the schema that the spec states for them, before
         the tower runs, and for embeds of another width or of no floats.
         """
         found: list[Tensor] = []
         for key, given in items.items():
-            if key.removesuffix(EMBEDS) not in self.towers:
+            if self._tower_of(key.removesuffix(EMBEDS).removesuffix(GRID)) not in self.towers:
                 raise InputError(f"this model has no tower for {key!r}{suggest(key, self.towers)}")
-            found += self._encoded(key, given) if key in self.towers else self._checked(key, given)
+            if key.endswith(EMBEDS):
+                found += self._checked(key, given)
+            elif not key.endswith(GRID):
+                found += self._encoded(key, given, items.get(key + GRID))
         return found
+
+    def _tower_of(self, modality: str) -> str:
+        rule = self._rules.get(modality)
+        return rule.tower if rule else modality
 
     def _checked(self, key: str, embeds: Sequence[Tensor]) -> list[Tensor]:
         check_embeds(embeds, width=self.width, path=key)
         return list(embeds)
 
-    def _encoded(self, modality: str, items: Sequence[Tensor]) -> list[Tensor]:
-        if (path := f"towers.{modality}") in self.left_out:
+    def _encoded(self, modality: str, items: Sequence[Tensor], told: Sequence[Tensor] | None) -> list[Tensor]:
+        if (path := f"towers.{self._tower_of(modality)}") in self.left_out:
             raise InputError(refusal(path, self.left_out), path=modality)
         if (schema := self._items.get(modality)) is not None:
             schema.check(items, modality=modality)
-        return self._projected(modality, *self.towers[modality](items))
+        rows, grids = self.towers[self._tower_of(modality)](items)
+        return self._projected(modality, rows, self._told(modality, grids, told))
+
+    def _told(self, modality: str, grids: list[Grid], told: Sequence[Tensor] | None) -> list[Grid]:
+        """The grids as they are told, where they fit what the tower made of the items."""
+        rule = self._rules.get(modality)
+        if rule is None or rule.told is None:
+            return grids
+        if told is None or len(told) != len(grids):
+            message = f"the grid of each of {len(grids)} items is needed; {len(told or ())} are given"
+            raise InputError(message, path=f"{modality}{GRID}")
+        given: list[Grid] = [rule.told(each.tolist()) for each in told]
+        for number, (wanted, found) in enumerate(zip(given, grids, strict=True)):
+            if wanted[:3] != found[:3]:
+                message = f"is told as {wanted[:3]} (pictures, rows, columns), and the item has {found[:3]}"
+                raise InputError(message, path=f"{modality}{GRID}[{number}]")
+        return given
 
     def _projected(self, modality: str, rows: list[Tensor], grids: list[Grid]) -> list[Tensor]:
-        if modality not in self.projectors:
+        if (name := self._tower_of(modality)) not in self.projectors:
             return rows
-        x_ND, after = self.projectors[modality](torch.cat(rows), grids)
-        same = len(x_ND) == sum(map(len, rows))
+        x_ND, after = self.projectors[name](torch.cat(rows), grids)
+        same = after == grids
         return list(x_ND.split([len(r) for r in rows] if same else [g.rows for g in after]))
 
     def embed_input_ids(

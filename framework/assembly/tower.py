@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,14 @@ from triptych.parts.step import Step
 from triptych.spec.base import PartSpec
 from triptych.spec.stack import StackPlan
 
+PICTURES = 4  # dims of several pictures [t, C, Y, X]; one has a dim less
+
 
 class Tower(Stack):
-    """Items -> rows of each, by a stack whose sequences are the items."""
+    """Items -> rows of each, by a stack whose sequences are the items.
+
+    An item of several pictures (tiles of an image, frames of a video) is as many sequences.
+    """
 
     def __init__(self, plan: StackPlan) -> None:
         super().__init__(plan)
@@ -25,7 +31,19 @@ class Tower(Stack):
         self.out_width = plan.width * len(self.taken or (0,))
 
     def forward(self, items: Sequence[Tensor]) -> tuple[list[Tensor], list[Grid]]:
-        """Rows [n_i, out_width] of each item, in order, and the grid that they come from."""
+        """Rows [n_i, out_width] of each item, in order, and the grid that they come from.
+
+        What the rows of an item [t, C, Y, X] are is one picture's after the other's.
+        """
+        counts = [len(item) if item.ndim == PICTURES else 1 for item in items]
+        if all(item.ndim < PICTURES for item in items):
+            return self._encoded(items)
+        rows, grids = self._encoded([p for item in items for p in (item if item.ndim == PICTURES else [item])])
+        firsts = [0, *accumulate(counts)]
+        joined = [torch.cat(rows[a:b]) for a, b in pairwise(firsts)]
+        return joined, [grids[a]._replace(t=n * grids[a].t) for a, n in zip(firsts, counts, strict=False)]
+
+    def _encoded(self, items: Sequence[Tensor]) -> tuple[list[Tensor], list[Grid]]:
         x_ND, grids, lengths = self.embed(items)
         step = Step.of(lengths, device=x_ND.device)
         wanted = set(self.taken or ())

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 
 from triptych.assembly import Assembled, LanguageModel, MultimodalModel, TextModel, Tower
 from triptych.errors import SpecError, TriptychError
 from triptych.parts.cache_layout import row_size
+from triptych.parts.grid import Grid
 from triptych.parts.step import Step
-from triptych.spec.item_facts import ImageFacts
+from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, VideoFacts
 
 LENGTHS = (5, 1, 3)
-IMAGES = (ImageFacts(48, 64), ImageFacts(640, 480))
+ITEMS: Mapping[str, Sequence[ItemFacts]] = {
+    "image": (ImageFacts(48, 64), ImageFacts(640, 480)),
+    "video": (VideoFacts(2, 48, 64, fps=2.0), VideoFacts(5, 640, 480, fps=2.0)),
+    "audio": (AudioFacts(1_600), AudioFacts(40_000)),
+}
 
 
 @torch.no_grad()
@@ -59,8 +66,8 @@ def _check_tower(module: Tower, assembled: Assembled) -> None:
     if not items.get("size") or items.get("rows") is None:
         raise SpecError("a tower says the `size` of its items, and the `rows` that it gives for one", path="items")
     size = scope.at("items", "size").part("size", items["size"])[1].build()
-    grid = size(IMAGES[0], {})
-    rows, _ = module([_image(grid.h, grid.w, module)])
+    grid = size(ITEMS["image"][0], {})
+    rows, _ = module([_pictures(grid, module)])
     declared = scope.knowing(grid=grid._asdict()).value(items["rows"])
     given = len(rows[0]) + module.skip
     if given != declared:
@@ -70,20 +77,22 @@ def _check_tower(module: Tower, assembled: Assembled) -> None:
 def _check_counts(module: MultimodalModel, assembled: Assembled) -> list[str]:
     notes = []
     for modality, rule in assembled.tokens.items():
-        tower = module.towers[modality]
+        tower = module.towers[rule.tower]
         assert isinstance(tower, Tower)
-        scope = assembled.plan.scopes.get(f"towers.{modality}", assembled.plan.scopes[""])
+        scope = assembled.plan.scopes.get(f"towers.{rule.tower}", assembled.plan.scopes[""])
         size = scope.at("items", "size").part("size", scope.tree["items"]["size"])[1].build()
-        for image in IMAGES:
-            grid = size(image, {})
+        for facts in [rule.largest({}), *ITEMS.get(modality, ())]:
+            grid = size(facts, {})
             item = _stated(assembled, modality)
-            item = _image(grid.h, grid.w, tower) if item is None else item
-            (rows,) = module.embed_multimodal(**{modality: [item]})
-            declared = rule.count(image, {})
+            given = {modality: [_pictures(grid, tower) if item is None else item]}
+            if rule.grid is not None:
+                given[f"{modality}_grid"] = [torch.tensor(grid)]
+            (rows,) = module.embed_multimodal(**given)
+            declared = rule.count(facts, {})
             if tuple(rows.shape) != (declared, module.width):
-                found = f"{tuple(rows.shape)} for one of {image}; {(declared, module.width)} is declared"
+                found = f"{tuple(rows.shape)} for one of {facts}; {(declared, module.width)} is declared"
                 raise SpecError(f"the projector gives rows of shape {found}", path=f"tokens.{modality}.count")
-        notes.append(f"{declared} tokens for one {modality} of {image}")
+        notes.append(f"{declared} tokens for one {modality} of {facts}")
     return notes
 
 
@@ -94,6 +103,8 @@ def _stated(assembled: Assembled, modality: str) -> torch.Tensor | None:
     return torch.empty(sizes, device="meta") if schema and len(sizes) == len(schema.shape.dims) else None
 
 
-def _image(rows: int, columns: int, tower: Tower) -> torch.Tensor:
+def _pictures(grid: Grid, tower: Tower) -> torch.Tensor:
+    """An item of that grid: one picture, or several."""
     size, channels = tower.embed.size, tower.embed.channels
-    return torch.empty(channels, rows * size, columns * size, device="meta")
+    several = [grid.t] if grid.t > 1 else []
+    return torch.empty(*several, channels, grid.h * size, grid.w * size, device="meta")

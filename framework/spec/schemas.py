@@ -16,6 +16,7 @@ from triptych.schemas.items import ItemSchema
 from triptych.spec.document import Items, Tree, walk
 from triptych.spec.expressions import is_expression
 from triptych.spec.scope import Collector, Scope
+from triptych.spec.tokens import tower_of
 
 Known = Mapping[str, Schema | None]  # None: there is one of that name, and no more is known of it yet
 NAMED: tuple[Kind, ...] = ("processor", "dummy_inputs")
@@ -34,8 +35,8 @@ def plan_items(scope: Scope, known: Known, scopes: Mapping[str, Scope]) -> dict[
     found, problems = dict[str, ItemSchema](), Collector()
     with problems.catching():
         found = _items(scope, known, get_schema)
-    for modality in scope.tree.get("towers") or ():
-        if (tower := scopes.get(f"towers.{modality}")) is not None:
+    for modality in dict.fromkeys([*(scope.tree.get("towers") or ()), *(scope.tree.get("tokens") or ())]):
+        if (tower := scopes.get(f"towers.{tower_of(scope.tree, modality)}")) is not None:
             for _, value, _ in walk(tower.tree.get("schemas")):
                 tower.mention(value)
             if modality not in found and not problems.problems:
@@ -115,7 +116,7 @@ def _items(scope: Scope, known: Known, registered: Callable[[str], Schema | None
     for modality, given in section.items():
         at, place = scope.at("items", "schema", modality), section.values_at.get(modality)
         with problems.catching():
-            if given is not None and towers and modality not in towers:
+            if given is not None and towers and tower_of(scope.tree, modality) not in towers:
                 at.fail(f"no tower {modality!r} takes them{suggest(modality, towers)}", section.keys_at.get(modality))
             if given is not None and (item := _item(at, given, place, known, registered)):
                 found[modality] = item

@@ -115,8 +115,12 @@ class ItemsForm(BaseSpec):
 
 
 class TokensForm(BaseSpec):
-    """The placeholder of a modality and how many of it one item takes."""
+    """The placeholder of a modality and how many of it one item takes.
 
+    `tower` takes the items where it has another name than the modality: that of images may take videos too.
+    """
+
+    tower: Name | None = None
     placeholder: Or[int] | None = None
     count: Or[PositiveInt] | None = None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from triptych.errors import short, suggest
 from triptych.spec.document import Tree
@@ -25,9 +25,11 @@ class Size(Protocol):
 
 
 class Grid(Protocol):
-    """Rows of an item in time, height and width."""
+    """Whole numbers that say how the rows of an item lie, in time, height and width first."""
 
     def _asdict(self) -> dict[str, int]: ...
+
+    def __iter__(self) -> Iterator[int]: ...
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class TokenRule:
     configuration prepares it. Prompt expansion, dummy inputs and the merge check all ask this one function.
     `largest(processor)` are the facts of an item that takes the most. `rows` is what the tower makes of an item, before
     any are left out or joined; None where nothing says it.
+
+    `tower` takes the items. Where the tensor of an item does not show how its rows lie, `grid(item, processor)` goes
+    with it, whose numbers `told` reads again; else both are None.
     """
 
     placeholder: int
@@ -45,6 +50,14 @@ class TokenRule:
     count: Count
     largest: Callable[[ProcessorConfig], ItemFacts]
     rows: Count | None = None
+    tower: str = ""
+    grid: Callable[[ItemFacts, ProcessorConfig], Grid] | None = None
+    told: Callable[[Iterable[int]], Any] | None = None
+
+
+def tower_of(tree: Tree, modality: str) -> str:
+    """The name of the tower that takes the items of a modality."""
+    return ((tree.get("tokens") or Tree()).get(modality) or Tree()).get("tower") or modality
 
 
 def token_rules(scope: Scope, scopes: Mapping[str, Scope]) -> dict[str, TokenRule]:
@@ -55,12 +68,11 @@ def token_rules(scope: Scope, scopes: Mapping[str, Scope]) -> dict[str, TokenRul
         with problems.catching():
             if tree is not None:
                 at = scope.at("tokens", modality)
-                if modality not in towers:
-                    at.fail(
-                        f"no tower {modality!r} gives it rows{suggest(modality, towers)}",
-                        sections.keys_at.get(modality),
-                    )
-                found[modality] = _rule(at, tree, modality, scopes.get(f"towers.{modality}", scope))
+                tower, place = tower_of(scope.tree, modality), sections.keys_at.get(modality)
+                if tower not in towers:
+                    at.fail(f"no tower {tower!r} gives it rows{suggest(tower, towers)}", place)
+                rule = _rule(at, tree, modality, scopes.get(f"towers.{tower}", scope))
+                found[modality] = replace(rule, tower=tower)
     problems.check()
     return found
 
@@ -83,7 +95,9 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
         )
     size = tower.at("items", "size").part("size", items["size"], items.values_at.get("size"))[1].build()
     rows = _rows(tower, size)
-    return TokenRule(placeholder, targets[0], _count(scope, tree, rows, size), partial(size.largest, modality), rows)
+    rule = TokenRule(placeholder, targets[0], _count(scope, tree, rows, size), partial(size.largest, modality), rows)
+    told = getattr(size, "told", None)
+    return replace(rule, grid=size, told=told._make) if told else rule
 
 
 def _rows(tower: Scope, size: Size) -> Count:

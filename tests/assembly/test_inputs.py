@@ -11,7 +11,8 @@ import torch
 from tests.assembly.test_assemble import assembled
 from triptych.assembly import LanguageModel, MultimodalModel, Tower
 from triptych.assembly.merge import merge_embeddings
-from triptych.errors import InputError
+from triptych.errors import InputError, SpecError
+from triptych.spec.item_facts import VideoFacts
 from triptych.weights import fill_random
 
 WIDTH, SIDE = 64, 56  # of the samples
@@ -108,3 +109,34 @@ def test_embeds_may_be_one_tensor_and_take_the_dtype_of_the_prompt(model: Multim
     assert found.dtype == torch.float32
     assert torch.equal(found[mask], stacked.flatten(0, 1).float())
     assert torch.equal(found, model.embed_input_ids(ids, list(stacked), is_multimodal=mask))
+
+
+@torch.no_grad()
+def test_an_item_of_several_pictures_has_the_rows_of_each_in_turn(model: MultimodalModel) -> None:
+    tower = model.towers["image"]
+    first, second, third = torch.randn(3, 3, SIDE, SIDE)
+    alone = [tower([each])[0][0] for each in (first, second, third)]
+    rows, grids = tower([torch.stack([first, second]), third])
+    torch.testing.assert_close(rows[0], torch.cat(alone[:2]))
+    torch.testing.assert_close(rows[1], alone[2])
+    assert grids == [(2, 4, 4), (1, 4, 4)]
+    assert model.towers["image"].skip * 2 + len(rows[0]) == 2 * (4 * 4 + 1)
+
+
+VIDEOS = """
+tokens: {video: {tower: image, placeholder: 254, count: =rows - grid.t}}
+items: {schema: {image: null}}
+prompt_updates:
+- {modality: image, replace: <image>, with: placeholder}
+- {modality: video, replace: <video>, with: placeholder}
+"""
+
+
+def test_videos_go_through_the_tower_that_tokens_name() -> None:
+    found = assembled(VIDEOS, "llava")
+    module = found.module
+    assert isinstance(module, MultimodalModel)
+    (rows,) = module.embed_multimodal(video=[torch.empty(5, 3, SIDE, SIDE, device="meta")])
+    assert len(rows) == found.tokens["video"].count(VideoFacts(5, 480, 640), {}) == 5 * 16
+    with pytest.raises(SpecError, match=r"tokens\.video: no tower 'imag' gives it rows; did you mean 'image'"):
+        assembled(VIDEOS.replace("tower: image", "tower: imag"), "llava")

@@ -22,7 +22,9 @@ class ImageProcessor:
         self.config: Mapping[str, Any] = processor.to_dict()
 
     def __call__(self, image: Image.Image, *, name: str, **keywords: Any) -> Tensor:
-        """One image, alone, as [C, Y, X]: it gives the same tensor whatever stands beside it. `name` is for errors.
+        """One image, alone, as [C, Y, X], or as several pictures [t, C, Y, X] where the processor cuts it into tiles.
+
+        It gives the same tensor whatever stands beside it. `name` is for errors.
 
         Raises InputError when the processor refuses it, or gives something else.
         """
@@ -30,9 +32,10 @@ class ImageProcessor:
             found = self._processor(images=[image], return_tensors="pt", **keywords)["pixel_values"]
         except Exception as error:  # whatever a processor raises is about this image under these settings
             raise InputError(f"the image processor ({self.origin}) refuses it: {error}", path=name) from error
-        if not isinstance(found, Tensor) or found.ndim != 4 or len(found) != 1:
+        if not isinstance(found, Tensor) or found.ndim not in (4, 5) or len(found) != 1:
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            told = f"the image processor ({self.origin}) gives {shape}, and [1, channels, y, x] is needed"
+            wanted = "[1, channels, y, x] or [1, tiles, channels, y, x]"
+            told = f"the image processor ({self.origin}) gives {shape}, and {wanted} is needed"
             raise InputError(told, path=name)
         return found[0]
 

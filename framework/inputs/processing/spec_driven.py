@@ -32,6 +32,8 @@ from triptych.inputs.updates import (
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 from triptych.spec.tokens import TokenRule
 
+GRID = "_grid"  # what the key of the grids of a modality's items ends in
+
 
 class SpecProcessingInfo(BaseProcessingInfo):
     """What the token rules of a spec say."""
@@ -108,14 +110,23 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
         prepare, images = self.info.get_image_processor(), mm_data["images"]
         assert isinstance(images, list)
         keywords = prepare.accepted(mm_kwargs["images"])
-        return {"image": [prepare(image, name=f"image[{i}]", **keywords) for i, image in enumerate(images)]}
+        found = {"image": [prepare(image, name=f"image[{i}]", **keywords) for i, image in enumerate(images)]}
+        if (grid := self.info.ctx.tokens["image"].grid) is not None:
+            facts = [ImageFacts(image.height, image.width) for image in images]
+            found["image_grid"] = [torch.tensor([*grid(each, prepare.config)]) for each in facts]
+        return found
 
     def _get_mm_fields_config(
         self,
         hf_inputs: Mapping[str, object],
         mm_kwargs: Keywords,  # noqa: ARG002
     ) -> Mapping[str, MultiModalFieldConfig]:
-        return {key: MultiModalFieldConfig.batched(key.removesuffix("_embeds")) for key in hf_inputs}
+        return {
+            key: MultiModalFieldConfig.batched(
+                key.removesuffix("_embeds").removesuffix(GRID), keep_on_cpu=key.endswith(GRID)
+            )
+            for key in hf_inputs
+        }
 
     def _get_prompt_updates(
         self,
