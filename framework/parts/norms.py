@@ -6,7 +6,7 @@ from torch import Tensor
 
 from triptych.kernels.layer_norm import layer_norm
 from triptych.kernels.rms_norm import rms_norm
-from triptych.parts.norms_spec import LayerNormSpec, RmsNormSpec
+from triptych.parts.norms_spec import GainSpec, LayerNormSpec, RmsNormSpec
 from triptych.parts.parameters import Part, parameter
 
 
@@ -37,3 +37,16 @@ class LayerNorm(Part):
 
     def forward(self, x: Tensor) -> Tensor:
         return layer_norm(x, self._parameters["weight"], self._parameters.get("bias"), eps=self.eps)
+
+
+class Gain(Part):
+    """Rows times a weight for each of their numbers, and no norm: what is called layer scale after a branch."""
+
+    Spec = GainSpec
+
+    def __init__(self, spec: GainSpec, *, width: int) -> None:  # noqa: ARG002  (it says nothing)
+        super().__init__()
+        self.weight = parameter(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self._parameters["weight"]

@@ -25,3 +25,9 @@ class LayerNormSpec(PartSpec):
     builds: ClassVar[str | type] = "triptych.parts.norms:LayerNorm"
     eps: FiniteFloat = Field(ge=0)
     bias: bool = True
+
+
+class GainSpec(PartSpec):
+    """Not a norm: a learned weight alone, which stands where a norm may."""
+
+    builds: ClassVar[str | type] = "triptych.parts.norms:Gain"

@@ -11,25 +11,7 @@ from torch import Tensor, nn
 from triptych.errors import InputError
 from triptych.parts.grid import Grid
 from triptych.parts.parameters import Linear, parameter
-from triptych.parts.patches_spec import LearnedSpec, PatchesSpec
-
-
-class Learned(nn.Module):
-    """A learned row for each place of a grid."""
-
-    Spec = LearnedSpec
-
-    def __init__(self, spec: LearnedSpec, *, width: int) -> None:
-        super().__init__()
-        self.side = spec.side
-        self.weight = parameter(spec.prefix + spec.side**2, width)
-
-    def forward(self, grid: Grid) -> Tensor:
-        """The rows of `grid`, those of the prefix first. Raises InputError for a grid of another size."""
-        if grid != (1, self.side, self.side):
-            found = f"an image of {grid.h} x {grid.w} patches"
-            raise InputError(f"{found} for a tower whose positions are {self.side} x {self.side}")
-        return self.weight
+from triptych.parts.patches_spec import PatchesSpec
 
 
 class Patches(nn.Module):

@@ -1,22 +1,14 @@
-"""What YAML may say of the embedding of image patches and of its table of positions."""
+"""What YAML may say of the embedding of image patches."""
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 
 from triptych.spec.base import Norm, PartSpec, Table
 
-Pixels = Annotated[PositiveInt, Field(le=2**12)]  # of a patch; also patches along a side, and channels
-
-
-class LearnedSpec(PartSpec):
-    """A learned row for each place of a square grid of `side`, after `prefix` rows for what stands before it."""
-
-    builds: ClassVar[str | type] = "triptych.parts.patches:Learned"
-    side: Pixels
-    prefix: NonNegativeInt = Field(0, le=2**12)
+Pixels = Annotated[PositiveInt, Field(le=2**12)]  # of a patch; also channels
 
 
 class PatchesSpec(PartSpec):

@@ -29,6 +29,13 @@ class Flatten(PartSpec):
         return x.flatten(1) if x.ndim > 1 else x
 
 
+class Squeeze(PartSpec):
+    """[1, ...] -> [...]: what a checkpoint keeps ready for a batch."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.squeeze(0)
+
+
 class Rows(PartSpec):
     """The rows `of` a matrix, in that order and in float32, times `scale`; less the rows `less`, one for each.
 

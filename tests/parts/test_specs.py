@@ -13,9 +13,10 @@ from triptych.parts.cross_attention_spec import CrossAttentionSpec
 from triptych.parts.embed_spec import TokensSpec
 from triptych.parts.frames_spec import FramesSpec
 from triptych.parts.mlp_spec import GatedMlpSpec, MlpSpec
-from triptych.parts.norms_spec import LayerNormSpec, RmsNormSpec
-from triptych.parts.patches_spec import LearnedSpec, PatchesSpec
+from triptych.parts.norms_spec import GainSpec, LayerNormSpec, RmsNormSpec
+from triptych.parts.patches_spec import PatchesSpec
 from triptych.parts.projectors_spec import LinearStepSpec, MlpStepSpec
+from triptych.parts.tables_spec import BucketsSpec, LearnedSpec
 from triptych.registry import get_part, part_names
 from triptych.spec.base import PartSpec
 
@@ -23,6 +24,7 @@ HEADS = {"heads": 6, "kv_heads": 2, "head_dim": 8}
 SPECS: list[PartSpec] = [
     RmsNormSpec(eps=1e-5),
     LayerNormSpec(eps=1e-5),
+    GainSpec(),
     AttentionSpec(**HEADS),
     CrossAttentionSpec(**HEADS, source="audio", rows=4),
     FramesSpec(channels=3, positions=4),
@@ -31,6 +33,7 @@ SPECS: list[PartSpec] = [
     TokensSpec(vocab=9),
     PatchesSpec(size=4),
     LearnedSpec(side=2),
+    BucketsSpec(side=2),
     LinearStepSpec(),
     MlpStepSpec(),
 ]
@@ -58,6 +61,10 @@ SPECS: list[PartSpec] = [
         (GatedMlpSpec, {"hidden": 4, "activation": "zyx"}, "unknown activation 'zyx'; known: gelu, "),
         (MlpSpec, {"hidden": 2**21, "activation": "gelu"}, "less than or equal to 1048576"),
         (TokensSpec, {"vocab": 2**25}, "less than or equal to 16777216"),
+        (LearnedSpec, {"side": 2, "resample": "nearest"}, "'bicubic' or 'bilinear'"),
+        (LearnedSpec, {"side": 2, "antialias": True}, "antialias says how to resample, and `resample` is not given"),
+        (BucketsSpec, {"side": 2, "prefix": 1}, "prefix"),
+        (GainSpec, {"eps": 1e-5}, "eps"),
         (MlpStepSpec, {"hidden": "inn"}, "'in' or 'out'"),
     ],
 )

@@ -5,20 +5,26 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig
 from transformers.models.clip.modeling_clip import CLIPVisionEmbeddings
+from transformers.models.idefics3.configuration_idefics3 import Idefics3VisionConfig
+from transformers.models.idefics3.modeling_idefics3 import Idefics3VisionEmbeddings
 
 from tests.parts.drawing import filled
 from triptych.errors import InputError
 from triptych.parts.grid import Grid
-from triptych.parts.norms_spec import LayerNormSpec
+from triptych.parts.norms_spec import GainSpec, LayerNormSpec
 from triptych.parts.patches import Patches
-from triptych.parts.patches_spec import LearnedSpec, PatchesSpec
+from triptych.parts.patches_spec import PatchesSpec
 from triptych.parts.projectors_spec import LinearStepSpec, MlpStepSpec
 from triptych.parts.sizes import Fixed
-from triptych.parts.transforms import Flatten, Transpose
+from triptych.parts.tables import Learned
+from triptych.parts.tables_spec import BucketsSpec, LearnedSpec
+from triptych.parts.transforms import Flatten, Squeeze, Transpose
 from triptych.spec.item_facts import ImageFacts
 
 
@@ -66,6 +72,48 @@ def test_an_image_of_another_size_than_the_table_is_refused() -> None:
         part([image(3, 12, 16)])
 
 
+def test_positions_of_another_grid_are_resampled_and_those_before_it_stay() -> None:
+    part: Learned = filled(LearnedSpec(side=4, prefix=2, resample="bicubic"), width=8)
+    assert part(Grid(1, 4, 4)) is part.weight
+    found = part(Grid(1, 3, 7))
+    assert torch.equal(found[:2], part.weight[:2])
+    square = part.weight[2:].T.reshape(1, 8, 4, 4)
+    wanted = F.interpolate(square, (3, 7), mode="bicubic")[0].flatten(1).T
+    torch.testing.assert_close(found[2:], wanted)
+    assert part.bfloat16()(Grid(1, 3, 7)).dtype == torch.bfloat16
+    with pytest.raises(InputError, match="positions are 4 x 4"):
+        part(Grid(2, 4, 4))
+
+
+def test_antialias_takes_in_all_that_shrinking_would_pass_over() -> None:
+    plain = filled(LearnedSpec(side=8, resample="bilinear"), width=4)
+    smooth = filled(LearnedSpec(side=8, resample="bilinear", antialias=True), width=4)
+    grown, shrunk = Grid(1, 16, 8), Grid(1, 2, 3)
+    torch.testing.assert_close(plain(grown), smooth(grown))
+    assert not torch.allclose(plain(shrunk), smooth(shrunk), atol=0.1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(side=st.integers(1, 30), height=st.integers(1, 40), width=st.integers(1, 40))
+def test_places_fall_on_those_of_the_square_as_in_idefics3(side: int, height: int, width: int) -> None:
+    config = Idefics3VisionConfig(hidden_size=4, image_size=side, patch_size=1, num_channels=1, num_attention_heads=1)
+    oracle = Idefics3VisionEmbeddings(config).requires_grad_(False)
+    part = filled(BucketsSpec(side=side), width=4)
+    oracle.position_embedding.weight.copy_(part.weight)
+    seen = torch.ones(1, height, width, dtype=torch.bool)
+    bias = oracle.patch_embedding.bias
+    assert bias is not None
+    wanted = oracle(torch.zeros(1, 1, height, width), seen)[0] - bias
+    torch.testing.assert_close(part(Grid(1, height, width)), wanted)
+    torch.testing.assert_close(part(Grid(3, height, width)), wanted.repeat(3, 1))
+
+
+def test_a_gain_weighs_each_number_of_a_row() -> None:
+    part = filled(GainSpec(), width=6)
+    rows = image(5, 6)
+    torch.testing.assert_close(part(rows), torch.stack([row * part.weight for row in rows]))
+
+
 def test_a_linear_step_has_the_width_asked_for_or_its_own() -> None:
     rows, grids = image(5, 6), [Grid(1, 1, 5)]
     step = filled(LinearStepSpec(activation="relu"), width=6, out=4)
@@ -97,3 +145,4 @@ def test_transforms_work_on_meta_tensors_too(device: str) -> None:
     assert Flatten()(x).shape == (4, 12)
     assert Transpose()(Flatten()(x)).shape == (12, 4)
     assert Transpose()(Flatten()(x)).device.type == device
+    assert Squeeze()(x[:1]).shape == (3, 2, 2)

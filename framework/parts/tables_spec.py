@@ -1,0 +1,40 @@
+"""What YAML may say of tables of positions: a learned row for each place of a grid."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from triptych.spec.base import PartSpec
+
+Side = Annotated[PositiveInt, Field(le=2**12)]  # places along a side
+
+
+class LearnedSpec(PartSpec):
+    """A learned row for each place of a square grid of `side`, after `prefix` rows for what stands before it.
+
+    Grids of another size are refused, or the square is resampled to them; `antialias` takes in all that shrinking
+    would pass over.
+    """
+
+    builds: ClassVar[str | type] = "triptych.parts.tables:Learned"
+    side: Side
+    prefix: NonNegativeInt = Field(0, le=2**12)
+    resample: Literal["bicubic", "bilinear"] | None = None
+    antialias: bool = False
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.antialias and self.resample is None:
+            raise ValueError("antialias says how to resample, and `resample` is not given")
+        return self
+
+
+class BucketsSpec(PartSpec):
+    """A learned row for each place of a square grid of `side`; a place of another grid takes the row that it falls on
+    when both are laid over the same picture.
+    """
+
+    builds: ClassVar[str | type] = "triptych.parts.tables:Buckets"
+    side: Side
