@@ -37,7 +37,8 @@ def test_each_default_is_that_of_the_class(listed: Any) -> None:
     tree = load_tree(listed.path)
     places = Config({}, bindings(tree), Names({}, None)).places
     for architecture in listed.architectures:
-        theirs = {field.name: field.default for field in fields(config_class(architecture))}
+        defaults = {field.name: field.default for field in fields(config_class(architecture))}
+        theirs = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
         for name, value in (tree.get("defaults") or {}).items():
             if value is None or isinstance(value, dict):  # the class makes sub-configs later
                 continue
