@@ -27,8 +27,9 @@ def attention(
     """q [T, H, K], k [T, G, K], v [T, G, V] of packed sequences -> [T, H, V]; query head h reads head h // (H / G).
 
     With `kept`, a sequence sees its rows in the cache (the new ones are there already), else those of the step alone.
-    `causal`: no row sees one that comes after it. `window`: itself and the `window` - 1 rows before it.
-    `chunk`: those alone of its own `chunk` rows, of the chunks that follow each other from the start of the sequence.
+    `causal`: no row sees one that comes after it, but for those of its own block, where `spans` has blocks.
+    `window`: those after it and itself, and the `window` - 1 rows before it. `chunk`: of the rows before it those alone
+    of its own `chunk` rows, of the chunks that follow each other from the start of the sequence.
     `softcap` c: scores become c tanh(score / c). Raises KernelError when the shapes do not fit together.
     """
     (T, H, K), G = q_THK.shape, k_TGK.shape[1]

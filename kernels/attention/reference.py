@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -34,6 +35,7 @@ def attention(
             range(first, spans.lengths[i]),
             causal=causal,
             reach=reach,
+            blocks=spans.blocks[i] if spans.blocks else (),
             device=q_THK.device,
         )
         found.append(_attend(q_THK[start:stop], k, v, seen_TS, scale=scale, softcap=softcap))
@@ -54,14 +56,29 @@ def _attend(
 
 
 def in_sight(
-    queries: range, rows: range, *, causal: bool, reach: Reach, device: torch.device | str | None = None
+    queries: range,
+    rows: range,
+    *,
+    causal: bool,
+    reach: Reach,
+    blocks: Sequence[range] = (),
+    device: torch.device | str | None = None,
 ) -> Tensor:
-    """[T, S] true where a query sees a row: none after it when causal, none that is out of reach."""
+    """[T, S] true where a query sees a row.
+
+    When causal none after it, but for those of its own block; and none that is out of reach, of its own block or not.
+    """
     at_T1, at_S = (torch.arange(each.start, each.stop, device=device) for each in (queries, rows))
     at_T1 = at_T1[:, None]
     seen_TS = at_S <= at_T1 if causal else torch.ones(len(queries), len(rows), dtype=torch.bool, device=device)
+    for block in blocks:
+        seen_TS |= _inside(at_T1, block) & _inside(at_S, block)
     if reach.window is not None:
         seen_TS &= at_S > at_T1 - reach.window
     if reach.chunk is not None:
         seen_TS &= at_S >= at_T1 // reach.chunk * reach.chunk
     return seen_TS
+
+
+def _inside(at: Tensor, block: range) -> Tensor:
+    return (at >= block.start) & (at < block.stop)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice, pairwise
 
 import torch
@@ -34,7 +35,7 @@ def attention(
         found = [_decode(q_THK[:ones], kept, spans, scale=scale, reach=reach)]
     else:
         ones, found = 0, []
-    if spans.even and not spans.past[0]:
+    if spans.even and not spans.past[0] and not (causal and spans.blocks):
         return _batch(q_THK, k_TGK, v_TGV, spans, scale=scale, causal=causal, reach=reach)
     for i, (start, stop) in islice(enumerate(pairwise(spans.bounds)), ones, None):
         past, length = spans.past[i], spans.lengths[i]
@@ -44,11 +45,48 @@ def attention(
             k, v = kept.of(i, length, first)
         q = q_THK[start:stop].transpose(0, 1)
         queries, rows = range(past, length), range(first, length)
-        y = _looked(
+        looked = partial(_in_blocks, blocks=spans.blocks[i]) if spans.blocks and causal else _looked
+        y = looked(
             q[None], k[None], v[None], spans, queries=queries, rows=rows, scale=scale, causal=causal, reach=reach
         )
         found.append(y[0].transpose(0, 1))
     return torch.cat(found)
+
+
+def _in_blocks(
+    q_BHNK: Tensor,
+    k_BGSK: Tensor,
+    v_BGSV: Tensor,
+    spans: Spans,
+    *,
+    blocks: Sequence[range],
+    queries: range,
+    rows: range,
+    scale: float,
+    causal: bool,
+    reach: Reach,
+) -> Tensor:
+    """As `_looked`, a run of queries at a time; those of a block see all rows up to its end, which takes no mask."""
+    found = []
+    for run, is_block in _runs(queries, blocks):
+        seen = range(rows.start, run.stop)
+        q = q_BHNK[:, :, run.start - queries.start : run.stop - queries.start]
+        k, v = k_BGSK[:, :, : len(seen)], v_BGSV[:, :, : len(seen)]
+        one_way = causal and not is_block
+        found.append(_looked(q, k, v, spans, queries=run, rows=seen, scale=scale, causal=one_way, reach=reach))
+    return torch.cat(found, 2)
+
+
+def _runs(queries: range, blocks: Sequence[range]) -> Iterator[tuple[range, bool]]:
+    """Queries cut where blocks begin and end, and whether each run is a block."""
+    at = queries.start
+    for block in blocks:
+        if at < block.start:
+            yield range(at, block.start), False
+        yield block, True
+        at = block.stop
+    if at < queries.stop or not queries:
+        yield range(at, queries.stop), False
 
 
 def _decode(q_BHK: Tensor, kept: Kept, spans: Spans, *, scale: float, reach: Reach) -> Tensor:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
+from triptych.errors import KernelError
+
 T = TypeVar("T")
 
 
@@ -17,17 +19,39 @@ T = TypeVar("T")
 class Spans:
     """`bounds` are cumulative counts of new rows (0, n0, n0 + n1, ...), `past` rows kept of each sequence; on the host.
 
+    `blocks` are, for each sequence, ranges of its new rows that see each other both ways, in order; () for none at all.
     Made once a step; `once` keeps what depends on the cut alone (masks, indices), so that layers share it.
     """
 
     bounds: tuple[int, ...]
     past: tuple[int, ...]
+    blocks: tuple[tuple[range, ...], ...] = ()
     memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, lengths: Sequence[int], past: Sequence[int] | None = None) -> Spans:
-        """Sequences of `lengths` new rows each, `past` of them zero unless given."""
-        return cls((0, *accumulate(lengths)), tuple(past or (0,) * len(lengths)))
+    def of(
+        cls, lengths: Sequence[int], past: Sequence[int] | None = None, blocks: Sequence[Sequence[range]] = ()
+    ) -> Spans:
+        """Sequences of `lengths` new rows each, `past` of them zero unless given.
+
+        The rows of `blocks` count from the start of their sequence. Raises KernelError for a block that is not read as
+        a whole, and for one that begins before the last has ended.
+        """
+        found = tuple(map(tuple, blocks)) if any(blocks) else ()
+        spans = cls((0, *accumulate(lengths)), tuple(past or (0,) * len(lengths)), found)
+        if found:
+            spans._check_blocks()
+        return spans
+
+    def _check_blocks(self) -> None:
+        for number, (past, length, blocks) in enumerate(zip(self.past, self.lengths, self.blocks, strict=True)):
+            free = past
+            for block in blocks:
+                if not free <= block.start < block.stop <= length:
+                    told = f"rows {block.start} to {block.stop} of sequence {number} see each other both ways"
+                    found = f"rows {free} to {length} are there for them; read them whole"
+                    raise KernelError(f"attention: {told}, and {found}")
+                free = block.stop
 
     @cached_property
     def new(self) -> tuple[int, ...]:
