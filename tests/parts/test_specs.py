@@ -12,6 +12,7 @@ from triptych.parts.attention_spec import AttentionSpec
 from triptych.parts.cross_attention_spec import CrossAttentionSpec
 from triptych.parts.embed_spec import TokensSpec
 from triptych.parts.frames_spec import FramesSpec
+from triptych.parts.merge_spec import MergeSpec
 from triptych.parts.mlp_spec import GatedMlpSpec, MlpSpec
 from triptych.parts.norms_spec import GainSpec, LayerNormSpec, RmsNormSpec
 from triptych.parts.patches_spec import PatchesSpec
@@ -34,6 +35,7 @@ SPECS: list[PartSpec] = [
     PatchesSpec(size=4),
     LearnedSpec(side=2),
     BucketsSpec(side=2),
+    MergeSpec(side=2),
     LinearStepSpec(),
     MlpStepSpec(),
 ]
@@ -65,6 +67,8 @@ SPECS: list[PartSpec] = [
         (LearnedSpec, {"side": 2, "antialias": True}, "antialias says how to resample, and `resample` is not given"),
         (BucketsSpec, {"side": 2, "prefix": 1}, "prefix"),
         (GainSpec, {"eps": 1e-5}, "eps"),
+        (MergeSpec, {"side": 0}, "greater than 0"),
+        (MergeSpec, {"side": 2, "inner": "row"}, "'channel' or 'place'"),
         (MlpStepSpec, {"hidden": "inn"}, "'in' or 'out'"),
     ],
 )
