@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +12,19 @@ from typing_extensions import TypeIs
 
 from triptych.assembly.merge import mask_placeholders, merge_embeddings
 from triptych.assembly.stack import Stack
+from triptych.capabilities.eagle import EagleModelMixin, SupportsEagle3
 from triptych.capabilities.pipeline import IntermediateTensors
-from triptych.errors import InputError, SpecError, StageError
+from triptych.errors import InputError, OptionError, SpecError, StageError
 from triptych.parts.step import Step
 from triptych.settings import WHOLE, Stage
 from triptych.spec.stack import StackPlan
 from triptych.weights.stages import leave_out, make_empty_intermediate_tensors_factory
 
 HIDDEN = "hidden_states"  # what a stage hands to the next
+Hidden = Tensor | IntermediateTensors | tuple[Tensor, list[Tensor]]  # the end's rows; what goes on; with rows of layers
 
 
-class TextModel(Stack):
+class TextModel(Stack, EagleModelMixin):
     """The text model of a spec without a head: it gives rows, which a pooler may take further."""
 
     supports_multimodal_embeddings = True
@@ -70,11 +72,12 @@ class TextModel(Stack):
         step: Step,
         intermediate_tensors: IntermediateTensors | None = None,
         inputs_embeds: Tensor | None = None,
-    ) -> Tensor | IntermediateTensors:
+    ) -> Hidden:
         """Hidden rows [T, D] after the final norm, of ids [T] or embeddings [T, D] cut into sequences by `step`.
 
         A stage of a pipeline but the first reads `intermediate_tensors` in place of ids, each but the last returns
-        them. Raises StageError where they are not there, and where the first stage is given some.
+        them. Where rows of layers are asked for, by `set_aux_hidden_state_layers`, a list of them stands beside those
+        of the end. Raises StageError where what an earlier stage sends is not there, and where the first is given some.
         """
         if self._has_earlier(intermediate_tensors):
             x_TD = intermediate_tensors[HIDDEN]
@@ -83,11 +86,36 @@ class TextModel(Stack):
                 assert input_ids is not None
                 inputs_embeds = self.embed_input_ids(input_ids)
             x_TD = self.embed(inputs_embeds, positions, step.types)
+        if self.aux_hidden_state_layers:
+            return self._with_aux(x_TD, step, intermediate_tensors)
         for layer in self.layers:
             x_TD = layer(x_TD, step)
         if self.norm is not None:
             x_TD = self.norm(x_TD)
         return x_TD if self.stage.is_last else IntermediateTensors({HIDDEN: x_TD})
+
+    def keep_aux_hidden_state_layers(self, layers: Iterable[int]) -> None:
+        """Hand out the rows that go into these layers (and L: that come out of the last). Raises OptionError."""
+        wanted, count = [*layers], len(self.layers)
+        if wanted and max(wanted) > count:
+            raise OptionError(f"there is no layer {max(wanted)} to hand out rows of; {count}, the end, is the last")
+        super().keep_aux_hidden_state_layers(wanted)
+
+    def _with_aux(self, x_TD: Tensor, step: Step, given: IntermediateTensors | None) -> Hidden:
+        """The rest of `forward` where rows of layers are handed out too, in a loop of its own: the other is hot."""
+        here = self.stage.layers(len(self.layers))
+        earlier, own = self.aux_of_earlier_stages(given, first_layer=here.start), list[Tensor]()
+        if self.stage.is_first:
+            self.add_aux_hidden_state(own, layer=0, x_NH=x_TD, residual=None)
+        for number in here:
+            x_TD = self.layers[number](x_TD, step)
+            self.add_aux_hidden_state(own, layer=number + 1, x_NH=x_TD, residual=None)
+        if self.stage.is_last:
+            return (x_TD if self.norm is None else self.norm(x_TD)), [*earlier, *own]
+        sent = self.aux_for_later_stages(earlier, first_layer=0) | self.aux_for_later_stages(
+            own, first_layer=here.start
+        )
+        return IntermediateTensors({HIDDEN: x_TD, **sent})
 
     def make_empty_intermediate_tensors(
         self, batch_size: int, dtype: torch.dtype, device: torch.device
@@ -112,7 +140,7 @@ class TextModel(Stack):
         raise InputError(f"this model takes text only; it has no tower for {', '.join(items)}")
 
 
-class LanguageModel(TextModel):
+class LanguageModel(TextModel, SupportsEagle3):
     """The text model of a spec, with its head, which the last stage of a pipeline has."""
 
     def __init__(self, plan: StackPlan, stage: Stage = WHOLE) -> None:

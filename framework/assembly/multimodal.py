@@ -10,11 +10,12 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from triptych.assembly.language_model import LanguageModel, TextModel
+from triptych.assembly.language_model import Hidden, LanguageModel, TextModel
 from triptych.assembly.left_out import refusal, stage_name_of
 from triptych.assembly.stack import own
 from triptych.assembly.tower import Projector, Tower
 from triptych.capabilities.components import ComponentMap
+from triptych.capabilities.eagle import SupportsEagle3
 from triptych.capabilities.marking import LANGUAGE_MODEL
 from triptych.capabilities.pipeline import IntermediateTensors
 from triptych.errors import CapabilityError, InputError, MissingMemberError, SpecError, suggest
@@ -31,7 +32,7 @@ EMBEDS = "_embeds"  # what the keyword of rows that are encoded already ends in
 GRID = "_grid"  # and that of the grids of items whose tensors do not show them
 
 
-class MultimodalModel(nn.Module):
+class MultimodalModel(nn.Module, SupportsEagle3):
     """A model with towers. `get_language_model()` is the text model inside.
 
     `left_out` says of the path of each component that is not there which setting left it out.
@@ -197,9 +198,9 @@ class MultimodalModel(nn.Module):
         step: Step,
         intermediate_tensors: IntermediateTensors | None = None,
         inputs_embeds: Tensor | None = None,
-    ) -> Tensor | IntermediateTensors:
-        """Hidden rows [T, D] of the language model, or what a stage of it hands to the next."""
-        found: Tensor | IntermediateTensors = self._text()(
+    ) -> Hidden:
+        """As the language model's: hidden rows [T, D], or what a stage of it hands to the next."""
+        found: Hidden = self._text()(
             input_ids, positions, step=step, intermediate_tensors=intermediate_tensors, inputs_embeds=inputs_embeds
         )
         return found

@@ -57,6 +57,8 @@ def forward(model: TextModel, ids_T: Tensor, step: Step, embeds_TD: Tensor | Non
     """
     with blaming(model, RUNS):
         hidden_TD = model(ids_T, step.positions, step=step, inputs_embeds=embeds_TD)
+    if isinstance(hidden_TD, tuple):  # with rows of layers, for a draft head that nobody runs here
+        hidden_TD = hidden_TD[0]
     return check_rows(model, hidden_TD, len(ids_T), by="forward")
 
 

@@ -105,6 +105,8 @@ def shown(tree: Tree) -> Iterator[str]:
     if text:
         yield "supports_multimodal_embeddings"
         yield "supports_pp"
+        if writes(tree):
+            yield "supports_eagle3"
     if text and _towers(tree):
         yield "supports_multimodal"
         yield "supports_tower_connector_lora"

@@ -190,7 +190,7 @@ def test_a_spec_only_declares_and_the_model_that_is_built_of_it_verifies() -> No
 
 
 PROVABLE = [name for name, row in CAPABILITIES.items() if row.needs]
-HELD = {"supports_multimodal_embeddings", "supports_pp", "supports_eagle"}
+HELD = {"supports_multimodal_embeddings", "supports_pp", "supports_eagle", "supports_eagle3"}
 
 
 @pytest.mark.parametrize("name", [name for name in PROVABLE if name not in HELD])
