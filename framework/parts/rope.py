@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from triptych.kernels.rotary import rotary
+from triptych.parts.rope_axes import angles_of
 from triptych.parts.rope_spec import (
     DynamicScaling,
     LinearScaling,
@@ -41,8 +42,9 @@ class Rope(nn.Module):
 
     def _tables(self, step: Step, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosine and signed sine [T, 1, R] of each channel's angle."""
-        frequencies, factor = frequencies_of(self.spec, self.width, step)
-        angles = step.positions[:, None].float() * frequencies
+        ladder = self.width // 2 if self.spec.axes == "each" else self.width
+        frequencies, factor = frequencies_of(self.spec, ladder, step)
+        angles = angles_of(step.positions, frequencies, axes=self.spec.axes, sections=self.spec.sections)
         cos, sin = (angles.cos() * factor).to(dtype), (angles.sin() * factor).to(dtype)
         if self.spec.interleaved:
             cos, sin = torch.stack((cos, cos), -1).flatten(1), torch.stack((-sin, sin), -1).flatten(1)

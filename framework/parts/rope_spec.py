@@ -69,9 +69,11 @@ class LongropeScaling(BaseSpec):
 
 AnyScaling = DefaultScaling | LinearScaling | DynamicScaling | YarnScaling | Llama3Scaling | LongropeScaling
 SCALINGS: dict[str, type[BaseSpec]] = {model.model_fields["type"].default: model for model in get_args(AnyScaling)}
-ALIASES = {"su": "longrope"}
+ALIASES = {"su": "longrope", "mrope": "default"}
 # Stand in the same mapping, and are read by other fields (theta, fraction) or by nothing that changes a number.
 HARMLESS = {"rope_theta", "partial_rotary_factor", "original_max_position_embeddings", "finetuned"}
+# Of positions of several axes: `sections` and `axes` say it; where all axes are equal, as in text, they change nothing.
+HARMLESS |= {"mrope_section", "mrope_interleaved"}
 
 
 def _as_written(value: object) -> object:
@@ -100,6 +102,11 @@ class RopeSpec(PartSpec):
 
     `scaling` is the config's own mapping. `max_positions` and `original_positions` are the lengths that a config states
     beside it (max_position_embeddings, original_max_position_embeddings), for the types that read them.
+
+    Where rows stand at places of several axes (time, height, width), `axes` says which axis a pair of channels turns
+    with. cut: one ladder of frequencies, of which each axis has its `sections` in turn; weave: one ladder dealt round
+    the axes as far as their `sections` go, the first axis has the rest. Of two axes alone: deal: one ladder dealt
+    round, all that one axis has got before those of the next; each: a whole ladder for each axis in its half.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.rope:Rope"
@@ -111,6 +118,8 @@ class RopeSpec(PartSpec):
     ] = DefaultScaling()
     max_positions: Positions | None = None
     original_positions: Positions | None = None
+    axes: Literal["cut", "weave", "deal", "each"] | None = None
+    sections: tuple[PositiveInt, ...] | None = Field(None, min_length=2)
 
     def width(self, head_dim: int) -> int:
         """How many channels of a head are turned."""
@@ -130,6 +139,11 @@ class RopeSpec(PartSpec):
         width = self.width(head_dim)
         if width < 2 or width % 2:
             raise ValueError(f"rope turns pairs of channels; {self.fraction} of a head of {head_dim} are {width}")
+        if self.axes in ("deal", "each") and width % 4:
+            raise ValueError(f"axes: {self.axes} gives each of two axes as many pairs; there are {width // 2}")
+        if self.sections and sum(self.sections) != width // 2:
+            asked = f"sections {list(self.sections)} are of {sum(self.sections)} pairs"
+            raise ValueError(f"{asked}; there are {width // 2}")
         if isinstance(self.scaling, DynamicScaling) and width == 2:
             raise ValueError("rope type 'dynamic' needs more than one pair of channels")
         if isinstance(self.scaling, LongropeScaling):
@@ -140,6 +154,10 @@ class RopeSpec(PartSpec):
     @model_validator(mode="after")
     def _has_what_its_type_reads(self) -> Self:
         scaling = self.scaling
+        if (self.axes in ("cut", "weave")) != bool(self.sections):
+            raise ValueError("`sections` goes with `axes: cut` and `axes: weave`, and these with `sections`")
+        if self.axes == "each" and not isinstance(scaling, DefaultScaling):
+            raise ValueError("`axes: each` has several ladders of frequencies, which no scaling is known for")
         reads_maximum = isinstance(scaling, DynamicScaling) or getattr(scaling, "factor", 1) is None
         if reads_maximum and self.max_positions is None:
             raise ValueError(f"rope type {scaling.type!r} reads max_positions, which is not given")

@@ -23,7 +23,9 @@ V = TypeVar("V")
 class Step:
     """Made once a forward pass and handed to every layer; without a cache it is a plain batch.
 
-    `positions` [T] count from the start of each sequence, `lengths` are rows of each sequence with those kept before.
+    `positions` [T] count from the start of each sequence, unless they are given: [T], or [T, A] of several axes (time,
+    height, width). `lengths` are rows of each sequence with those kept before.
+    `cuts` are other ways to cut the same rows (into frames, or windows), by name.
     `tables` are, for each group of mixers that forget alike, the pages of the cache that each sequence fills in turn;
     `slots` the places of the states of each. `types` [T] say of which text of a pair a row
     is, 0 or 1; None where all are of the first. `sources` are rows beside the sequences, by what they are rows of.
@@ -40,13 +42,14 @@ class Step:
         cuts: Mapping[str, Spans] | None = None,
         types: Tensor | None = None,
         sources: Mapping[str, Source] | None = None,
+        positions: Tensor | None = None,
     ) -> None:
         self.spans, self.cache, self.cuts = spans, cache, dict(cuts or {})
         self.sources = dict(sources or {})
         self.tables, self.slots = tables, slots
         self.bounds, self.lengths = spans.bounds, spans.lengths
         self.device = torch.device(device)
-        self.positions, self.types = self._positions(), types
+        self.positions, self.types = self._positions() if positions is None else positions, types
 
     @classmethod
     def of(
