@@ -9,10 +9,9 @@ from torch import nn
 from triptych.capabilities.pooling import AttnType
 from triptych.capabilities.table import CAPABILITIES, Capability
 from triptych.errors import CapabilityError, Problem
-from triptych.spec.base import PartSpec
 from triptych.spec.facts import SEQUENCE_POOLING, declared, score_type
 from triptych.spec.plan import ModelPlan
-from triptych.spec.stack import BranchPlan, StackPlan
+from triptych.spec.stack import mixers_of
 
 
 def declare(module: nn.Module, planned: ModelPlan) -> None:
@@ -62,14 +61,5 @@ def _wrong(module: nn.Module, planned: ModelPlan, name: str, *, value: bool) -> 
 def _attention(planned: ModelPlan) -> AttnType:
     """Of the language model, or of the one tower."""
     stack = planned.language_model or next(iter(planned.towers.values()))
-    causal = {found for mixer in _mixers(stack) if isinstance(found := getattr(mixer, "causal", None), bool)}
+    causal = {found for mixer in mixers_of(stack.layers) if isinstance(found := getattr(mixer, "causal", None), bool)}
     return "encoder_only" if causal == {False} else "decoder"
-
-
-def _mixers(stack: StackPlan) -> Iterator[PartSpec]:
-    branches: list[BranchPlan] = [branch for block in stack.layers for branch in block]
-    while branches:
-        branch = branches.pop()
-        branches += branch.parallel
-        if branch.mixer is not None:
-            yield branch.mixer

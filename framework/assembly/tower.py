@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from triptych.assembly.stack import Stack, own
 from triptych.parts.grid import Grid
-from triptych.parts.step import Step
+from triptych.parts.tower_step import TowerStep
 from triptych.spec.base import PartSpec
 from triptych.spec.stack import StackPlan
 
@@ -22,13 +25,15 @@ PICTURES = 4  # dims of several pictures [t, C, Y, X]; one has a dim less
 class Tower(Stack):
     """Items -> rows of each, by a stack whose sequences are the items.
 
-    An item of several pictures (tiles of an image, frames of a video) is as many sequences.
+    An item of several pictures (tiles of an image, frames of a video) is as many sequences. Rows are also cut into
+    frames, and as the plan says, for attention that stays within a cut.
     """
 
     def __init__(self, plan: StackPlan) -> None:
         super().__init__(plan)
         self.skip = plan.output.skip
         self.out_width = plan.width * len(self.taken or (0,))
+        self.cuts: dict[str, Any] = dict(plan.cuts)
 
     def forward(self, items: Sequence[Tensor]) -> tuple[list[Tensor], list[Grid]]:
         """Rows [n_i, out_width] of each item, in order, and the grid that they come from.
@@ -45,7 +50,8 @@ class Tower(Stack):
 
     def _encoded(self, items: Sequence[Tensor]) -> tuple[list[Tensor], list[Grid]]:
         x_ND, grids, lengths = self.embed(items)
-        step = Step.of(lengths, device=x_ND.device)
+        step = TowerStep(grids, lengths, device=x_ND.device, places=self._places(grids), cuts=self.cuts)
+        x_ND = step.ordered(x_ND)
         wanted = set(self.taken or ())
         taken = {0: x_ND}
         for number, layer in enumerate(self.layers, 1):
@@ -56,7 +62,13 @@ class Tower(Stack):
             x_ND = torch.cat([taken[n] for n in self.taken], -1)
         elif self.norm is not None:
             x_ND = self.norm(x_ND)
-        return [rows[self.skip :] for rows in x_ND.split(lengths)], grids
+        x_ND = step.back(x_ND)
+        return [rows[self.skip :] for rows in torch.split(x_ND, lengths)], grids
+
+    def _places(self, grids: Sequence[Grid]) -> NDArray[np.int64] | None:
+        """Height and width [N, 2] of each row, where the embedding tells them."""
+        places: Callable[[Grid], NDArray[np.int64]] | None = getattr(self.embed, "places", None)
+        return None if places is None else np.concatenate([places(grid) for grid in grids])
 
 
 class Projector(nn.Module):

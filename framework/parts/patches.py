@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from triptych.errors import InputError
 from triptych.parts.grid import Grid
 from triptych.parts.parameters import Linear, parameter
 from triptych.parts.patches_spec import PatchesSpec
+from triptych.parts.places import places_of
 
 
 class Patches(nn.Module):
@@ -37,6 +40,11 @@ class Patches(nn.Module):
         if self.norm is not None:
             rows_ND = self.norm(rows_ND)
         return rows_ND, grids, [len(x) for x in found]
+
+    def places(self, grid: Grid) -> NDArray[np.int64]:
+        """Height and width [n, 2] of each row of an item; a class token stands where nothing is turned."""
+        apart = np.zeros((0 if self.class_token is None else 1, 2), np.int64)
+        return np.concatenate((apart, places_of(grid)))
 
     def _grid(self, pixels_CYX: Tensor) -> Grid:
         if pixels_CYX.ndim != 3 or pixels_CYX.shape[0] != self.channels or min(pixels_CYX.shape[1:]) < self.size:

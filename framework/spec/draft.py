@@ -110,6 +110,10 @@ class Draft:
             if (given := tree.get(kind)) is not None:
                 named = given if given.get("use") or given.get("like") else given.having("use", use)
                 self._part((*path, kind), kind, named, tree.values_at.get(kind))
+        cuts = tree.get("cuts") or Tree()
+        for name, cut in cuts.items():
+            if cut is not None:
+                self._part((*path, "cuts", name), "cut", cut, cuts.values_at.get(name))
         layers = tree.get("layers") or Tree()
         if (block := layers.get("block")) is not None:
             self._blocks((*path, "layers", "block"), block, layers.values_at.get("block"))

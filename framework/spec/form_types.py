@@ -103,6 +103,7 @@ NormRef = Annotated[PartRef, PartField("norm")]
 MixerRef = Annotated[PartRef, PartField("mixer")]
 StepRef = Annotated[PartRef, PartField("step")]
 SizeRef = Annotated[PartRef, PartField("size")]
+CutRef = Annotated[PartRef, PartField("cut")]
 Plain = dict[str, Any]
 SchemaNames = Annotated[
     list[str], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=list[str] | str)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from triptych.errors import Place, SpecError, short
 from triptych.spec.base import MAX_WIDTH, ROLES, BaseSpec, PartSpec
+from triptych.spec.cuts import FRAME, check_within, plan_cuts
 from triptych.spec.document import Tree
 from triptych.spec.expressions import is_expression
 from triptych.spec.scope import Collector, Scope
@@ -57,7 +59,10 @@ class Output(BaseSpec):
 
 @dataclass(frozen=True)
 class StackPlan:
-    """Rows -> layers -> norm. A language model that writes text has a head, a tower an output."""
+    """Rows -> layers -> norm. A language model that writes text has a head, a tower an output.
+
+    `cuts` are ways to cut a tower's rows beside that into frames, by name.
+    """
 
     width: int
     embed: PartSpec
@@ -66,6 +71,7 @@ class StackPlan:
     head: PartSpec | None
     context: int | None
     output: Output
+    cuts: Mapping[str, PartSpec] = field(default_factory=dict)
 
     @property
     def taken(self) -> tuple[int, ...] | None:
@@ -99,10 +105,24 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     with problems.catching():
         if kind == "language_model" and tree.get("head") is not None:
             head = defaulted(scope, "head", tree, "linear")
+    cuts = dict[str, PartSpec]()
+    with problems.catching():
+        cuts = plan_cuts(scope.at("cuts"), tree.get("cuts") or Tree())
+        check_within(scope, mixers_of(blocks), [FRAME, *cuts] if kind == "tower" else [], tree.keys_at.get("layers"))
     problems.check()
     assert facts is not None
     assert embed is not None
-    return StackPlan(facts.width, embed, blocks, norm, head, facts.context, output)
+    return StackPlan(facts.width, embed, blocks, norm, head, facts.context, output, cuts)
+
+
+def mixers_of(blocks: Iterable[BlockPlan]) -> Iterator[PartSpec]:
+    """The mixers of all layers, those side by side too."""
+    branches = [branch for block in blocks for branch in block]
+    while branches:
+        branch = branches.pop()
+        branches += branch.parallel
+        if branch.mixer is not None:
+            yield branch.mixer
 
 
 def _check_taken(scope: Scope, output: Output, count: int, place: Place | None) -> None:

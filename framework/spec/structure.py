@@ -17,6 +17,7 @@ from triptych.spec.form_types import (
     Block,
     Capabilities,
     ConfigPlace,
+    CutRef,
     Embed,
     Head,
     LayerNumbers,
@@ -83,7 +84,10 @@ class SubModelForm(BaseSpec):
 
 
 class StackForm(SubModelForm):
-    """Rows -> layers -> norm; of a language model also its head, of a tower also its output."""
+    """Rows -> layers -> norm; of a language model also its head, of a tower also its output.
+
+    `cuts` are ways to cut a tower's rows, which attention may stay within.
+    """
 
     width: Or[PositiveInt] | None = None
     embed: Embed | None = None
@@ -92,6 +96,7 @@ class StackForm(SubModelForm):
     head: Head | None = None
     context: Or[PositiveInt] | None = None
     output: OutputForm | None = None
+    cuts: dict[Name, CutRef | None] | None = None
 
     @model_validator(mode="after")
     def _stands_in_one_place(self) -> Self:
