@@ -11,6 +11,7 @@ from triptych.capabilities.table import CAPABILITIES, Capability
 from triptych.errors import CapabilityError, Problem
 from triptych.spec.facts import SEQUENCE_POOLING, declared, score_type
 from triptych.spec.plan import ModelPlan
+from triptych.spec.sources import source_of
 from triptych.spec.stack import mixers_of
 
 
@@ -61,5 +62,8 @@ def _wrong(module: nn.Module, planned: ModelPlan, name: str, *, value: bool) -> 
 def _attention(planned: ModelPlan) -> AttnType:
     """Of the language model, or of the one tower."""
     stack = planned.language_model or next(iter(planned.towers.values()))
-    causal = {found for mixer in mixers_of(stack.layers) if isinstance(found := getattr(mixer, "causal", None), bool)}
+    mixers = [*mixers_of(stack.layers)]
+    if any(map(source_of, mixers)):
+        return "encoder_decoder"
+    causal = {found for mixer in mixers if isinstance(found := getattr(mixer, "causal", None), bool)}
     return "encoder_only" if causal == {False} else "decoder"

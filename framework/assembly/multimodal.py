@@ -35,7 +35,8 @@ GRID = "_grid"  # and that of the grids of items whose tensors do not show them
 class MultimodalModel(nn.Module, SupportsEagle3):
     """A model with towers. `get_language_model()` is the text model inside.
 
-    `left_out` says of the path of each component that is not there which setting left it out.
+    `sources` are the modalities whose rows the language model looks at beside its prompt, as a decoder does its
+    encoder's. `left_out` says of the path of each component that is not there which setting left it out.
     """
 
     supports_multimodal = True
@@ -59,6 +60,8 @@ class MultimodalModel(nn.Module, SupportsEagle3):
             own(self.projectors, name, self._projector(plan, name, steps), where=f"projectors.{name}")
         self._items = dict(plan.items)
         self._rules = dict(plan.tokens)
+        self.sources = tuple(plan.sources)
+        self._check_sources()
         stacks: Mapping[str, nn.Module] = {f"towers.{n}": t for n, t in self.towers.items()}
         stacks = {**stacks, LANGUAGE_MODEL: self.language_model}
         kept = {path: stack for path, stack in stacks.items() if path not in left_out}
@@ -76,6 +79,13 @@ class MultimodalModel(nn.Module, SupportsEagle3):
             place = plan.scopes[""].tree["projectors"].values_at.get(name)
             raise SpecError(message, path=f"projectors.{name}", place=place)
         return projector
+
+    def _check_sources(self) -> None:
+        for name in self.sources:
+            width = self.width if name in self.projectors else self.towers[name].out_width
+            if width != self.width:
+                message = f"gives rows of {width}; the language model looks at rows of {self.width}"
+                raise SpecError(message, path=f"towers.{name}")
 
     @property
     def width(self) -> int:

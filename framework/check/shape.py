@@ -10,6 +10,7 @@ from triptych.assembly import Assembled, LanguageModel, MultimodalModel, TextMod
 from triptych.errors import SpecError, TriptychError
 from triptych.parts.cache_layout import row_size
 from triptych.parts.grid import Grid
+from triptych.parts.sources import Source
 from triptych.parts.step import Step
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, VideoFacts
 
@@ -41,13 +42,29 @@ def _notes(assembled: Assembled) -> list[str]:
         return notes
     if isinstance(module, MultimodalModel):
         notes += _check_counts(module, assembled)
-    _check_text(module)
+    _check_text(module, _sources(module, assembled))
     per_token = row_size(module.cache_needs())
     return [*notes, f"{per_token} numbers of cache a token"]
 
 
-def _check_text(module: TextModel | MultimodalModel) -> None:
-    step = Step.of(LENGTHS, device="meta")
+def _sources(module: TextModel | MultimodalModel, assembled: Assembled) -> dict[str, Source]:
+    """What a decoder looks at beside its prompts, by its towers. Raises SpecError for other rows than are declared."""
+    found = {}
+    for modality, rule in assembled.plan.sources.items():
+        declared = rule.rows(rule.largest({}), {})
+        item = _stated(assembled, modality)
+        rows = torch.empty(declared, module.width, device="meta")
+        if item is not None:
+            (rows,) = module.embed_multimodal(**{modality: [item]})
+        if tuple(rows.shape) != (declared, module.width):
+            message = f"gives rows of shape {tuple(rows.shape)}; {(declared, module.width)} is declared"
+            raise SpecError(message, path=f"towers.{modality}")
+        found[modality] = Source.of([rows] * len(LENGTHS))
+    return found
+
+
+def _check_text(module: TextModel | MultimodalModel, sources: Mapping[str, Source]) -> None:
+    step = Step.of(LENGTHS, device="meta", sources=sources)
     hidden = module(torch.zeros(sum(LENGTHS), dtype=torch.int64, device="meta"), step.positions, step=step)
     if isinstance(module, LanguageModel | MultimodalModel):
         _check_shape("logits", module.compute_logits(hidden), (sum(LENGTHS), module.vocab_size), "language_model.head")

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from triptych.capabilities.pooling import AttnType, SequencePoolingType
 from triptych.capabilities.report import CapabilityReport
 from triptych.capabilities.table import CAPABILITIES, State
@@ -82,12 +84,18 @@ def writes(tree: Tree) -> bool:
 
 
 def attention_of(tree: Tree) -> AttnType:
-    """ "encoder_only" when no layer of the language model, or of the one tower, attends causally."""
+    """ "encoder_decoder" when a layer looks at an encoder's rows; "encoder_only" when none attends causally.
+
+    Layers are those of the language model, or of the one tower.
+    """
     kind = "language_model" if tree.get("language_model") else "tower"
     stack = tree.get(kind) or Tree()
     if child := _child(stack):
         return attention_of(child)
-    causal = {*_causal(tree, stack)}
+    found = [*_attending(tree, stack)]
+    if any("source" in known.model_fields for known, _ in found):
+        return "encoder_decoder"
+    causal = {causal for known, fields in found for causal in _causal(known, fields)}
     return "encoder_only" if causal == {False} else "decoder"
 
 
@@ -145,14 +153,14 @@ def _child(stack: Tree) -> Tree | None:
     return cast(Tree, merge(load_named(names.pop())[1], stack.get("with") or Tree()))
 
 
-def _causal(tree: Tree, stack: Tree) -> Iterator[bool]:
-    """Of every mixer that attends, whether it is causal; what only a config can tell counts as causal."""
+def _attending(tree: Tree, stack: Tree) -> Iterator[tuple[type[BaseModel], Tree]]:
+    """Every mixer of a stack, by its Spec and what is said of it."""
     scope = Scope.of("", tree, {})
     names = words_of((stack.get("layers") or {}).get("block"))
     for name in tree.get("blocks") or {} if names is None else names:
         for branch in scope.named("blocks", name).values():
             for mixer in _mixers(branch):
-                yield from _causal_of(scope, mixer)
+                yield from _mixing(scope, mixer)
 
 
 def _mixers(branch: Tree | None) -> Iterator[object]:
@@ -162,14 +170,18 @@ def _mixers(branch: Tree | None) -> Iterator[object]:
         yield from _mixers(member)
 
 
-def _causal_of(scope: Scope, reference: object) -> Iterator[bool]:
+def _mixing(scope: Scope, reference: object) -> Iterator[tuple[type[BaseModel], Tree]]:
     if not isinstance(reference, Tree):
         for name in words_of(reference) or ():
-            yield from _causal_of(scope, liking(name, None))
+            yield from _mixing(scope, liking(name, None))
         return
     fields = scope.derived("parts", reference)[1]
     for use in words_of(fields.get("use")) or ():
-        known = scope.spec_class("mixer", use, None).model_fields
-        if "causal" in known:
-            given = fields.get("causal")
-            yield (known["causal"].default if given is None else given) is not False
+        yield scope.spec_class("mixer", use, None), fields
+
+
+def _causal(known: type[BaseModel], fields: Tree) -> Iterator[bool]:
+    """Of a mixer that attends, whether it is causal; what only a config can tell counts as causal."""
+    if "causal" in known.model_fields:
+        given = fields.get("causal")
+        yield (known.model_fields["causal"].default if given is None else given) is not False

@@ -20,6 +20,7 @@ from triptych.spec.overrides import overridden, replaced
 from triptych.spec.projectors import Steps, plan_projectors
 from triptych.spec.schemas import named_problems, plan_items, plan_schemas
 from triptych.spec.scope import Collector, Scope
+from triptych.spec.sources import SourceRule, source_rules
 from triptych.spec.stack import StackPlan, defaulted, plan_stack
 from triptych.spec.structure import check_structure
 from triptych.spec.sub_model import child_scope
@@ -32,8 +33,9 @@ OF_TOWERS = ["projectors", "programs", "pooler", "tokens"]  # what cannot be tol
 class ModelPlan:
     """A whole model. `scopes` holds the scope of each sub-model by path; the model's own stands under ''.
 
-    `schemas` are those that the spec states, by name; `items` says what one item of each modality is. `processor` and
-    `dummy_inputs` are registered names, None for the generic ones.
+    `sources` are what a decoder looks at beside its prompt. `schemas` are those that the spec states, by name; `items`
+    says what one item of each modality is. `processor` and `dummy_inputs` are registered names, None for the generic
+    ones.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ModelPlan:
     projectors: Mapping[str, Steps]
     pooler: PartSpec | None
     tokens: Mapping[str, TokenRule]
+    sources: Mapping[str, SourceRule]
     scopes: Mapping[str, Scope]
     schemas: Mapping[str, Schema]
     items: Mapping[str, ItemSchema]
@@ -56,6 +59,7 @@ class _Sections:
     projectors: Mapping[str, Steps] = field(default_factory=dict)
     pooler: PartSpec | None = None
     tokens: Mapping[str, TokenRule] = field(default_factory=dict)
+    sources: Mapping[str, SourceRule] = field(default_factory=dict)
     schemas: Mapping[str, Schema] = field(default_factory=dict)
     items: Mapping[str, ItemSchema] = field(default_factory=dict)
 
@@ -94,6 +98,9 @@ def plan(
     declared = [key for key, sub in (tree.get("towers") or {}).items() if sub]
     text = bool(language_model) == bool(tree.get("language_model"))
     sections = _sections(planner, towers=len(towers) >= len(declared), text=text)
+    if len(towers) >= len(declared) and language_model is not None:
+        with planner.problems.catching():
+            sections.sources = source_rules(planner.scopes[""], planner.scopes, language_model)
     planner.problems.problems += named_problems(tree)
     _check_configs(planner)
     planner.problems.check()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from triptych.errors import short, suggest
+from triptych.errors import Place, short, suggest
 from triptych.spec.document import Tree
 from triptych.spec.item_facts import ItemFacts, ProcessorConfig
 from triptych.spec.scope import REQUIRED, Collector, Scope
@@ -88,16 +88,19 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
         scope.fail(f"{len(targets)} entries of prompt_updates for it; one says what it replaces", place)
     if tree.get("count") is None:
         scope.at("count").fail(REQUIRED, place)
-    items = tower.tree.get("items") or Tree()
-    if not items.get("size") or items.get("rows") is None:
-        scope.fail(
-            f"the tower's spec {tower.name!r} says no `items`, with `size` and `rows`", tree.values_at.get("count")
-        )
-    size = tower.at("items", "size").part("size", items["size"], items.values_at.get("size"))[1].build()
-    rows = _rows(tower, size)
+    size, rows = tower_counts(scope, tower, tree.values_at.get("count"))
     rule = TokenRule(placeholder, targets[0], _count(scope, tree, rows, size), partial(size.largest, modality), rows)
     told = getattr(size, "told", None)
     return replace(rule, grid=size, told=told._make) if told else rule
+
+
+def tower_counts(scope: Scope, tower: Scope, place: Place | None) -> tuple[Size, Count]:
+    """The size of a tower's items, and the rows that it makes of one. Raises SpecError when its spec does not say."""
+    items = tower.tree.get("items") or Tree()
+    if not items.get("size") or items.get("rows") is None:
+        scope.fail(f"the tower's spec {tower.name!r} says no `items`, with `size` and `rows`", place)
+    size = tower.at("items", "size").part("size", items["size"], items.values_at.get("size"))[1].build()
+    return size, _rows(tower, size)
 
 
 def _rows(tower: Scope, size: Size) -> Count:

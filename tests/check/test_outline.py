@@ -15,6 +15,7 @@ from torch import nn
 from triptych.assembly import Assembled, MultimodalModel, Tower, assemble
 from triptych.check.outline import Node, outline
 from triptych.cli.node_words import numbers
+from triptych.parts.cache_needs import Rows, State
 from triptych.spec.catalog import catalog, load_named, sample_config
 
 BUILT = [name for name, listed in catalog().items() if listed.kind != "fragment"]
@@ -23,6 +24,12 @@ BUILT = [name for name, listed in catalog().items() if listed.kind != "fragment"
 def assembled(name: str, *overrides: str, **config: Any) -> Assembled:
     tree = load_named(name)[1]
     return assemble(tree, {**sample_config(tree), **config}, overrides=overrides, name=name)
+
+
+def items_of(name: str) -> set[str]:
+    """The modalities that a spec with a tower takes."""
+    tree = load_named(name)[1]
+    return {"image"} if tree.get("tower") and not tree.get("language_model") else set(tree.get("tokens") or ())
 
 
 def of_defaults(name: str, **config: Any) -> Node:
@@ -64,7 +71,9 @@ def test_the_cache_is_what_the_mixers_ask_for(name: str) -> None:
     if isinstance(found.module, Tower):
         assert not any("cache" in node.facts for node in walk(tree))
         return
-    needs = found.module.cache_needs().values()
+    every = found.module.cache_needs().values()
+    needs = [need for need in every if isinstance(need, Rows)]
+    assert tree.facts.get("cache_in_states", 0) == sum(need.size for need in every if isinstance(need, State))
     assert tree.facts.get("cache", 0) == sum(need.heads * sum(need.widths) for need in needs)
     windows = sum(need.heads * sum(need.widths) for need in needs if need.window)
     assert tree.facts.get("cache_in_windows", 0) == windows
@@ -81,7 +90,7 @@ def test_a_tower_keeps_no_cache_whatever_its_attention() -> None:
     assert not any("cache" in node.facts for node in walk(tree))
 
 
-@pytest.mark.parametrize("name", [name for name in BUILT if catalog()[name].kind in ("tower", "multimodal")])
+@pytest.mark.parametrize("name", [name for name in BUILT if "image" in items_of(name)])
 @torch.no_grad()
 def test_rows_and_tokens_are_those_that_come_out(name: str) -> None:
     found = assembled(name)
@@ -101,6 +110,14 @@ def test_rows_and_tokens_are_those_that_come_out(name: str) -> None:
         }
     else:
         assert "tokens" not in node.facts
+
+
+def test_a_released_whisper_keeps_the_rows_of_its_source_beside_those_of_its_tokens() -> None:
+    tree = of_defaults("whisper")
+    noughts = 3 * 4 * 384  # the biases of keys, which no file has
+    assert tree.parameters == 37_760_640 + noughts
+    assert tree.facts == {"cache": 4 * 2 * 384, "cache_in_states": 4 * 2 * 1500 * 384}
+    assert one(tree, "towers.audio").facts["rows"] == 1500
 
 
 def test_a_released_llama_has_its_published_size() -> None:
