@@ -54,13 +54,15 @@ class Cache:
         past: Sequence[int],
         tables: Sequence[Sequence[Sequence[int]]],
         slots: Sequence[int] = (),
+        blocks: Sequence[Sequence[range]] = (),
     ) -> Step:
         """The step of `lengths` new rows a sequence, after `past` older ones, and the states in its slot.
 
         For each group of the layout the table of each sequence: the pages that it fills in turn. Who calls it keeps
-        count of the rows, and of pages that nobody else writes.
+        count of the rows, and of pages that nobody else writes. `blocks` are new rows of each sequence that see each
+        other both ways.
         """
-        return Step(Spans.of(lengths, past), device=self.device, cache=self, tables=tables, slots=slots)
+        return Step(Spans.of(lengths, past, blocks), device=self.device, cache=self, tables=tables, slots=slots)
 
     def copy(self, group: int, source: int, to: int, rows: int) -> None:
         """The first `rows` rows of one page of a group become those of another."""

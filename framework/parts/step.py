@@ -59,10 +59,11 @@ class Step:
         device: torch.device | str = "cpu",
         types: Sequence[int] | None = None,
         sources: Mapping[str, Source] | None = None,
+        blocks: Sequence[Sequence[range]] = (),
     ) -> Step:
-        """A batch of sequences of these lengths that nothing is remembered of."""
+        """A batch of sequences of these lengths that nothing is remembered of; rows of `blocks` see both ways."""
         types_T = None if types is None else torch.tensor(types, device=device)
-        return cls(Spans.of(lengths), device=device, types=types_T, sources=sources)
+        return cls(Spans.of(lengths, blocks=blocks), device=device, types=types_T, sources=sources)
 
     def cut(self, name: str | None) -> Spans:
         """The rows cut by `name` (frames, windows), or into sequences. Raises InputError for an unknown cut."""

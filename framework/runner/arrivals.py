@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.runner.answer import Answer
-from triptych.runner.checks import reads_items_whole
+from triptych.runner.checks import whole_ranges
 from triptych.runner.entry import Entry
 from triptych.runner.event import Log
 from triptych.runner.protocols import TextGenerationModel
@@ -38,8 +38,7 @@ class Arrivals:
         for event in log.events:
             answer.push(event.token_id)
         entry = Entry.of(number, request, answer, form, log)
-        if reads_items_whole(self.model):
-            entry.whole = request.prompt.item_ranges()
+        entry.whole = whole_ranges(self.model, request.prompt)
         return entry
 
 

@@ -35,19 +35,27 @@ def reads_items_whole(model: object) -> bool:
     return bool(getattr(model, "whole_items", False))
 
 
-def check_whole_items(model: object, prompts: Sequence[Prompt], *, tokens: int, layout: Layout) -> None:
-    """Raise InputError that names every prompt with an item that no step of so many tokens, or no cache, has room for.
+def whole_ranges(model: object, prompt: Prompt) -> tuple[range, ...]:
+    """What of a prompt has to be computed in one step: its blocks, and the items of a model that reads them whole."""
+    items = prompt.item_ranges() if reads_items_whole(model) else ()
+    apart = (each for each in items if not any(each.start in block for block in prompt.blocks))
+    return tuple(sorted((*prompt.blocks, *apart), key=lambda each: each.start))
 
-    Only of models that read items whole.
+
+def check_whole_items(model: object, prompts: Sequence[Prompt], *, tokens: int, layout: Layout) -> None:
+    """Raise InputError that names every prompt with more to read whole than a step of so many tokens, or a cache, has
+    room for.
     """
     problems = []
-    for number, prompt in enumerate(prompts if reads_items_whole(model) else ()):
-        most, path = max(map(len, prompt.item_ranges()), default=0), f"prompts[{number}]"
-        message = f"has an item of {most} tokens, which are read in one step"
+    for number, prompt in enumerate(prompts):
+        longest = max(whole_ranges(model, prompt), key=len, default=range(0))
+        most, path = len(longest), f"prompts[{number}]"
+        item = "an item of " if longest in prompt.item_ranges() else ""
+        message = f"has {item}{most} tokens, which are read in one step"
         if most > tokens:
             told = f"{message}, and a step has {tokens}; max_num_batched_tokens={most} would fit"
             problems.append(Problem(told, path if len(prompts) > 1 else "prompt"))
-        elif sum(group.pages(len(prompt.token_ids), new=most) for group in layout.groups) > layout.pages:
+        elif most and sum(group.pages(len(prompt.token_ids), new=most) for group in layout.groups) > layout.pages:
             told = f"{message}, and the cache has no room for them; a smaller one, or more kv_cache_memory, would do"
             problems.append(Problem(told, path if len(prompts) > 1 else "prompt"))
     if problems:

@@ -53,7 +53,7 @@ class Entry:
             request = replace(request, options=options)
         prompt = request.prompt
         tokens = [*prompt.token_ids, *answer.token_ids]
-        return cls(number, request, answer, form, tokens, BlockNames(prompt.features), options, log)
+        return cls(number, request, answer, form, tokens, BlockNames(prompt.features, prompt.blocks), options, log)
 
     def up_to(self, count: int) -> int:
         """As many of the next `count` tokens as end in the middle of nothing that is computed in one step."""

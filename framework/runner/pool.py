@@ -5,17 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 
 import torch
 from torch import Tensor
 
 from triptych.inputs.prompt import Prompt
-from triptych.parts.step import Step
 from triptych.registry.authors import blaming
 from triptych.runner.checks import check_prompts
 from triptych.runner.protocols import PooledModel
-from triptych.runner.reading import RUNS, packed, read_prompts
+from triptych.runner.reading import RUNS, packed, read_prompts, step_of
 from triptych.runner.request import RunOptions
 from triptych.runner.rows import check_rows
 
@@ -54,16 +52,8 @@ def _pooled(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -
     for places in packed([len(prompts[number].token_ids) for number in order], most=run.max_batch):
         group = [order[place] for place in places]
         together = [prompts[number] for number in group]
-        lengths = [len(prompt.token_ids) for prompt in together]
-        step = Step.of(lengths, device=run.device, types=_types(together))
+        step = step_of(together, device=run.device)
         hidden_TD = read_prompts(model, together, step, run=run)
         with blaming(model, RUNS):
             pooled = model.pooler(hidden_TD, step)
         yield group, pooled
-
-
-def _types(prompts: Sequence[Prompt]) -> list[int] | None:
-    """Of which text of its pair each token is; None where no prompt is a pair."""
-    if not any(prompt.types for prompt in prompts):
-        return None
-    return [*chain.from_iterable(prompt.types or [0] * len(prompt.token_ids) for prompt in prompts)]

@@ -36,6 +36,15 @@ def packed(lengths: Sequence[int], *, most: int | None = None) -> Iterator[list[
         yield group
 
 
+def step_of(prompts: Sequence[Prompt], *, device: torch.device) -> Step:
+    """The step of whole prompts, without a cache."""
+    types = None
+    if any(prompt.types for prompt in prompts):
+        types = [*chain.from_iterable(prompt.types or [0] * len(prompt.token_ids) for prompt in prompts)]
+    lengths = [len(prompt.token_ids) for prompt in prompts]
+    return Step.of(lengths, device=device, types=types, blocks=[prompt.blocks for prompt in prompts])
+
+
 def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run: RunOptions) -> Tensor:
     """Hidden rows [T, D] of packed prompts, with those of their items in place. Raises what `forward` does."""
     ids_T = torch.tensor([*chain.from_iterable(prompt.token_ids for prompt in prompts)], device=run.device)

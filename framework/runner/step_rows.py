@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -26,9 +28,20 @@ def hidden_rows(model: TextGenerationModel, cache: Cache, plan: Plan, items: Ste
         past=[entry.rows for entry in entries],
         tables=[*zip(*(entry.tables for entry in entries), strict=True)],
         slots=[entry.slot for entry in entries if entry.slot is not None],
+        blocks=_blocks(plan),
     )
     ids_T = torch.tensor(ids, device=cache.device)
     return forward(model, ids_T, step, _embeds(model, ids_T, items, writers=len(plan.writers)))
+
+
+def _blocks(plan: Plan) -> Sequence[Sequence[range]]:
+    """What is read in the step that sees itself both ways, of each sequence; () where there is none."""
+    if not any(chunk.entry.request.prompt.blocks for chunk in plan.chunks):
+        return ()
+    read = [range(chunk.entry.read, chunk.entry.read + chunk.count) for chunk in plan.chunks]
+    blocks = [chunk.entry.request.prompt.blocks for chunk in plan.chunks]
+    own = [[each for each in found if each.start in rows] for found, rows in zip(blocks, read, strict=True)]
+    return [*([] for _ in plan.writers), *own]
 
 
 def _embeds(model: TextGenerationModel, ids_T: Tensor, items: StepItems, *, writers: int) -> Tensor | None:

@@ -12,10 +12,9 @@ from torch import Tensor
 from triptych.errors import InputError, Problem
 from triptych.inputs.prompt import Prompt, as_token_ids
 from triptych.inputs.tokenizer import Tokenizer
-from triptych.parts.step import Step
 from triptych.runner.checks import check_prompts
 from triptych.runner.protocols import TextGenerationModel
-from triptych.runner.reading import packed, read_logits, read_prompts
+from triptych.runner.reading import packed, read_logits, read_prompts, step_of
 from triptych.runner.request import RunOptions
 from triptych.tasks.prompts import is_single
 
@@ -83,7 +82,7 @@ def likelihoods(
 def _together(
     model: TextGenerationModel, whole: Sequence[Prompt], answers: Sequence[tuple[int, ...]], run: RunOptions
 ) -> Iterator[Likelihood]:
-    step = Step.of([len(each.token_ids) for each in whole], device=run.device)
+    step = step_of(whole, device=run.device)
     hidden_TD = read_prompts(model, whole, step, run=run)
     bounds = pairwise(step.bounds)
     before = [range(stop - len(answer) - 1, stop - 1) for (_, stop), answer in zip(bounds, answers, strict=True)]

@@ -19,7 +19,6 @@ from triptych.inputs.prompt import as_token_ids
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
-from triptych.parts.step import Step
 from triptych.runner.checks import check_prompts
 from triptych.runner.event import Event
 from triptych.runner.generate import generate
@@ -27,7 +26,7 @@ from triptych.runner.grammar import Grammars
 from triptych.runner.options import SamplingOptions
 from triptych.runner.pipe import Pipe
 from triptych.runner.pool import pool, pool_tokens
-from triptych.runner.reading import read_logits, read_prompts
+from triptych.runner.reading import read_logits, read_prompts, step_of
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.staged import Staged
 from triptych.spec.conversion import labels_of
@@ -218,7 +217,7 @@ class Model:
         ((ids, pictures),) = paired(given, images)
         prompt = self._reader.read(ids, pictures)
         check_prompts(self.module, [prompt])
-        step = Step.of([len(prompt.token_ids)], device=self.device)
+        step = step_of([prompt], device=self.device)
         hidden_TD = read_prompts(self.runs, [prompt], step, run=self._options(max_batch=1))
         return read_logits(self.runs, hidden_TD).float()
 
