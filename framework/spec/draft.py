@@ -42,6 +42,9 @@ class Draft:
             self._part(("pooler",), "pooler", named, self.tree.values_at.get("pooler"))
         if size := (self.tree.get("items") or {}).get("size"):
             self._part(("items", "size"), "size", size, self.tree["items"].values_at.get("size"))
+        for number, update in enumerate(self.tree.get("prompt_updates") or ()):
+            if isinstance(content := update.get("with"), Tree):
+                self._part(("prompt_updates", str(number), "with"), "prompt", content, update.values_at.get("with"))
         self._transforms(("weights",), self.tree.get("weights"))
         return self.problems.problems
 

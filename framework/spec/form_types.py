@@ -12,6 +12,7 @@ from triptych.spec.base import PartField
 from triptych.spec.expressions import is_expression
 from triptych.spec.written import NULL, STANDS_FOR, Beside, Json, OrExpression, Written
 
+PLACEHOLDER = "placeholder"  # the word for all placeholders of an item, in what it becomes in a prompt
 T = TypeVar("T")
 
 
@@ -32,6 +33,13 @@ def _name(value: str) -> str:
 def _part(value: Any) -> Any:
     if not isinstance(value, str | Mapping):
         raise ValueError("the name of a part is wanted, or a mapping with `use` or `like`")
+    return value
+
+
+def _content(value: Any) -> Any:
+    texts = value if isinstance(value, list) else [value]
+    if not isinstance(value, Mapping) and (texts.count(PLACEHOLDER) != 1 or not all(isinstance(t, str) for t in texts)):
+        raise ValueError(f"`{PLACEHOLDER}` is wanted, once and with texts around it if there are any, or a part")
     return value
 
 
@@ -89,6 +97,11 @@ def _text_or_mapping() -> Json:
     return {"type": ["string", "object"]}
 
 
+def _contents() -> Json:
+    texts = {"type": "array", "items": {"type": "string"}, "contains": {"const": PLACEHOLDER}}
+    return {"anyOf": [{"const": PLACEHOLDER}, texts, {STANDS_FOR: "kind.prompt"}]}
+
+
 def _rows() -> Json:
     return {STANDS_FOR: "weights"}
 
@@ -104,6 +117,7 @@ MixerRef = Annotated[PartRef, PartField("mixer")]
 StepRef = Annotated[PartRef, PartField("step")]
 SizeRef = Annotated[PartRef, PartField("size")]
 CutRef = Annotated[PartRef, PartField("cut")]
+Content = Annotated[Any, AfterValidator(_content), Written(_contents)]
 Plain = dict[str, Any]
 SchemaNames = Annotated[
     list[str], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=list[str] | str)

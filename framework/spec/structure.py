@@ -18,6 +18,7 @@ from triptych.spec.form_types import (
     Capabilities,
     ConfigPlace,
     CutRef,
+    Content,
     Embed,
     Head,
     LayerNumbers,
@@ -131,11 +132,11 @@ class TokensForm(BaseSpec):
 
 
 class PromptUpdateForm(BaseSpec):
-    """The text of a prompt that an item stands for, and what it becomes."""
+    """The text of a prompt that an item stands for, and what it becomes: placeholders, with texts if there are any."""
 
     modality: str
     replace: str
-    with_: Literal["placeholder"] = Field(alias="with")
+    with_: Content = Field(alias="with")
 
 
 class ChangesForm(BaseSpec):

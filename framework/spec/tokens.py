@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from triptych.errors import Place, short, suggest
 from triptych.spec.document import Tree
 from triptych.spec.item_facts import ItemFacts, ProcessorConfig
+from triptych.spec.prompts import Content, Pieces, plan_content
 from triptych.spec.scope import REQUIRED, Collector, Scope
 
 Count = Callable[[ItemFacts, ProcessorConfig], int]
@@ -36,6 +37,8 @@ class Grid(Protocol):
 class TokenRule:
     """The `placeholder` id of a modality; `target`, the text of a prompt that one item stands for.
 
+    `content(count, item, processor)` is what it becomes there; without the facts, as rows that are encoded already.
+
     `count(item, processor)` is the number of placeholders of an item of which that is known, as the processor of that
     configuration prepares it. Prompt expansion, dummy inputs and the merge check all ask this one function.
     `largest(processor)` are the facts of an item that takes the most. `rows` is what the tower makes of an item, before
@@ -53,6 +56,7 @@ class TokenRule:
     tower: str = ""
     grid: Callable[[ItemFacts, ProcessorConfig], Grid] | None = None
     told: Callable[[Iterable[int]], Any] | None = None
+    content: Callable[[int, ItemFacts | None, ProcessorConfig], Pieces] = lambda count, item, processor: (count,)  # noqa: ARG005
 
 
 def tower_of(tree: Tree, modality: str) -> str:
@@ -83,13 +87,16 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
     if isinstance(placeholder, bool) or not isinstance(placeholder, int):
         scope.fail(f"the placeholder is a token id, not {short(placeholder)}", tree.values_at.get("placeholder", place))
     updates = scope.tree.get("prompt_updates") or ()
-    targets = [update["replace"] for update in updates if update["modality"] == modality]
-    if len(targets) != 1:
-        scope.fail(f"{len(targets)} entries of prompt_updates for it; one says what it replaces", place)
+    own = {number: update for number, update in enumerate(updates) if update["modality"] == modality}
+    if len(own) != 1:
+        scope.fail(f"{len(own)} entries of prompt_updates for it; one says what it replaces", place)
     if tree.get("count") is None:
         scope.at("count").fail(REQUIRED, place)
     size, rows = tower_counts(scope, tower, tree.values_at.get("count"))
-    rule = TokenRule(placeholder, targets[0], _count(scope, tree, rows, size), partial(size.largest, modality), rows)
+    ((number, update),) = own.items()
+    content = _content(plan_content(replace(scope, path=("prompt_updates", str(number))), update), size)
+    count, largest = _count(scope, tree, rows, size), partial(size.largest, modality)
+    rule = TokenRule(placeholder, update["replace"], count, largest, rows, content=content)
     told = getattr(size, "told", None)
     return replace(rule, grid=size, told=told._make) if told else rule
 
@@ -101,6 +108,13 @@ def tower_counts(scope: Scope, tower: Scope, place: Place | None) -> tuple[Size,
         scope.fail(f"the tower's spec {tower.name!r} says no `items`, with `size` and `rows`", place)
     size = tower.at("items", "size").part("size", items["size"], items.values_at.get("size"))[1].build()
     return size, _rows(tower, size)
+
+
+def _content(content: Content, size: Size) -> Callable[[int, ItemFacts | None, ProcessorConfig], Pieces]:
+    def become(count: int, item: ItemFacts | None, processor: ProcessorConfig) -> Pieces:
+        return content(count, None if item is None else size(item, processor))
+
+    return become
 
 
 def _rows(tower: Scope, size: Size) -> Count:

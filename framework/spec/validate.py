@@ -104,6 +104,8 @@ def _note_places(value: object, path: tuple[str, ...], paths: dict[Place, str]) 
                 if place is not None and place.line:
                     paths.setdefault(place, ".".join(below))
             _note_places(child, below, paths)
+    for number, item in enumerate(value) if isinstance(value, list) else ():
+        _note_places(item, (*path, str(number)), paths)
 
 
 def _in_order(problems: Iterable[Problem], first: Place) -> list[Problem]:

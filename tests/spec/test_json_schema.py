@@ -114,6 +114,7 @@ MISTAKES = [
     ("items: {size: {use: fixd}}", "items.size.use"),
     ("tokens: {image: {cont: 3}}", "tokens.image"),
     ("prompt_updates: [{modality: image, replace: x, with: y}]", "prompt_updates.0.with"),
+    ("prompt_updates: [{modality: image, replace: x, with: [y, z]}]", "prompt_updates.0.with"),
     ("capabilities: {supports_mropes: true}", "capabilities"),
     ("capabilities: {supports_mrope: 1}", "capabilities.supports_mrope"),
     ("conversions: {rank: {}}", "conversions"),

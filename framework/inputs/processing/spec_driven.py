@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain, islice
 from typing import ClassVar, assert_never
 
 import torch
@@ -28,9 +29,9 @@ from triptych.inputs.updates import (
     PlaceholderFeaturesInfo,
     PromptReplacement,
     PromptUpdate,
+    PromptUpdateDetails,
 )
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
-from triptych.spec.tokens import TokenRule
 
 GRID = "_grid"  # what the key of the grids of a modality's items ends in
 
@@ -53,6 +54,19 @@ class SpecProcessingInfo(BaseProcessingInfo):
     def largest(self, modality: str) -> ItemFacts:
         """The facts of an item that takes the most."""
         return self.ctx.tokens[modality].largest(self._processor_config())
+
+    def content(self, modality: str, count: int, item: ItemFacts | None) -> PromptUpdateDetails:
+        """What an item of `count` rows becomes: placeholders, and texts as the tokenizer has them by themselves.
+
+        Raises InputError for an item without facts (rows that are encoded already) where these are needed, and for
+        texts without a tokenizer.
+        """
+        rule, config = self.ctx.tokens[modality], self._processor_config() if item is not None else {}
+        pieces = rule.content(count, item, config)
+        texts = {piece: self.get_tokenizer().encode_bare(piece) for piece in pieces if isinstance(piece, str)}
+        found = [texts[piece] if isinstance(piece, str) else [rule.placeholder] * piece for piece in pieces]
+        whole = [*chain.from_iterable(found)]
+        return PromptUpdateDetails.select_token_id(whole, rule.placeholder) if texts else PromptUpdateDetails(whole)
 
     def _processor_config(self) -> ProcessorConfig:
         return self.get_image_processor().config if self.ctx.folder is not None else {}
@@ -91,7 +105,7 @@ class SpecDummyInputsBuilder(BaseDummyInputsBuilder[SpecProcessingInfo]):
 
 class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
     """Each item alone through the checkpoint's own processor; each target becomes as many placeholders as the formula
-    says. The items of a modality go to the model under its name.
+    says, and the texts that the spec has around them. The items of a modality go to the model under its name.
     """
 
     requires_tokenizer: ClassVar[bool] = False  # token ids will do
@@ -136,12 +150,24 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
     ) -> Sequence[PromptUpdate]:
         rules = {modality: self.info.ctx.tokens[modality] for modality in mm_items}
         rows = self._get_expected_rows(mm_items, out_mm_kwargs)
-        return [PromptReplacement(m, [rule.placeholder], _as_many(rule, rows[m])) for m, rule in rules.items()]
+        return [
+            PromptReplacement(m, [rule.placeholder], partial(self._content, m, mm_items[m], rows[m]))
+            for m, rule in rules.items()
+        ]
+
+    def _content(
+        self, modality: str, items: ModalityDataItems[object], rows: Sequence[int], item: int
+    ) -> PromptUpdateDetails:
+        facts = None if isinstance(items, EmbeddingItems) else _facts(items, item)
+        return self.info.content(modality, rows[item], facts)
 
     def _update_prompt(self, token_ids: list[int], updates: ItemUpdates) -> AppliedUpdates:
         """The same prompt where it has the placeholders of all rows already: another processor wrote it."""
         rules = self.info.ctx.tokens
-        rows = {m: [len(alternatives[0].content.full) for alternatives in updates.get(m, ())] for m in rules}
+        rows = {
+            m: [alternatives[0].content.full.count(rule.placeholder) for alternatives in updates.get(m, ())]
+            for m, rule in rules.items()
+        }
         found = {
             m: [at for at, token in enumerate(token_ids) if token == rule.placeholder] for m, rule in rules.items()
         }
@@ -178,10 +204,6 @@ def _facts(items: ModalityDataItems[object], index: int) -> ItemFacts:
         case AudioProcessorItems():
             return AudioFacts(items.get_audio_length(index))
     raise AssertionError("a modality that the parser reads and no formula counts")
-
-
-def _as_many(rule: TokenRule, rows: Sequence[int]) -> Callable[[int], list[int]]:
-    return lambda item: [rule.placeholder] * rows[item]
 
 
 def _placed(

@@ -12,7 +12,7 @@ from triptych.spec.base import PartSpec
 from triptych.spec.json_schema.values import evaluated
 from triptych.spec.written import EXPRESSION, Json
 
-BARE = ("embed", "head", "pooler", "part")  # said by a mapping alone; a name of its own would say nothing
+BARE = ("embed", "head", "pooler", "prompt", "part")  # said by a mapping alone; a name of its own would say nothing
 STEPS = ("projector", "norm")
 TYPED = tuple(kind for kind in KINDS if kind != "activation")  # activations are functions, and have no fields
 PLACES: dict[str, tuple[str, ...]] = {**{kind: (kind,) for kind in TYPED}, "step": STEPS, "part": TYPED}
