@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -20,8 +20,10 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
-from transformers import LlavaProcessor, PreTrainedTokenizerFast
+from transformers import LlavaNextProcessor, LlavaOnevisionProcessor, LlavaProcessor, PreTrainedTokenizerFast
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 import triptych
@@ -29,12 +31,12 @@ from tests.parity.oracle import Oracle, build_oracle, tiny_config
 
 GIVEN: dict[str, Any] = yaml.safe_load((Path(__file__).resolve().parent / "multimodal.yaml").read_text("utf-8"))
 SIZES = ((40, 70), (9, 14), (56, 56), (90, 31))  # height, width
-IMAGE = "<image>"
+IMAGE, VIDEO = "<image>", "<video>"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One config of LLaVA."""
+    """One config of LLaVA or of what came after it."""
 
     name: str
     config: Mapping[str, Any]
@@ -61,16 +63,23 @@ class Case:
 
 def all_cases() -> Iterator[Case]:
     for name, case in GIVEN["cases"].items():
-        assert not set(case) - {"tower", "text", "change", "of_tower", "of_text"}, name
+        assert not set(case) - {"family", "tower", "text", "change", "of_tower", "of_text"}, name
         tower = GIVEN["towers"][case["tower"]] | case.get("of_tower", {})
-        yield llava_case(name, tower, case["text"], case.get("change", {}), case.get("of_text", {}))
+        changes = case.get("change", {}), case.get("of_text", {})
+        yield llava_case(name, tower, case["text"], *changes, family=case.get("family", "Llava"))
 
 
 def llava_case(
-    name: str, tower: Mapping[str, Any], text: str, change: Mapping[str, Any], of_text: Mapping[str, Any]
+    name: str,
+    tower: Mapping[str, Any],
+    text: str,
+    change: Mapping[str, Any],
+    of_text: Mapping[str, Any],
+    *,
+    family: str = "Llava",
 ) -> Case:
-    """LLaVA of a tower's config and the tiny config of a text model's architecture."""
-    parent, own = tiny_config("LlavaForConditionalGeneration"), tiny_config(text)
+    """The family's tiny config, with a tower's config and the tiny config of a text model's architecture."""
+    parent, own = tiny_config(f"{family}ForConditionalGeneration"), tiny_config(text)
     assert parent is not None
     assert own is not None, f"no tiny/{text}.json"
     own = {key: value for key, value in own.items() if key != "architectures"} | of_text
@@ -119,11 +128,20 @@ class Pair:
             pieces.insert(place, IMAGE)
         text, pictures = " ".join(pieces), tuple(picture(generator, size) for size in SIZES[:images])
         found = self.processor(text=text, images=list(pictures) or None, return_tensors="pt")
-        media = {"pixel_values": found["pixel_values"]} if images else {}
+        media = {key: value for key, value in found.items() if key not in ("input_ids", "attention_mask")}
         return Asked(text, pictures, tuple(found["input_ids"][0].tolist()), media)
 
     def wanted(self, asked: Asked) -> Tensor:
         return self.oracle.logits(asked.ids, **asked.media)
+
+    def items(self, images: Sequence[Image.Image]) -> dict[str, Any]:
+        """What `embed_multimodal` takes, by our own processor; each image alone."""
+        found: dict[str, Any] = {}
+        for image in images:
+            prepared = self.model.processor([self.placeholder], {"image": [image]})
+            for key, items in prepared.mm_kwargs.get_data().items():
+                found.setdefault(key, []).extend(items)
+        return found
 
 
 def picture(generator: np.random.Generator, size: Sequence[int]) -> Image.Image:
@@ -132,33 +150,75 @@ def picture(generator: np.random.Generator, size: Sequence[int]) -> Image.Image:
     return coarse.resize((size[1], size[0]), Image.Resampling.NEAREST)
 
 
-def pack(asked: Sequence[Asked]) -> tuple[Tensor, list[Tensor], list[int]]:
-    """Token ids `[T]` of prompts one after the other, their pixels in order, the length of each."""
-    ids = torch.tensor([i for a in asked for i in a.ids])
-    pixels = [p for a in asked for p in a.media.get("pixel_values", ())]
-    return ids, pixels, [len(a.ids) for a in asked]
-
-
 def _processor(oracle: Oracle) -> Any:
-    config, tower = oracle.model.config, oracle.model.config.vision_config
-    side = {"height": tower.image_size, "width": tower.image_size}
-    of_clip = "clip" in tower.model_type
-    images = CLIPImageProcessorPil(size={"shortest_edge": tower.image_size}, crop_size=side) if of_clip else None
-    return LlavaProcessor(
-        images or SiglipImageProcessorPil(size=side),
-        _tokenizer(config.get_text_config().vocab_size, placeholder=config.image_token_id),
-        patch_size=tower.patch_size,
-        vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=int(of_clip),
+    config = oracle.model.config
+    return PROCESSORS[config.model_type](config, _tokenizer(config))
+
+
+def _llava(config: Any, tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
+    side, of_clip = _side(config), "clip" in config.vision_config.model_type
+    images = CLIPImageProcessorPil(size={"shortest_edge": side["height"]}, crop_size=side) if of_clip else None
+    return LlavaProcessor(images or SiglipImageProcessorPil(size=side), tokenizer, **_strategy(config))
+
+
+def _llava_next(config: Any, tokenizer: PreTrainedTokenizerFast) -> LlavaNextProcessor:
+    side = _side(config)
+    tiles = {"crop_size": side, "image_grid_pinpoints": config.image_grid_pinpoints}
+    images = LlavaNextImageProcessorPil(size={"shortest_edge": side["height"]}, **tiles)
+    return LlavaNextProcessor(images, tokenizer, **_strategy(config))
+
+
+class WithoutVideos(LlavaOnevisionProcessor):
+    """Its processor of videos needs torchvision, so there is none to be made or saved."""
+
+    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:  # noqa: ARG002
+        self.image_processor.save_pretrained(save_directory)
+        self.tokenizer.save_pretrained(save_directory)
+
+
+def _llava_onevision(config: Any, tokenizer: PreTrainedTokenizerFast) -> LlavaOnevisionProcessor:
+    side = _side(config)
+    images = LlavaOnevisionImageProcessorPil(size=side, image_grid_pinpoints=config.image_grid_pinpoints)
+    found = WithoutVideos.__new__(WithoutVideos)
+    found.__dict__ |= vars(LlavaProcessor(images, tokenizer))
+    found.num_image_tokens = (side["height"] // config.vision_config.patch_size) ** 2
+    found.video_token, found.vision_feature_select_strategy, found.vision_aspect_ratio = (
+        VIDEO,
+        "full",
+        config.vision_aspect_ratio,
     )
+    return found
 
 
-def _tokenizer(size: int, *, placeholder: int) -> PreTrainedTokenizerFast:
+PROCESSORS: dict[str, Callable[[Any, PreTrainedTokenizerFast], Any]] = {
+    "llava": _llava,
+    "llava_next": _llava_next,
+    "llava_onevision": _llava_onevision,
+}
+
+
+def _side(config: Any) -> dict[str, int]:
+    return {"height": config.vision_config.image_size, "width": config.vision_config.image_size}
+
+
+def _strategy(config: Any) -> dict[str, Any]:
+    """What a processor is told to count the rows of an image."""
+    return {
+        "patch_size": config.vision_config.patch_size,
+        "vision_feature_select_strategy": config.vision_feature_select_strategy,
+        "num_additional_image_tokens": int("clip" in config.vision_config.model_type),
+    }
+
+
+def _tokenizer(config: Any) -> PreTrainedTokenizerFast:
     """A word for each token id; a text begins with the token 1."""
-    words = {number: f"w{number}" for number in range(size)} | {0: "<unk>", 1: "<s>", placeholder: IMAGE}
+    special = {0: "<unk>", 1: "<s>", config.image_token_id: IMAGE}
+    if (video := getattr(config, "video_token_id", None)) is not None:
+        special[video] = VIDEO
+    words = {number: f"w{number}" for number in range(config.get_text_config().vocab_size)} | special
     backend = Tokenizer(WordLevel({word: number for number, word in words.items()}, unk_token="<unk>"))
     backend.pre_tokenizer = WhitespaceSplit()
-    backend.add_special_tokens(["<unk>", "<s>", IMAGE])
+    backend.add_special_tokens([*special.values()])
     backend.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", bos_token="<s>")
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
 import triptych
-from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, pack, picture
+from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, picture
 from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, rms_ratio, tiny_config
 from triptych.errors import CapabilityError, InputError
 from triptych.inputs.processing.image_processor import load_image_processor
@@ -86,7 +86,7 @@ def test_the_count_of_tokens_is_that_of_the_towers_rows(pair: Pair, size: tuple[
     processor = load_image_processor(pair.oracle.folder)
     image = picture(np.random.default_rng(0), size)
     with torch.inference_mode():
-        (rows,) = pair.model.module.embed_multimodal(image=[processor(image, name="image")])
+        (rows,) = pair.model.module.embed_multimodal(**pair.items([image]))
     theirs = pair.processor(text="<image>", images=image)["input_ids"]
     rule = triptych.assemble(None, pair.oracle.config).tokens["image"]
     assert rule.count(ImageFacts(*size), processor.config) == len(rows) == np.sum(np.equal(theirs, rule.placeholder))
@@ -94,13 +94,13 @@ def test_the_count_of_tokens_is_that_of_the_towers_rows(pair: Pair, size: tuple[
 
 def test_other_numbers_of_rows_than_placeholders_are_refused(pair: Pair) -> None:
     module = pair.model.module
-    ids, pixels, _ = pack([pair.ask(images=2)])
-    rows = module.embed_multimodal(image=pixels)
+    asked = pair.ask(images=2)
+    ids, rows = torch.tensor(asked.ids), module.embed_multimodal(**pair.items(asked.images))
     places = ids == pair.placeholder
-    count = len(rows[0])
-    with pytest.raises(InputError, match=f"{count} rows of items \\({count}\\) for {2 * count} placeholders"):
+    one, two = map(len, rows)
+    with pytest.raises(InputError, match=rf"{one} rows of items \({one}\) for {one + two} placeholders"):
         module.embed_input_ids(ids, rows[:1], is_multimodal=places)
-    with pytest.raises(InputError, match=rf"\({count} \+ {count} \+ {count}\) for {2 * count} placeholders"):
+    with pytest.raises(InputError, match=rf"\({one} \+ {two} \+ {one}\) for {one + two} placeholders"):
         module.embed_input_ids(ids, [*rows, rows[0]], is_multimodal=places)
     with pytest.raises(InputError, match="without the mask of their places"):
         module.embed_input_ids(ids, rows)
@@ -131,10 +131,11 @@ LANGUAGE_MODELS = [
 ]
 
 
+@pytest.mark.parametrize("family", ["Llava", "LlavaNext"])
 @pytest.mark.parametrize("architecture", LANGUAGE_MODELS)
-def test_every_language_model_may_stand_in_it(architecture: str, tmp_path: Path) -> None:
+def test_every_language_model_may_stand_in_it(architecture: str, family: str, tmp_path: Path) -> None:
     untied = {"tie_word_embeddings": False}  # the reference knows how to tie the usual names only
-    case = llava_case(architecture, GIVEN["towers"]["clip"], architecture, untied, untied)
+    case = llava_case(architecture, GIVEN["towers"]["clip"], architecture, untied, untied, family=family)
     pair = Pair.of(case, tmp_path)
     for images in (2, 0):
         asked = pair.ask(images=images)
@@ -159,6 +160,16 @@ def test_a_row_too_many_of_each_image_is_refused(tmp_path: Path) -> None:
         model.logits(asked.ids, images=asked.images)
 
 
+@pytest.mark.parametrize("most", ["null", "1"])
+def test_another_number_of_rows_than_the_reference_counts_is_refused(most: str, tmp_path: Path) -> None:
+    pair = Pair.of(CASES["onevision, siglip + qwen2"], tmp_path)
+    change = f"towers.image.with.items.size.most={most}"
+    model = triptych.load(tmp_path, dtype=torch.float32, overrides=["inert=['*']", change])
+    asked = pair.ask(images=2)
+    with pytest.raises(InputError, match=r"the prompt has \d+ placeholders \(<image>\) for 2 images"):
+        model.logits(asked.ids, images=asked.images)
+
+
 def clear_choices(pair: Pair) -> tuple[Asked, list[int]]:
     """A prompt with two images and its greedy continuation, in which no choice is a near tie that rounding decides."""
     for seed in range(20):
@@ -175,9 +186,10 @@ def clear_choices(pair: Pair) -> tuple[Asked, list[int]]:
 def embed(pair: Pair, asked: Sequence[Asked]) -> tuple[Tensor, list[int]]:
     """Rows `[T, D]` of prompts one after the other, those of their images in place; the length of each."""
     module = pair.model.module
-    ids, pixels, lengths = pack(asked)
-    rows = module.embed_input_ids(ids, module.embed_multimodal(image=pixels), is_multimodal=ids == pair.placeholder)
-    return rows, lengths
+    ids = torch.tensor([i for a in asked for i in a.ids])
+    items = module.embed_multimodal(**pair.items([image for a in asked for image in a.images]))
+    rows = module.embed_input_ids(ids, items, is_multimodal=ids == pair.placeholder)
+    return rows, [len(a.ids) for a in asked]
 
 
 @torch.inference_mode()

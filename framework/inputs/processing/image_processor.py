@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from triptych.errors import CheckpointError, InputError
 from triptych.inputs.media import accepted_kwargs
+
+ONE_PICTURE = 3  # dims; several have one more in front
 
 
 class ImageProcessor:
@@ -38,6 +43,14 @@ class ImageProcessor:
             told = f"the image processor ({self.origin}) gives {shape}, and {wanted} is needed"
             raise InputError(told, path=name)
         return found[0]
+
+    def frames(self, frames: Iterable[NDArray[np.uint8]], *, name: str, **keywords: Any) -> Tensor:
+        """Frames [height, width, 3] of a video, each an image by itself, as [t, C, Y, X].
+
+        Of a processor that cuts images into tiles each gives the first, small picture of the whole.
+        """
+        found = [self(Image.fromarray(frame), name=f"{name}: frame {i}", **keywords) for i, frame in enumerate(frames)]
+        return torch.stack([each if each.ndim == ONE_PICTURE else each[0] for each in found])
 
     def accepted(self, keywords: Mapping[str, object]) -> dict[str, object]:
         """The keywords that it takes; it warns of others."""

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
-from typing import ClassVar, assert_never
+from typing import Any, ClassVar, assert_never
 
 import torch
 
 from triptych.inputs.fields import MultiModalFieldConfig
 from triptych.inputs.items import MultiModalKwargsItems
 from triptych.inputs.media import (
-    AudioProcessorItems,
     EmbeddingItems,
-    ImageProcessorItems,
     ModalityDataItems,
     MultiModalDataItems,
-    VideoProcessorItems,
 )
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder
 from triptych.inputs.processing.info import BaseProcessingInfo
+from triptych.inputs.processing.preparing import GRID, facts_of, prepare_items
 from triptych.inputs.processing.processor import BaseMultiModalProcessor, Keywords
 from triptych.inputs.prompt import check_placeholders, encode_text
 from triptych.inputs.updates import (
@@ -32,8 +30,6 @@ from triptych.inputs.updates import (
     PromptUpdateDetails,
 )
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
-
-GRID = "_grid"  # what the key of the grids of a modality's items ends in
 
 
 class SpecProcessingInfo(BaseProcessingInfo):
@@ -118,17 +114,10 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
     def _call_hf_processor(
         self,
         text: str | None,  # noqa: ARG002
-        mm_data: Mapping[str, object],
+        mm_data: Mapping[str, Any],
         mm_kwargs: Keywords,
     ) -> Mapping[str, object]:
-        prepare, images = self.info.get_image_processor(), mm_data["images"]
-        assert isinstance(images, list)
-        keywords = prepare.accepted(mm_kwargs["images"])
-        found = {"image": [prepare(image, name=f"image[{i}]", **keywords) for i, image in enumerate(images)]}
-        if (grid := self.info.ctx.tokens["image"].grid) is not None:
-            facts = [ImageFacts(image.height, image.width) for image in images]
-            found["image_grid"] = [torch.tensor([*grid(each, prepare.config)]) for each in facts]
-        return found
+        return prepare_items(self.info.ctx, mm_data, mm_kwargs)
 
     def _get_mm_fields_config(
         self,
@@ -158,7 +147,7 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
     def _content(
         self, modality: str, items: ModalityDataItems[object], rows: Sequence[int], item: int
     ) -> PromptUpdateDetails:
-        facts = None if isinstance(items, EmbeddingItems) else _facts(items, item)
+        facts = None if isinstance(items, EmbeddingItems) else facts_of(items, item)
         return self.info.content(modality, rows[item], facts)
 
     def _update_prompt(self, token_ids: list[int], updates: ItemUpdates) -> AppliedUpdates:
@@ -190,20 +179,7 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
     def _count(self, modality: str, items: ModalityDataItems[object], index: int) -> int:
         if isinstance(items, EmbeddingItems):
             return items.get_feature_size(index)
-        return self.info.count(modality, _facts(items, index))
-
-
-def _facts(items: ModalityDataItems[object], index: int) -> ItemFacts:
-    match items:
-        case ImageProcessorItems():
-            width, height = items.get_image_size(index)
-            return ImageFacts(height, width)
-        case VideoProcessorItems():
-            width, height = items.get_frame_size(index)
-            return VideoFacts(items.get_num_frames(index), height, width)
-        case AudioProcessorItems():
-            return AudioFacts(items.get_audio_length(index))
-    raise AssertionError("a modality that the parser reads and no formula counts")
+        return self.info.count(modality, facts_of(items, index))
 
 
 def _placed(

@@ -1,0 +1,87 @@
+"""Items of a model that a spec describes, through the checkpoint's own processors: each alone, its grid beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from triptych.inputs.media import (
+    AudioProcessorItems,
+    ImageProcessorItems,
+    ModalityDataItems,
+    Video,
+    VideoProcessorItems,
+)
+from triptych.inputs.media.keywords import Scope
+from triptych.inputs.processing.context import InputProcessingContext
+from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, VideoFacts
+
+GRID = "_grid"  # what the key of the grids of a modality's items ends in
+
+
+def facts_of(items: ModalityDataItems[object], index: int) -> ItemFacts:
+    """What is known of an item that no processor has seen. Raises InputError for one that is known by its id alone."""
+    match items:
+        case ImageProcessorItems():
+            return _of_image(items.given(index))
+        case VideoProcessorItems():
+            return _of_video(items.given(index))
+        case AudioProcessorItems():
+            return AudioFacts(items.get_audio_length(index))
+    raise AssertionError("a modality that the parser reads and no formula counts")
+
+
+def prepare_items(
+    ctx: InputProcessingContext,
+    given: Mapping[str, Sequence[object]],
+    keywords: Mapping[Scope, Mapping[str, object]],
+) -> dict[str, list[Tensor]]:
+    """Tensors of each modality under its name, and under `image_grid` and the like what they do not show.
+
+    `given` are images and frames of videos under `images` and `videos`, as `keywords` for their processors are.
+    """
+    found: dict[str, list[Tensor]] = {}
+    if images := [image for image in given.get("images", ()) if isinstance(image, Image.Image)]:
+        found |= _images(ctx, images, keywords["images"])
+    if videos := [video for video in given.get("videos", ()) if isinstance(video, np.ndarray)]:
+        found |= _videos(ctx, videos, keywords["videos"])
+    return found
+
+
+def _images(
+    ctx: InputProcessingContext, images: Sequence[Image.Image], keywords: Mapping[str, object]
+) -> dict[str, list[Tensor]]:
+    prepare = ctx.image_processor
+    accepted = prepare.accepted(keywords)
+    tensors = [prepare(image, name=f"image[{i}]", **accepted) for i, image in enumerate(images)]
+    return {"image": tensors, **_grids(ctx, "image", [_of_image(image) for image in images])}
+
+
+def _videos(
+    ctx: InputProcessingContext, videos: Sequence[NDArray[np.uint8]], keywords: Mapping[str, object]
+) -> dict[str, list[Tensor]]:
+    prepare = ctx.image_processor
+    accepted = prepare.accepted(keywords)
+    tensors = [prepare.frames(video, name=f"video[{i}]", **accepted) for i, video in enumerate(videos)]
+    return {"video": tensors, **_grids(ctx, "video", [VideoFacts(*video.shape[:3]) for video in videos])}
+
+
+def _grids(ctx: InputProcessingContext, modality: str, facts: Sequence[ItemFacts]) -> dict[str, list[Tensor]]:
+    if (grid := ctx.tokens[modality].grid) is None:
+        return {}
+    return {f"{modality}{GRID}": [torch.tensor([*grid(each, ctx.image_processor.config)]) for each in facts]}
+
+
+def _of_image(image: Image.Image) -> ImageFacts:
+    return ImageFacts(image.height, image.width)
+
+
+def _of_video(video: Video) -> VideoFacts:
+    frames, height, width, _ = video.frames.shape
+    fps = (video.metadata or {}).get("fps")
+    return VideoFacts(frames, height, width, float(fps) if isinstance(fps, int | float) else None)
