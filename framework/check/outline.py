@@ -94,7 +94,7 @@ def _items(plan: ModelPlan, name: str, *, skip: int) -> dict[str, int | str]:
     grid = size(largest, {})
     rows: int = scope.knowing(grid=grid._asdict()).value(items["rows"], items.values_at.get("rows"))
     rule = plan.tokens.get(name)
-    return {"item": str(largest), "rows": rows - skip, **({"tokens": rule.count(largest, {})} if rule else {})}
+    return {"item": str(largest), "rows": rows - skip * grid.t, **({"tokens": rule.count(largest, {})} if rule else {})}
 
 
 def _language_model(plan: ModelPlan, module: TextModel | MultimodalModel) -> Node:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 
 from triptych.assembly import Assembled, LanguageModel, MultimodalModel, TextModel, Tower
+from triptych.check.token_counts import ITEMS, check_counts, pictures, stated
 from triptych.errors import SpecError, TriptychError
 from triptych.parts.cache_layout import row_size
-from triptych.parts.grid import Grid
 from triptych.parts.sources import Source
 from triptych.parts.step import Step
-from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, VideoFacts
 
 LENGTHS = (5, 1, 3)
-ITEMS: Mapping[str, Sequence[ItemFacts]] = {
-    "image": (ImageFacts(48, 64), ImageFacts(640, 480)),
-    "video": (VideoFacts(2, 48, 64, fps=2.0), VideoFacts(5, 640, 480, fps=2.0)),
-    "audio": (AudioFacts(1_600), AudioFacts(40_000)),
-}
 
 
 @torch.no_grad()
@@ -41,7 +35,7 @@ def _notes(assembled: Assembled) -> list[str]:
         _check_tower(module, assembled)
         return notes
     if isinstance(module, MultimodalModel):
-        notes += _check_counts(module, assembled)
+        notes += check_counts(assembled)
     _check_text(module, _sources(module, assembled))
     per_token = row_size(module.cache_needs())
     return [*notes, f"{per_token} numbers of cache a token"]
@@ -52,7 +46,7 @@ def _sources(module: TextModel | MultimodalModel, assembled: Assembled) -> dict[
     found = {}
     for modality, rule in assembled.plan.sources.items():
         declared = rule.rows(rule.largest({}), {})
-        item = _stated(assembled, modality)
+        item = stated(assembled, modality)
         rows = torch.empty(declared, module.width, device="meta")
         if item is not None:
             (rows,) = module.embed_multimodal(**{modality: [item]})
@@ -84,44 +78,8 @@ def _check_tower(module: Tower, assembled: Assembled) -> None:
         raise SpecError("a tower says the `size` of its items, and the `rows` that it gives for one", path="items")
     size = scope.at("items", "size").part("size", items["size"])[1].build()
     grid = size(ITEMS["image"][0], {})
-    rows, _ = module([_pictures(grid, module)])
+    rows, _ = module([pictures(grid, module, several=False)])
     declared = scope.knowing(grid=grid._asdict()).value(items["rows"])
     given = len(rows[0]) + module.skip
     if given != declared:
         raise SpecError(f"the tower gives {given} rows for an item; {declared} are declared", path="items.rows")
-
-
-def _check_counts(module: MultimodalModel, assembled: Assembled) -> list[str]:
-    notes = []
-    for modality, rule in assembled.tokens.items():
-        tower = module.towers[rule.tower]
-        assert isinstance(tower, Tower)
-        scope = assembled.plan.scopes.get(f"towers.{rule.tower}", assembled.plan.scopes[""])
-        size = scope.at("items", "size").part("size", scope.tree["items"]["size"])[1].build()
-        for facts in [rule.largest({}), *ITEMS.get(modality, ())]:
-            grid = size(facts, {})
-            item = _stated(assembled, modality)
-            given = {modality: [_pictures(grid, tower) if item is None else item]}
-            if rule.grid is not None:
-                given[f"{modality}_grid"] = [torch.tensor(grid)]
-            (rows,) = module.embed_multimodal(**given)
-            declared = rule.count(facts, {})
-            if tuple(rows.shape) != (declared, module.width):
-                found = f"{tuple(rows.shape)} for one of {facts}; {(declared, module.width)} is declared"
-                raise SpecError(f"the projector gives rows of shape {found}", path=f"tokens.{modality}.count")
-        notes.append(f"{declared} tokens for one {modality} of {facts}")
-    return notes
-
-
-def _stated(assembled: Assembled, modality: str) -> torch.Tensor | None:
-    """An item of the one shape that the spec states; None where it leaves sizes open."""
-    schema = assembled.plan.items.get(modality)
-    sizes = [size for size in schema.shape.dims if isinstance(size, int)] if schema else []
-    return torch.empty(sizes, device="meta") if schema and len(sizes) == len(schema.shape.dims) else None
-
-
-def _pictures(grid: Grid, tower: Tower) -> torch.Tensor:
-    """An item of that grid: one picture, or several."""
-    size, channels = tower.embed.size, tower.embed.channels
-    several = [grid.t] if grid.t > 1 else []
-    return torch.empty(*several, channels, grid.h * size, grid.w * size, device="meta")

@@ -44,8 +44,8 @@ class TokenRule:
     `largest(processor)` are the facts of an item that takes the most. `rows` is what the tower makes of an item, before
     any are left out or joined; None where nothing says it.
 
-    `tower` takes the items. Where the tensor of an item does not show how its rows lie, `grid(item, processor)` goes
-    with it, whose numbers `told` reads again; else both are None.
+    `tower` takes the items. `grid(item, processor)` is how the rows of an item lie; where its tensor does not show it,
+    the numbers of the grid go with it, and `told` reads them again.
     """
 
     placeholder: int
@@ -98,7 +98,7 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
     count, largest = _count(scope, tree, rows, size), partial(size.largest, modality)
     rule = TokenRule(placeholder, update["replace"], count, largest, rows, content=content)
     told = getattr(size, "told", None)
-    return replace(rule, grid=size, told=told._make) if told else rule
+    return replace(rule, grid=size, told=told._make if told else None)
 
 
 def tower_counts(scope: Scope, tower: Scope, place: Place | None) -> tuple[Size, Count]:

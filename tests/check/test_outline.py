@@ -14,6 +14,7 @@ from torch import nn
 
 from triptych.assembly import Assembled, MultimodalModel, Tower, assemble
 from triptych.check.outline import Node, outline
+from triptych.check.token_counts import item_of
 from triptych.cli.node_words import numbers
 from triptych.parts.cache_needs import Rows, State
 from triptych.spec.catalog import catalog, load_named, sample_config
@@ -97,12 +98,15 @@ def test_rows_and_tokens_are_those_that_come_out(name: str) -> None:
     (node,) = [node for node in outline(found).children if node.kind == "tower"]
     tower = found.module if isinstance(found.module, Tower) else found.module.towers["image"]
     assert isinstance(tower, Tower)
-    height, width = map(int, str(node.facts["item"]).split(" x "))
-    image = torch.empty(3, height, width, device="meta")
-    (rows,), _ = tower([image])
+    if isinstance(found.module, MultimodalModel):
+        given = item_of(found, "image", found.tokens["image"].largest({}))
+    else:
+        height, width = map(int, str(node.facts["item"]).split(" x "))
+        given = {"image": [torch.empty(3, height, width, device="meta")]}
+    (rows,), _ = tower(given["image"])
     assert tuple(rows.shape) == (node.facts["rows"], node.facts["width_out"])
     if isinstance(found.module, MultimodalModel):
-        (tokens,) = found.module.embed_multimodal(image=[image])
+        (tokens,) = found.module.embed_multimodal(**given)
         assert tokens.shape[0] == node.facts["tokens"]
         assert one(outline(found), "projectors.image").facts == {
             "width_in": rows.shape[1],

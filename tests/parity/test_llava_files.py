@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlavaConfig, LlavaForConditionalGeneration
@@ -21,7 +22,10 @@ from triptych.spec.item_facts import ImageFacts
 from triptych.weights import Stored, match, tables
 
 CASES = [
-    case for case in all_cases() if case.name.split(",")[0] in ("clip + llama", "clip + granite", "siglip + gemma2")
+    case
+    for case in all_cases()
+    if case.name.split(",")[0] in ("clip + llama", "clip + granite", "siglip + gemma2")
+    or case.name in ("next, clip + llama", "onevision, siglip + qwen2")
 ]
 NAMES: dict[str, dict[str, str]] = {  # prefix in a file that transformers 5 writes -> in other files
     "released": {"vision_tower": "vision_tower.vision_model"},
@@ -30,9 +34,11 @@ NAMES: dict[str, dict[str, str]] = {  # prefix in a file that transformers 5 wri
         "multi_modal_projector": "model.multi_modal_projector",
         "language_model.model": "model.language_model",
         "language_model.lm_head": "lm_head",
+        "image_newline": "model.image_newline",
     },
 }
 NAMES["nested, released tower"] = NAMES["nested"] | {"vision_tower": "model.vision_tower.vision_model"}
+TAKEN = {"llava 1.6 mistral 7b": 2340, "onevision qwen2 0.5b": 2929}  # for 480 x 640, as its processor counts
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
@@ -45,7 +51,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_other_names_on_disk_give_the_same_model(pair: Pair, names: dict[str, str], tmp_path: Path) -> None:
     def renamed(name: str) -> str:
-        prefix = max((old for old in names if name.startswith(f"{old}.")), key=len, default="")
+        prefix = max((old for old in names if f"{name}.".startswith(f"{old}.")), key=len, default="")
         return names.get(prefix, "") + name.removeprefix(prefix)
 
     tensors = {renamed(name): t for name, t in load_file(pair.oracle.folder / "model.safetensors").items()}
@@ -82,14 +88,15 @@ def test_a_config_that_names_no_tower_means_that_of_the_class() -> None:
 
 @pytest.mark.parametrize("name", GIVEN["released"])
 def test_a_released_file_fits_its_config(name: str) -> None:
-    config = GIVEN["released"][name] | {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava"}
+    config = {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", **GIVEN["released"][name]}
+    family = getattr(transformers, config["architectures"][0])
     with torch.device("meta"):
-        theirs = LlavaForConditionalGeneration(LlavaConfig(**copy.deepcopy(config)))
+        theirs = family(family.config_class(**copy.deepcopy(config)))
     ours = triptych.assemble(None, config)
     header = {in_released(n): stored(p) for n, p in theirs.named_parameters()}
     found = match(ours.module, tables(ours.plan.scopes), header)
     assert (found.table.name, found.findings) == ("released", ())
-    assert ours.tokens["image"].count(ImageFacts(480, 640), {}) == config.get("image_seq_length", 576)
+    assert ours.tokens["image"].count(ImageFacts(480, 640), {}) == TAKEN.get(name, config.get("image_seq_length", 576))
     assert ours.module.context == theirs.config.text_config.max_position_embeddings
 
 

@@ -72,7 +72,8 @@ def _videos(
 
 
 def _grids(ctx: InputProcessingContext, modality: str, facts: Sequence[ItemFacts]) -> dict[str, list[Tensor]]:
-    if (grid := ctx.tokens[modality].grid) is None:
+    rule = ctx.tokens[modality]
+    if rule.told is None or (grid := rule.grid) is None:
         return {}
     return {f"{modality}{GRID}": [torch.tensor([*grid(each, ctx.image_processor.config)]) for each in facts]}
 
