@@ -52,7 +52,7 @@ def item_of(assembled: Assembled, modality: str, facts: ItemFacts) -> dict[str, 
     assert isinstance(tower, Tower)
     item = stated(assembled, modality)
     if item is None:
-        item = pictures(grid, tower, several=bool(schema) and len(schema.shape.dims) == PICTURES)
+        item = pictures(grid, tower, several=schema is not None and len(schema.shape.dims) == PICTURES)
     return {modality: [item], **({f"{modality}_grid": [torch.tensor([*grid])]} if rule.told else {})}
 
 
