@@ -18,14 +18,16 @@ from triptych.spec.tokens import TokenRule
 class Prompt:
     """What a request gives the model: token ids, and the items in the order in which their places stand.
 
-    `types` say of which text of a pair each id is. Rows of one of the `blocks` see each other both ways, where others
-    see what came before them; all of it is computed in one step.
+    `sources` are items beside it, whose rows a decoder looks at. `types` say of which text of a pair each id is. Rows
+    of one of the `blocks` see each other both ways, where others see what came before them; all of it is computed in
+    one step.
     """
 
     token_ids: tuple[int, ...]
     features: tuple[MultiModalFeatureSpec, ...] = ()
     types: tuple[int, ...] = ()  # one per token id, or none when all are of one text
     blocks: tuple[range, ...] = ()
+    sources: tuple[MultiModalFeatureSpec, ...] = ()
 
     def item_rows(self) -> list[bool]:
         """Which of the ids are rows of items."""

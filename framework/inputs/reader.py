@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from triptych.errors import InputError
 from triptych.inputs.images import ImageInput
+from triptych.inputs.media import MultiModalDataItems
 from triptych.inputs.processing import BaseMultiModalProcessor, ProcessorInputs
 from triptych.inputs.prompt import Prompt, check_taken, in_front
 from triptych.inputs.tokenizer import Tokenizer
@@ -52,8 +53,26 @@ class PromptReader:
             return Prompt(tuple(self._encode(prompt, 0, raw=raw) if isinstance(prompt, str) else prompt))
         items = self.processor.info.get_data_parser().parse_mm_data({"image": list(images)})
         ids = self._encode(prompt, len(images), raw=raw) if isinstance(prompt, str) else [*prompt]
-        found = self.processor.apply(ProcessorInputs(ids, items))
-        return Prompt(found.prompt_token_ids, tuple(found.features()))
+        return self._prepared(self.processor, ids, items)
+
+    def read_items(self, prompt: str | Sequence[int], items: Mapping[str, object]) -> Prompt:
+        """The prompt as it is written, special tokens and all, with its items by modality.
+
+        Raises InputError for what cannot be read, and for a model that takes text only.
+        """
+        if self.processor is None:
+            raise InputError(f"this model takes text only, and {', '.join(items)} is given")
+        ids = self.processor.encode(prompt, bare=True) if isinstance(prompt, str) else [*prompt]
+        return self._prepared(self.processor, ids, self.processor.info.get_data_parser().parse_mm_data(items))
+
+    def _prepared(
+        self, processor: BaseMultiModalProcessor[Any], ids: Sequence[int], items: MultiModalDataItems
+    ) -> Prompt:
+        found = processor.apply(ProcessorInputs(ids, items))
+        features = tuple(found.features())
+        if found.encoder_prompt_token_ids is not None:
+            return Prompt(found.prompt_token_ids, sources=features)
+        return Prompt(found.prompt_token_ids, features)
 
     def _encode(self, text: str, images: int, *, raw: bool) -> list[int]:
         if self.tokenizer is None:

@@ -76,7 +76,12 @@ class Step:
     def source(self, name: str, *, rows: int) -> Source:
         """What the sequences look at beside their own rows, at most `rows` of it each. Raises InputError without it."""
         found = self.sources.get(name)
-        if found is None or len(found.lengths) != len(self.spans.new) or not (found.whole or self.cache is not None):
+        if (
+            found is None
+            or len(found.lengths) != len(self.spans.new)
+            or not all(found.lengths)
+            or not (found.whole or self.cache is not None)
+        ):
             raise InputError(f"a prompt of this model goes with {name}, and none is given", path=name)
         if (most := max(found.lengths)) > rows:
             raise InputError(f"has {most} rows, and the model looks at {rows} at the most", path=name)

@@ -14,6 +14,8 @@ from triptych.inputs.batches import group_and_batch_mm_kwargs
 from triptych.inputs.processing import BaseMultiModalProcessor, BatchLimits, get_budget, get_dummy_inputs
 from triptych.parts.cache import Cache
 from triptych.parts.cache_layout import Layout
+from triptych.parts.cache_needs import Cross
+from triptych.parts.sources import Source
 from triptych.runner.imagined import Imagining, LiveBytes, twin
 from triptych.runner.memory import SHARE, free_bytes
 from triptych.runner.protocols import TextGenerationModel
@@ -91,10 +93,21 @@ def forward_bytes(
         before = imagining.now
         tables = [[tuple(range(pages * n, pages * n + pages)) for n in range(count)]]
         step = cache.step_in(lengths, past=[past] * count, tables=tables, slots=[*range(count)])
+        step.sources |= _silence(model, count, run)
         ids_T = torch.zeros(sum(lengths), dtype=torch.int64, device=run.device)
         hidden_TD = model(ids_T, step.positions, step=step, inputs_embeds=None)
         model.compute_logits(hidden_TD[: run.max_batch])
     return imagining.peak - before
+
+
+def _silence(model: Any, count: int, run: RunOptions) -> dict[str, Source]:
+    """As many rows as the layers look at, for each of so many sequences."""
+    needs = {need.source: need for need in model.cache_needs().values() if isinstance(need, Cross)}
+    width = getattr(model, "width", 0)
+    return {
+        name: Source.of([torch.zeros(need.shapes[0][1], width, dtype=run.dtype, device=run.device)] * count)
+        for name, need in needs.items()
+    }
 
 
 @torch.no_grad()

@@ -5,18 +5,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
 
 from triptych.inputs.prompt import Prompt
+from triptych.parts.sources import Source
 from triptych.parts.step import Step
 from triptych.registry.authors import blaming
 from triptych.runner.encode import encode_items
 from triptych.runner.protocols import TextGenerationModel, TextModel
 from triptych.runner.request import RunOptions
 from triptych.runner.rows import check_logits, check_rows
+from triptych.runner.sources import step_sources
 
 RUNS = "as it runs"  # what is told of code that fails
 TOKENS = 8192  # in one call, which bounds its activations; a longer prompt has a call of its own
@@ -55,7 +57,16 @@ def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run
         with blaming(model, RUNS):
             rows = encode_items(model, features, device=run.device)
             embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
+    if any(prompt.sources for prompt in prompts):
+        step.sources |= _sources(model, prompts, run=run)
     return forward(model, ids_T, step, embeds_TD)
+
+
+def _sources(model: TextModel, prompts: Sequence[Prompt], *, run: RunOptions) -> dict[str, Source]:
+    features = [feature for prompt in prompts for feature in prompt.sources]
+    with blaming(model, RUNS):
+        rows = iter(encode_items(model, features, device=run.device))
+    return step_sources(model, prompts, {n: [*islice(rows, len(p.sources))] for n, p in enumerate(prompts)})
 
 
 def forward(model: TextModel, ids_T: Tensor, step: Step, embeds_TD: Tensor | None) -> Tensor:

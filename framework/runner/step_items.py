@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from triptych.errors import TriptychError
+from triptych.inputs.items import MultiModalFeatureSpec
 from triptych.runner.encoded import EncodedItems, item_parts
 from triptych.runner.entry import Entry
 from triptych.runner.failures import as_told, of_item
@@ -18,11 +19,15 @@ from triptych.runner.schedule import Chunk
 
 @dataclass(frozen=True)
 class StepItems:
-    """The chunks that can be computed, the rows [n, D] of items in them in turn, and the requests that cannot."""
+    """The chunks that can be computed, the rows [n, D] of items in them in turn, and the requests that cannot.
+
+    `sources` are the rows of the items beside a prompt, of those that begin.
+    """
 
     chunks: list[Chunk]
     rows: list[Tensor]
     failures: list[tuple[Entry, TriptychError]]
+    sources: dict[Entry, list[Tensor]] = field(default_factory=dict)
 
     def mask(self, writers: int) -> list[bool]:
         """Which tokens of a step are rows of items; those of the `writers` stand before the chunks, and are none."""
@@ -36,18 +41,37 @@ def read_items(chunks: Sequence[Chunk], encoded: EncodedItems) -> StepItems:
         for chunk in chunks
         for part in item_parts(chunk.entry.request.prompt, chunk.entry.read, chunk.count)
     ]
-    if not parts:
-        return StepItems([*chunks], [], [])
-    found = [*zip(parts, encoded.rows([part.feature for _, part in parts]), strict=True)]
-    failures: dict[Entry, TriptychError] = {}
-    for (chunk, part), rows in found:
-        if isinstance(rows, Exception):
-            told = of_item(as_told(rows, "it cannot be encoded"), part.feature, chunk.entry.request.prompt.features)
-            failures.setdefault(chunk.entry, told)
-    rows_of = [
-        part.of(rows) for (chunk, part), rows in found if isinstance(rows, Tensor) and chunk.entry not in failures
+    beside = [
+        (chunk.entry, each) for chunk in chunks if not chunk.entry.read for each in chunk.entry.request.prompt.sources
     ]
-    return StepItems([chunk for chunk in chunks if chunk.entry not in failures], rows_of, [*failures.items()])
+    if not parts and not beside:
+        return StepItems([*chunks], [], [])
+    wanted = [*((chunk.entry, part.feature) for chunk, part in parts), *beside]
+    found = encoded.rows([feature for _, feature in wanted])
+    failures = _failures(wanted, found)
+    rows_of = [
+        part.of(rows)
+        for (chunk, part), rows in zip(parts, found, strict=False)
+        if isinstance(rows, Tensor) and chunk.entry not in failures
+    ]
+    sources: dict[Entry, list[Tensor]] = {}
+    for (entry, _), rows in zip(beside, found[len(parts) :], strict=True):
+        if isinstance(rows, Tensor) and entry not in failures:
+            sources.setdefault(entry, []).append(rows)
+    kept = [chunk for chunk in chunks if chunk.entry not in failures]
+    return StepItems(kept, rows_of, [*failures.items()], sources)
+
+
+def _failures(
+    wanted: Sequence[tuple[Entry, MultiModalFeatureSpec]], found: Sequence[Tensor | Exception]
+) -> dict[Entry, TriptychError]:
+    failures: dict[Entry, TriptychError] = {}
+    for (entry, feature), rows in zip(wanted, found, strict=True):
+        if isinstance(rows, Exception):
+            prompt = entry.request.prompt
+            told = of_item(as_told(rows, "it cannot be encoded"), feature, (*prompt.features, *prompt.sources))
+            failures.setdefault(entry, told)
+    return failures
 
 
 def _is_item(chunk: Chunk) -> Sequence[bool]:

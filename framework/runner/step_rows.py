@@ -14,6 +14,7 @@ from triptych.registry.authors import blaming
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.reading import RUNS, forward
 from triptych.runner.schedule import Plan
+from triptych.runner.sources import step_sources
 from triptych.runner.step_items import StepItems
 
 
@@ -30,6 +31,9 @@ def hidden_rows(model: TextGenerationModel, cache: Cache, plan: Plan, items: Ste
         slots=[entry.slot for entry in entries if entry.slot is not None],
         blocks=_blocks(plan),
     )
+    chunks = {len(plan.writers) + n: chunk for n, chunk in enumerate(plan.chunks)}
+    begun = {n: items.sources[chunk.entry] for n, chunk in chunks.items() if chunk.entry in items.sources}
+    step.sources |= step_sources(model, [entry.request.prompt for entry in entries], begun)
     ids_T = torch.tensor(ids, device=cache.device)
     return forward(model, ids_T, step, _embeds(model, ids_T, items, writers=len(plan.writers)))
 

@@ -220,6 +220,7 @@ def _processor(
         tokenizer=tokenizer,
         folder=folder,
         tokens=of.tokens if of else {},
+        sources=of.plan.sources if of else {},
         name=of.name if of and folder is None else str(folder),
         dtype=next(module.parameters()).dtype,
         width=getattr(module.get_language_model(), "width", None),

@@ -13,6 +13,7 @@ from triptych.errors import CapabilityError, OptionError, PluginError, Problem, 
 from triptych.inputs.processing.context import InputProcessingContext
 from triptych.inputs.processing.processor import BaseMultiModalProcessor
 from triptych.inputs.processing.spec_driven import SpecDummyInputsBuilder, SpecProcessingInfo, SpecProcessor
+from triptych.inputs.processing.spec_encoder_decoder import SourceDummyInputs, SpecEncDecProcessor
 from triptych.registry.named import get_dummy_inputs, get_processor
 from triptych.registry.processing import ProcessorFactories, get_factories
 from triptych.registry.sources import find_distribution
@@ -62,6 +63,7 @@ def _check_limits(settings: MultiModalSettings, supported: Iterable[str], *, nam
 
 
 def _of_spec(plan: ModelPlan) -> ProcessorFactories:
-    processor: Any = get_processor(plan.processor) if plan.processor else SpecProcessor
-    dummy: Any = get_dummy_inputs(plan.dummy_inputs) if plan.dummy_inputs else SpecDummyInputsBuilder
+    generic = (SpecEncDecProcessor, SourceDummyInputs) if plan.sources else (SpecProcessor, SpecDummyInputsBuilder)
+    processor: Any = get_processor(plan.processor) if plan.processor else generic[0]
+    dummy: Any = get_dummy_inputs(plan.dummy_inputs) if plan.dummy_inputs else generic[1]
     return ProcessorFactories(getattr(processor, "Info", SpecProcessingInfo), dummy, processor)

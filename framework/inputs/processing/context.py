@@ -11,15 +11,18 @@ from typing import Any
 import torch
 
 from triptych.errors import InputError
+from triptych.inputs.processing.feature_extractor import FeatureExtractor, load_feature_extractor
 from triptych.inputs.processing.image_processor import ImageProcessor, load_image_processor
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.settings import MultiModalSettings
+from triptych.spec.sources import SourceRule
 from triptych.spec.tokens import TokenRule
 
 
 @dataclass(frozen=True, eq=False)
 class InputProcessingContext:
-    """The checkpoint's `config`, tokenizer and folder; `tokens` are what a spec says of placeholders by modality.
+    """The checkpoint's `config`, tokenizer and folder; `tokens` are what a spec says of placeholders by modality,
+    `sources` what it says of the items that a decoder hears.
 
     `name` tells the items of one model from those of another. Floating tensors are made `dtype`; `width` is that of the
     language model's rows, which embeds have to be of.
@@ -30,6 +33,7 @@ class InputProcessingContext:
     tokenizer: Tokenizer | None = None
     folder: Path | None = None
     tokens: Mapping[str, TokenRule] = field(default_factory=dict)
+    sources: Mapping[str, SourceRule] = field(default_factory=dict)
     name: str = ""
     dtype: torch.dtype | None = None
     width: int | None = None
@@ -46,3 +50,10 @@ class InputProcessingContext:
         if self.folder is None:
             raise InputError("images need the image processor of a checkpoint folder, and this model came without one")
         return load_image_processor(self.folder)
+
+    @cached_property
+    def feature_extractor(self) -> FeatureExtractor:
+        """The folder's. Raises CheckpointError for a folder without one, InputError where there is no folder."""
+        if self.folder is None:
+            raise InputError("sound needs the feature extractor of a checkpoint folder; this model came without one")
+        return load_feature_extractor(self.folder)
