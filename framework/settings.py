@@ -29,7 +29,8 @@ class MultiModalSettings:
     of its dummy items. A tower whose modalities all have the limit 0 is not built. `encoder_only` leaves the language
     model out, `language_only` every tower; `towers_on_first_stage` leaves them out of all stages of a pipeline but the
     first, as those of a spec always are. `embeds` lets prompts bring rows of items that were encoded elsewhere.
-    `processor` are keywords for the checkpoint's processor: for every modality, or under the name of one.
+    `processor` are keywords for the checkpoint's processor: for every modality, or under the name of one. What it makes
+    of items is kept, `processor_cache` bytes of it; 0 keeps nothing.
     """
 
     limits: Mapping[str, Limit] = field(default_factory=dict)
@@ -38,11 +39,15 @@ class MultiModalSettings:
     towers_on_first_stage: bool = False
     embeds: bool = False
     processor: Mapping[str, Any] = field(default_factory=dict)
+    processor_cache: int = 2**28
 
     def __post_init__(self) -> None:
         """Raise OptionError with everything that is wrong."""
         flags = ("encoder_only", "language_only", "towers_on_first_stage", "embeds")
-        problems = _mistyped(self, {"limits": Mapping, "processor": Mapping, **dict.fromkeys(flags, bool)})
+        kinds = {"limits": Mapping, "processor": Mapping, "processor_cache": int, **dict.fromkeys(flags, bool)}
+        problems = _mistyped(self, kinds)
+        if isinstance(self.processor_cache, int) and self.processor_cache < 0:
+            problems.append(Problem(f"0 bytes or more are wanted, not {self.processor_cache}", "processor_cache"))
         if isinstance(self.limits, Mapping):
             problems += [p for modality, limit in self.limits.items() for p in _limit_problems(modality, limit)]
         if self.encoder_only and self.language_only:

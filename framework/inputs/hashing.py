@@ -36,7 +36,7 @@ def hash_item(
     return digest.hexdigest()
 
 
-def _frames(value: object) -> Iterator[bytes]:
+def _frames(value: object) -> Iterator[bytes | memoryview]:
     match value:
         case None | bool() | int() | float() | str():
             yield from _frame(type(value).__name__, repr(value).encode())
@@ -52,7 +52,7 @@ def _frames(value: object) -> Iterator[bytes]:
             yield from _frames([str(value.dtype), list(value.shape), flat.numpy()])
         case np.ndarray() | np.generic():
             array = np.ascontiguousarray(value)
-            yield from _frame(f"array {array.dtype.str} {array.shape}", array.tobytes())
+            yield from _frame(f"array {array.dtype.str} {np.shape(value)}", array.reshape(-1).view(np.uint8).data)
         case list() | tuple():
             yield from _frame("list", str(len(value)).encode())
             yield from chain.from_iterable(map(_frames, value))
@@ -63,6 +63,6 @@ def _frames(value: object) -> Iterator[bytes]:
             raise InputError(f"is {type(value).__name__}, which cannot be told by its content; give the item an id")
 
 
-def _frame(kind: str, content: bytes) -> Iterator[bytes]:
+def _frame(kind: str, content: bytes | memoryview) -> Iterator[bytes | memoryview]:
     yield f"{kind}:{len(content)}:".encode()
     yield content

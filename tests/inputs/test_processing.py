@@ -218,7 +218,7 @@ def test_the_extractor_may_ask_for_a_dummy_text() -> None:
             return super()._call_hf_processor(None, mm_data, mm_kwargs)
 
     processor = made(WithText)
-    processor("<image><image>", {"image": [image(), image()]})
+    processor("<image><image>", {"image": [image(4), image(6)]})
     assert processor.seen == "<image><image>"
 
 
@@ -393,7 +393,7 @@ def test_processed_items_are_counted() -> None:
             return {"pixels": pixels[1:]}
 
     with pytest.raises(PromptUpdateError, match=r"^image: expected 2 processed items, found 1$"):
-        made(Loses)("<image><image>", {"image": [image(), image()]})
+        made(Loses)("<image><image>", {"image": [image(4), image(6)]})
 
 
 def test_the_mask_of_a_placeholder_agrees_with_the_token_formula() -> None:

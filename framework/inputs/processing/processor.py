@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import ClassVar, Generic
 
@@ -18,8 +19,10 @@ from triptych.inputs.media.keywords import OTHER_NAMES, Scope
 from triptych.inputs.media.parser import id_errors
 from triptych.inputs.media.reading import check_none
 from triptych.inputs.processing.blame import blame
+from triptych.inputs.processing.cache import ProcessorCache
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder, Info
 from triptych.inputs.processing.inputs import MultiModalInputs, ProcessorInputs
+from triptych.inputs.processing.processed import Processed, may_be_kept, with_cache
 from triptych.inputs.prompt import as_token_ids
 from triptych.inputs.updates import (
     AppliedUpdates,
@@ -41,7 +44,8 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
     """Items through the checkpoint's processor, placeholders into the prompt.
 
     A model writes `_call_hf_processor`, `_get_mm_fields_config` and `_get_prompt_updates`; the other hooks are there to
-    be changed where a model is unlike the others. They run in the order in which they stand here.
+    be changed where a model is unlike the others. They run in the order in which they stand here. What they make of an
+    item is kept in `cache`, so that the same item, whatever stands beside it, is not processed again; None keeps none.
     """
 
     requires_tokenizer: ClassVar[bool] = True
@@ -52,6 +56,8 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         if self.requires_tokenizer and info.ctx.tokenizer is None:
             raise InputError(f"{type(self).__name__} needs a tokenizer, and this model has none")
         self.info, self.dummy_inputs = info, dummy_inputs
+        size = info.ctx.settings.processor_cache
+        self.cache = ProcessorCache(size) if size else None
 
     def __call__(
         self, prompt: str | Sequence[int], mm_data: Mapping[str, object], mm_kwargs: Mapping[str, object] | None = None
@@ -132,20 +138,27 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         check_none([*id_errors(items, inputs.mm_uuids)])
         check_limits(items, self.info.ctx.settings, self.info.get_supported_mm_limits())
         keywords = merge_processor_kwargs(self.info.ctx.settings.processor, inputs.mm_kwargs)
-        processed = self._process(items, keywords)
-        declared = self._get_prompt_updates(items, keywords, processed)
-        updates = bind_updates(declared, counts, tokenizer=self.info.ctx.tokenizer)
-        check_counts(counts, processed=processed, updates=updates)
+        names = self._hash(inputs, keywords)
+        process = partial(self._processed, keywords=keywords)
+        kept = self.cache if may_be_kept(items) else None
+        processed = process(items) if kept is None else with_cache(items, names, kept, process)
         ids = self.encode(inputs.prompt) if isinstance(inputs.prompt, str) else as_token_ids(inputs.prompt)
-        applied = self._update_prompt(self._postprocess_prompt(ids), updates)
-        check_unasked(declared, counts, applied, tokenizer=self.info.ctx.tokenizer)
-        check_counts(counts, placeholders=applied.placeholders, expected=self._get_expected_rows(items, processed))
+        applied = self._update_prompt(self._postprocess_prompt(ids), processed.updates)
+        check_unasked(processed.declared, counts, applied, tokenizer=self.info.ctx.tokenizer)
+        check_counts(counts, placeholders=applied.placeholders, expected=processed.rows)
         places = {modality: [info.to_range() for info in found] for modality, found in applied.placeholders.items()}
         if applied.used_fallback:
             logger.warning("a target is not among the tokens of a prompt: its text was searched, and encoded anew")
-        hashes = self._hash(inputs, keywords)
         whole = tuple(applied.token_ids)
-        return MultiModalInputs(whole, processed, hashes, places, used_fallback=applied.used_fallback)
+        return MultiModalInputs(whole, processed.items, names, places, used_fallback=applied.used_fallback)
+
+    def _processed(self, items: MultiModalDataItems, keywords: Keywords) -> Processed:
+        counts = items.get_all_counts()
+        found = self._process(items, keywords)
+        declared = self._get_prompt_updates(items, keywords, found)
+        updates = bind_updates(declared, counts, tokenizer=self.info.ctx.tokenizer)
+        check_counts(counts, processed=found, updates=updates)
+        return Processed(found, declared, updates, self._get_expected_rows(items, found) or {})
 
     def _process(self, items: MultiModalDataItems, keywords: Keywords) -> MultiModalKwargsItems:
         given, past = self._get_hf_mm_data(items)
