@@ -100,6 +100,11 @@ class MultimodalModel(nn.Module, SupportsEagle3):
         found: int | None = self.language_model.context
         return found
 
+    @property
+    def whole_items(self) -> bool:
+        """Whether rows of an item see each other both ways, so that they are computed in one step."""
+        return any(rule.attend for rule in self._rules.values())
+
     def cache_needs(self) -> dict[str, CacheNeed]:
         return self._text().cache_needs()
 

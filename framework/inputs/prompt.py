@@ -9,6 +9,7 @@ from itertools import chain
 from operator import index
 
 from triptych.errors import InputError, InputTypeError, Problem, short
+from triptych.inputs.around import mark_of
 from triptych.inputs.items import MultiModalFeatureSpec
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.spec.tokens import TokenRule
@@ -58,11 +59,16 @@ def encode_text(
     """Token ids of a text, by one of the two ways of its tokenizer, in which every target is one placeholder id.
 
     Usually the target is a token of its own. Where the tokenizer does not know it, the text is cut there and its pieces
-    are encoded one by one.
+    are encoded one by one. What a rule puts around its placeholders is written into the text, of which it becomes a
+    part, unless placeholders are written there already.
     """
-    tokens = {rule: tokenizer.token_id(rule.target) for rule in rules if rule.target in text}
+    marks = {rule: mark_of(rule, tokenizer) for rule in rules}
+    for rule, mark in marks.items():
+        if mark != rule.target and mark not in text:
+            text = text.replace(rule.target, rule.before + mark + rule.after)
+    tokens = {rule: tokenizer.token_id(mark) for rule, mark in marks.items() if mark in text}
     placeholders = {token: rule.placeholder for rule, token in tokens.items() if token is not None}
-    cut = {rule.target: rule.placeholder for rule, token in tokens.items() if token is None}
+    cut = {marks[rule]: rule.placeholder for rule, token in tokens.items() if token is None}
     first, *others = re.split(f"({'|'.join(map(re.escape, cut))})", text) if cut else [text]
     rest = ([cut[target], *(tokenizer.encode_bare(piece) if piece else ())] for target, piece in _pairs(others))
     found = [*encode(first), *chain.from_iterable(rest)]

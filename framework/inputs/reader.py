@@ -72,7 +72,7 @@ class PromptReader:
         features = tuple(found.features())
         if found.encoder_prompt_token_ids is not None:
             return Prompt(found.prompt_token_ids, sources=features)
-        return Prompt(found.prompt_token_ids, features)
+        return Prompt(found.prompt_token_ids, features, blocks=processor.info.get_blocks(found))
 
     def _encode(self, text: str, images: int, *, raw: bool) -> list[int]:
         if self.tokenizer is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, WrapValidator
 
@@ -14,6 +14,8 @@ from triptych.spec.written import NULL, STANDS_FOR, Beside, Json, OrExpression, 
 
 PLACEHOLDER = "placeholder"  # the word for all placeholders of an item, in what it becomes in a prompt
 T = TypeVar("T")
+
+Attend = Literal["both", "prefix"]
 
 
 def _unless_expression(value: Any, validate: Callable[[Any], Any]) -> Any:

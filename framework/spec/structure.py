@@ -14,6 +14,7 @@ from triptych.spec.base import BaseSpec
 from triptych.spec.document import Tree, without_paths
 from triptych.spec.form_types import (
     AnyPart,
+    Attend,
     Block,
     Capabilities,
     ConfigPlace,
@@ -123,12 +124,15 @@ class ItemsForm(BaseSpec):
 class TokensForm(BaseSpec):
     """The placeholder of a modality and how many of it one item takes.
 
-    `tower` takes the items where it has another name than the modality: that of images may take videos too.
+    `tower` takes the items where it has another name than the modality: that of images may take videos too. Rows see
+    what came before them; `attend: both` says that those of one item see all of it, `prefix` that those of a prompt see
+    all of the prompt.
     """
 
     tower: Name | None = None
     placeholder: Or[int] | None = None
     count: Or[PositiveInt] | None = None
+    attend: Attend | None = None
 
 
 class PromptUpdateForm(BaseSpec):

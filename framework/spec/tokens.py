@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from triptych.errors import Place, short, suggest
 from triptych.spec.document import Tree
+from triptych.spec.form_types import Attend
 from triptych.spec.item_facts import ItemFacts, ProcessorConfig
-from triptych.spec.prompts import Content, Pieces, plan_content
+from triptych.spec.prompts import Around, Content, Pieces, plan_content
 from triptych.spec.scope import REQUIRED, Collector, Scope
 
 Count = Callable[[ItemFacts, ProcessorConfig], int]
@@ -46,6 +47,9 @@ class TokenRule:
 
     `tower` takes the items. `grid(item, processor)` is how the rows of an item lie; where its tensor does not show it,
     the numbers of the grid go with it, and `told` reads them again.
+
+    `before` and `after` are the texts around its placeholders, where these stand in one line. `attend` says whose rows
+    see each other both ways: those of one item, or of the whole prompt.
     """
 
     placeholder: int
@@ -57,6 +61,9 @@ class TokenRule:
     grid: Callable[[ItemFacts, ProcessorConfig], Grid] | None = None
     told: Callable[[Iterable[int]], Any] | None = None
     content: Callable[[int, ItemFacts | None, ProcessorConfig], Pieces] = lambda count, item, processor: (count,)  # noqa: ARG005
+    before: str = ""
+    after: str = ""
+    attend: Attend | None = None
 
 
 def tower_of(tree: Tree, modality: str) -> str:
@@ -94,11 +101,18 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
         scope.at("count").fail(REQUIRED, place)
     size, rows = tower_counts(scope, tower, tree.values_at.get("count"))
     ((number, update),) = own.items()
-    content = _content(plan_content(replace(scope, path=("prompt_updates", str(number))), update), size)
+    planned = plan_content(replace(scope, path=("prompt_updates", str(number))), update)
     count, largest = _count(scope, tree, rows, size), partial(size.largest, modality)
-    rule = TokenRule(placeholder, update["replace"], count, largest, rows, content=content)
+    rule = TokenRule(placeholder, update["replace"], count, largest, rows, content=_content(planned, size))
+    before, after = _around(planned)
+    rule = replace(rule, attend=tree.get("attend"), before=before, after=after)
     told = getattr(size, "told", None)
     return replace(rule, grid=size, told=told._make if told else None)
+
+
+def _around(content: Content) -> tuple[str, str]:
+    """The texts before and after the placeholders of an item."""
+    return ("".join(content.before), "".join(content.after)) if isinstance(content, Around) else ("", "")
 
 
 def tower_counts(scope: Scope, tower: Scope, place: Place | None) -> tuple[Size, Count]:

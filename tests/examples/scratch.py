@@ -47,7 +47,9 @@ class Scratch:
 
     def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """The environment's Python with these arguments."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "PYTHON", "TRIPTYCH"))}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "PYTHON", "TRIPTYCH"))
+        }
         command = [str(self.folder / "bin" / "python"), *arguments]
         return subprocess.run(
             command, capture_output=True, text=True, cwd=self.work, env=environment, timeout=timeout, check=False

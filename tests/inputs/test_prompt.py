@@ -176,6 +176,35 @@ def test_a_target_that_is_no_token_is_found_in_the_text(checkpoint: tuple[Prompt
     assert found.token_ids == (1, ord("a"), *[700] * 4, ord("b"), *[700] * 4)
 
 
+def around(placeholder: int) -> TokenRule:
+    def content(count: int, item: object, processor: object) -> list[str | int]:  # noqa: ARG001
+        return ["{<image>", count, "}"]
+
+    texts = {"before": "{<image>", "after": "}"}
+    return TokenRule(placeholder, "<image>", four_rows, largest, content=content, **texts)
+
+
+def test_what_stands_around_placeholders_is_a_part_of_the_text(checkpoint: tuple[PromptReader, Any]) -> None:
+    reader, _ = checkpoint
+    assert reader.folder is not None
+    found = read("a<image>b<image>", 2, Blind(256), reader.folder, around(700))
+    item = (*b"{<image>", *[700] * 4, ord("}"))
+    assert found.token_ids == (1, ord("a"), *item, ord("b"), *item)
+    assert [(each.start, len(each)) for each in found.item_ranges()] == [(10, 4), (24, 4)]
+
+
+@pytest.mark.parametrize("given", ["target", "placeholder"])
+def test_of_ids_each_item_becomes_what_stands_around_it_too(checkpoint: tuple[PromptReader, Any], given: str) -> None:
+    reader, _ = checkpoint
+    assert reader.folder is not None
+    assert reader.tokenizer is not None
+    before, after = (reader.tokenizer.encode_bare(text) for text in ("{<image>", "}"))
+    ids = [5, {"target": PLACEHOLDER, "placeholder": 250}[given], 6]
+    found = read(ids, 1, reader.tokenizer, reader.folder, around(250))
+    assert found.token_ids == (5, *before, *[250] * 4, *after, 6)
+    assert read(found.token_ids, 1, reader.tokenizer, reader.folder, around(250)).token_ids == found.token_ids
+
+
 @pytest.mark.parametrize(
     ("prompt", "count", "message"),
     [

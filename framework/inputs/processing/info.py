@@ -9,6 +9,7 @@ from typing import Any
 from triptych.inputs.media import MultiModalDataParser, get_allowed_limits
 from triptych.inputs.processing.context import InputProcessingContext
 from triptych.inputs.processing.image_processor import ImageProcessor
+from triptych.inputs.processing.inputs import MultiModalInputs
 from triptych.inputs.tokenizer import Tokenizer
 
 
@@ -25,6 +26,10 @@ class BaseProcessingInfo(ABC):
     def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int] | None:  # noqa: ARG002
         """The most placeholders that one item of each modality takes; None: a dummy item is processed to find out."""
         return None
+
+    def get_blocks(self, prompt: MultiModalInputs) -> tuple[range, ...]:  # noqa: ARG002
+        """Which of the prompt's rows see each other both ways, where others see what came before them."""
+        return ()
 
     def get_data_parser(self) -> MultiModalDataParser:
         """What reads the items that users give."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any, ClassVar, assert_never
 
 import torch
 
+from triptych.inputs.around import stands_around, with_around
 from triptych.inputs.fields import MultiModalFieldConfig
 from triptych.inputs.items import MultiModalKwargsItems
 from triptych.inputs.media import (
@@ -18,6 +20,7 @@ from triptych.inputs.media import (
 )
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder
 from triptych.inputs.processing.info import BaseProcessingInfo
+from triptych.inputs.processing.inputs import MultiModalInputs
 from triptych.inputs.processing.preparing import GRID, facts_of, prepare_items
 from triptych.inputs.processing.processor import BaseMultiModalProcessor, Keywords
 from triptych.inputs.prompt import check_placeholders, encode_text
@@ -28,8 +31,10 @@ from triptych.inputs.updates import (
     PromptReplacement,
     PromptUpdate,
     PromptUpdateDetails,
+    ResolvedPromptUpdate,
 )
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
+from triptych.spec.tokens import TokenRule
 
 
 class SpecProcessingInfo(BaseProcessingInfo):
@@ -46,6 +51,14 @@ class SpecProcessingInfo(BaseProcessingInfo):
     def count(self, modality: str, item: ItemFacts) -> int:
         """How many placeholders an item takes, as the checkpoint's processor prepares it."""
         return self.ctx.tokens[modality].count(item, self._processor_config())
+
+    def get_blocks(self, prompt: MultiModalInputs) -> tuple[range, ...]:
+        """The rows of each item, or those of the whole prompt, as the rules say."""
+        attend = {modality: rule.attend for modality, rule in self.ctx.tokens.items()}
+        if "prefix" in attend.values():
+            return (range(len(prompt.prompt_token_ids)),)
+        spans = (f.mm_position.extract_embeds_range() for f in prompt.features() if attend[f.modality] == "both")
+        return tuple(range(first, last + 1) for first, last in sorted(chain.from_iterable(spans)))
 
     def largest(self, modality: str) -> ItemFacts:
         """The facts of an item that takes the most."""
@@ -111,6 +124,10 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
         encode = tokenizer.encode_bare if bare else tokenizer.encode
         return encode_text(text, encode, tokenizer, [*self.info.ctx.tokens.values()])
 
+    def _postprocess_prompt(self, token_ids: list[int]) -> list[int]:
+        tokenizer = self.info.ctx.tokenizer
+        return token_ids if tokenizer is None else with_around(token_ids, tokenizer, [*self.info.ctx.tokens.values()])
+
     def _call_hf_processor(
         self,
         text: str | None,  # noqa: ARG002
@@ -153,6 +170,7 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
     def _update_prompt(self, token_ids: list[int], updates: ItemUpdates) -> AppliedUpdates:
         """The same prompt where it has the placeholders of all rows already: another processor wrote it."""
         rules = self.info.ctx.tokens
+        updates = {m: self._without_text(token_ids, rules[m], own) for m, own in updates.items()}
         rows = {
             m: [alternatives[0].content.full.count(rule.placeholder) for alternatives in updates.get(m, ())]
             for m, rule in rules.items()
@@ -165,6 +183,14 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
             return super()._update_prompt(token_ids, updates)
         placed = {modality: _placed(modality, token_ids, found[modality], rows[modality]) for modality in updates}
         return AppliedUpdates(token_ids, placed, used_fallback=False)
+
+    def _without_text(
+        self, token_ids: Sequence[int], rule: TokenRule, updates: Sequence[Sequence[ResolvedPromptUpdate]]
+    ) -> Sequence[Sequence[ResolvedPromptUpdate]]:
+        """The updates of a modality; those that put nothing around placeholders where it stands there already."""
+        if (tokenizer := self.info.ctx.tokenizer) is None or not stands_around(token_ids, tokenizer, rule):
+            return updates
+        return [[replace(each, content=_bare(each.content, rule)) for each in item] for item in updates]
 
     def _get_expected_rows(
         self,
@@ -180,6 +206,10 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
         if isinstance(items, EmbeddingItems):
             return items.get_feature_size(index)
         return self.info.count(modality, facts_of(items, index))
+
+
+def _bare(content: PromptUpdateDetails, rule: TokenRule) -> PromptUpdateDetails:
+    return PromptUpdateDetails([token for token in content.full if token == rule.placeholder])
 
 
 def _placed(
