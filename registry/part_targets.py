@@ -6,7 +6,7 @@ from triptych.errors import RegistrationError, RegistrationTypeError, UnknownNam
 
 KINDS = (
     *("norm", "position", "mixer", "embed", "table", "projector", "head", "pooler"),
-    *("cut", "size", "prompt", "transform", "activation"),
+    *("cut", "positions", "size", "prompt", "transform", "activation"),
 )
 FUNCTIONS = "activation"  # the kind whose parts are plain functions
 

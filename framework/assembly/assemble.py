@@ -12,6 +12,7 @@ from triptych.arguments import check_arguments
 from triptych.assembly.declare import declare
 from triptych.assembly.language_model import LanguageModel, TextModel
 from triptych.assembly.left_out import left_out
+from triptych.assembly.mrope import MRopeModel
 from triptych.assembly.multimodal import MultimodalModel
 from triptych.assembly.stack import own
 from triptych.assembly.tower import Tower
@@ -112,6 +113,6 @@ def _unpooled(planned: ModelPlan, absent: Mapping[str, str], stage: Stage) -> Mo
             raise SpecError("a spec has a `language_model`, or it is a `tower`")
         return Tower(towers[0])
     if planned.towers:
-        return MultimodalModel(planned, absent, stage)
+        return (MultimodalModel if planned.positions is None else MRopeModel)(planned, absent, stage)
     kind = LanguageModel if planned.language_model.head else TextModel
     return kind(planned.language_model, stage)

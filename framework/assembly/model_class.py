@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from triptych.assembly.assemble import assemble
 from triptych.assembly.language_model import LanguageModel, TextModel
+from triptych.assembly.mrope import MRopeModel
 from triptych.assembly.multimodal import MultimodalModel
 from triptych.assembly.tower import Tower
 from triptych.capabilities.table import CAPABILITIES
@@ -73,7 +74,7 @@ def _base(tree: Tree) -> Base:
     if not tree.get("language_model"):
         return Tower
     if any((tree.get("towers") or {}).values()):
-        return MultimodalModel
+        return MultimodalModel if tree.get("positions") is None else MRopeModel
     return LanguageModel if writes(tree) else TextModel
 
 

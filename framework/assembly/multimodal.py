@@ -170,18 +170,22 @@ class MultimodalModel(nn.Module, SupportsEagle3):
             raise InputError(refusal(path, self.left_out), path=modality)
         if (schema := self._items.get(modality)) is not None:
             schema.check(items, modality=modality)
-        rows, grids = self.towers[self._tower_of(modality)](items)
-        return self._projected(modality, rows, self._told(modality, grids, told))
+        given = self._given(modality, told, count=len(items))
+        rows, grids = self.towers[self._tower_of(modality)](items, *([] if given is None else [given]))
+        return self._projected(modality, rows, grids if given is None else self._told(modality, grids, given))
 
-    def _told(self, modality: str, grids: list[Grid], told: Sequence[Tensor] | None) -> list[Grid]:
-        """The grids as they are told, where they fit what the tower made of the items."""
+    def _given(self, modality: str, told: Sequence[Tensor] | None, *, count: int) -> list[Grid] | None:
+        """The grids as they are told; None where items show theirs."""
         rule = self._rules.get(modality)
         if rule is None or rule.told is None:
-            return grids
-        if told is None or len(told) != len(grids):
-            message = f"the grid of each of {len(grids)} items is needed; {len(told or ())} are given"
+            return None
+        if told is None or len(told) != count:
+            message = f"the grid of each of {count} items is needed; {0 if told is None else len(told)} are given"
             raise InputError(message, path=f"{modality}{GRID}")
-        given: list[Grid] = [rule.told(each.tolist()) for each in told]
+        return [rule.told(each.tolist()) for each in told]
+
+    def _told(self, modality: str, grids: list[Grid], given: list[Grid]) -> list[Grid]:
+        """The grids as they are told, where they fit what the tower made of the items."""
         for number, (wanted, found) in enumerate(zip(given, grids, strict=True)):
             if wanted[:3] != found[:3]:
                 message = f"is told as {wanted[:3]} (pictures, rows, columns), and the item has {found[:3]}"

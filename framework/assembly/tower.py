@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from triptych.assembly.stack import Stack, own
+from triptych.errors import InputError
 from triptych.parts.grid import Grid
 from triptych.parts.tower_step import TowerStep
 from triptych.spec.base import PartSpec
@@ -35,11 +36,16 @@ class Tower(Stack):
         self.out_width = plan.width * len(self.taken or (0,))
         self.cuts: dict[str, Any] = dict(plan.cuts)
 
-    def forward(self, items: Sequence[Tensor]) -> tuple[list[Tensor], list[Grid]]:
+    def forward(self, items: Sequence[Tensor], grids: Sequence[Grid] | None = None) -> tuple[list[Tensor], list[Grid]]:
         """Rows [n_i, out_width] of each item, in order, and the grid that they come from.
 
-        What the rows of an item [t, C, Y, X] are is one picture's after the other's.
+        `grids` are told where the tensors of items do not show them, as vectors of patches. What the rows of an item
+        [t, C, Y, X] are is one picture's after the other's. Raises InputError for items whose grids are not told.
         """
+        if getattr(self.embed, "takes_grids", False):
+            if grids is None or len(grids) != len(items):
+                raise InputError(f"this tower takes the grid of each item beside its tensor; {len(items)} are needed")
+            return self._encoded(items, grids)
         counts = [len(item) if item.ndim == PICTURES else 1 for item in items]
         if all(item.ndim < PICTURES for item in items):
             return self._encoded(items)
@@ -48,8 +54,8 @@ class Tower(Stack):
         joined = [torch.cat(rows[a:b]) for a, b in pairwise(firsts)]
         return joined, [grids[a]._replace(t=n * grids[a].t) for a, n in zip(firsts, counts, strict=False)]
 
-    def _encoded(self, items: Sequence[Tensor]) -> tuple[list[Tensor], list[Grid]]:
-        x_ND, grids, lengths = self.embed(items)
+    def _encoded(self, items: Sequence[Tensor], *told: Sequence[Grid]) -> tuple[list[Tensor], list[Grid]]:
+        x_ND, grids, lengths = self.embed(items, *told)
         step = TowerStep(grids, lengths, device=x_ND.device, places=self._places(grids), cuts=self.cuts)
         x_ND = step.ordered(x_ND)
         wanted = set(self.taken or ())

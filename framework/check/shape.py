@@ -78,7 +78,7 @@ def _check_tower(module: Tower, assembled: Assembled) -> None:
         raise SpecError("a tower says the `size` of its items, and the `rows` that it gives for one", path="items")
     size = scope.at("items", "size").part("size", items["size"])[1].build()
     grid = size(ITEMS["image"][0], {})
-    rows, _ = module([pictures(grid, module, several=False)])
+    rows, _ = module([pictures(grid, module, several=False)], [grid])
     declared = scope.knowing(grid=grid._asdict()).value(items["rows"])
     given = len(rows[0]) + module.skip
     if given != declared:

@@ -64,7 +64,9 @@ def stated(assembled: Assembled, modality: str) -> torch.Tensor | None:
 
 
 def pictures(grid: Any, tower: Tower, *, several: bool) -> torch.Tensor:
-    """An item of that grid, on meta: one picture, or several."""
+    """An item of that grid, on meta: vectors of patches, one picture, or several."""
+    if getattr(tower.embed, "takes_grids", False):
+        return torch.empty(tower.embed.spec.item_shape(grid), device="meta")
     size, channels = tower.embed.size, tower.embed.channels
     dims = [grid.t] if several or grid.t > 1 else []
     return torch.empty(*dims, channels, grid.h * size, grid.w * size, device="meta")

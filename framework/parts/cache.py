@@ -55,14 +55,16 @@ class Cache:
         tables: Sequence[Sequence[Sequence[int]]],
         slots: Sequence[int] = (),
         blocks: Sequence[Sequence[range]] = (),
+        positions: Tensor | None = None,
     ) -> Step:
         """The step of `lengths` new rows a sequence, after `past` older ones, and the states in its slot.
 
         For each group of the layout the table of each sequence: the pages that it fills in turn. Who calls it keeps
         count of the rows, and of pages that nobody else writes. `blocks` are new rows of each sequence that see each
-        other both ways.
+        other both ways; `positions` are where the new rows stand, if not at their numbers.
         """
-        return Step(Spans.of(lengths, past, blocks), device=self.device, cache=self, tables=tables, slots=slots)
+        spans = Spans.of(lengths, past, blocks)
+        return Step(spans, device=self.device, cache=self, tables=tables, slots=slots, positions=positions)
 
     def copy(self, group: int, source: int, to: int, rows: int) -> None:
         """The first `rows` rows of one page of a group become those of another."""

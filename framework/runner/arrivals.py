@@ -10,6 +10,7 @@ from triptych.runner.answer import Answer
 from triptych.runner.checks import whole_ranges
 from triptych.runner.entry import Entry
 from triptych.runner.event import Log
+from triptych.runner.positions import positions_of
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.request import Request
 
@@ -39,6 +40,7 @@ class Arrivals:
             answer.push(event.token_id)
         entry = Entry.of(number, request, answer, form, log)
         entry.whole = whole_ranges(self.model, request.prompt)
+        entry.places = positions_of(self.model, request.prompt)
         return entry
 
 

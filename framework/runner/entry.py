@@ -12,6 +12,7 @@ from triptych.runner.answer import Answer
 from triptych.runner.event import Log
 from triptych.runner.grammar import Form
 from triptych.runner.options import SamplingOptions
+from triptych.runner.positions import PromptPositions
 from triptych.runner.prefix import BlockNames
 from triptych.runner.request import Request
 
@@ -23,8 +24,8 @@ class Entry:
     Of its `tokens`, prompt and answer, the first `rows` are in the cache, in the pages of `tables`: all but the last
     one while it is `writing`, else those that were `read`. `slot` is its place in the sampler, None while it waits.
     `due` is the step at which its pages have to be looked at; others find its first `learned` blocks. `hidden` are rows
-    of the prompt that are still to be scored. Tokens of one range in `whole` are computed in one step. `log` is what
-    has come of it: all else can be made anew from there.
+    of the prompt that are still to be scored. Tokens of one range in `whole` are computed in one step; `places` say
+    where tokens stand, None where at their numbers. `log` is what has come of it: all else can be made anew from there.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Entry:
     learned: int = 0
     hidden: list[Tensor] = field(default_factory=list)
     whole: tuple[range, ...] = ()
+    places: PromptPositions | None = None
 
     @classmethod
     def of(cls, number: int, request: Request, answer: Answer, form: Form | None, log: Log) -> Entry:

@@ -15,6 +15,7 @@ from triptych.parts.sources import Source
 from triptych.parts.step import Step
 from triptych.registry.authors import blaming
 from triptych.runner.encode import encode_items
+from triptych.runner.positions import positions_of, step_positions
 from triptych.runner.protocols import TextGenerationModel, TextModel
 from triptych.runner.request import RunOptions
 from triptych.runner.rows import check_logits, check_rows
@@ -57,6 +58,8 @@ def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run
         with blaming(model, RUNS):
             rows = encode_items(model, features, device=run.device)
             embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
+        parts = [(positions_of(model, prompt), 0, len(prompt.token_ids)) for prompt in prompts]
+        step.positions = step.positions if (found := step_positions(parts, device=run.device)) is None else found
     if any(prompt.sources for prompt in prompts):
         step.sources |= _sources(model, prompts, run=run)
     return forward(model, ids_T, step, embeds_TD)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from triptych.parts.cache import Cache
 from triptych.registry.authors import blaming
+from triptych.runner.positions import step_positions
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.reading import RUNS, forward
 from triptych.runner.schedule import Plan
@@ -24,12 +25,15 @@ def hidden_rows(model: TextGenerationModel, cache: Cache, plan: Plan, items: Ste
     ids = [entry.tokens[-1] for entry in plan.writers]
     for chunk in plan.chunks:
         ids += chunk.entry.tokens[chunk.entry.read : chunk.entry.read + chunk.count]
+    counts, past = [1] * len(plan.writers) + [chunk.count for chunk in plan.chunks], [entry.rows for entry in entries]
+    places = [entry.places for entry in entries]
     step = cache.step_in(
-        [1] * len(plan.writers) + [chunk.count for chunk in plan.chunks],
-        past=[entry.rows for entry in entries],
+        counts,
+        past=past,
         tables=[*zip(*(entry.tables for entry in entries), strict=True)],
         slots=[entry.slot for entry in entries if entry.slot is not None],
         blocks=_blocks(plan),
+        positions=step_positions([*zip(places, past, counts, strict=True)], device=cache.device),
     )
     chunks = {len(plan.writers) + n: chunk for n, chunk in enumerate(plan.chunks)}
     begun = {n: items.sources[chunk.entry] for n, chunk in chunks.items() if chunk.entry in items.sources}

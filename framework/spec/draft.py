@@ -40,6 +40,8 @@ class Draft:
         if (pooler := self.tree.get("pooler")) is not None:
             named = pooler if pooler.get("use") or pooler.get("like") else pooler.having("use", "sequence")
             self._part(("pooler",), "pooler", named, self.tree.values_at.get("pooler"))
+        if (positions := self.tree.get("positions")) is not None:
+            self._part(("positions",), "positions", positions, self.tree.values_at.get("positions"))
         if size := (self.tree.get("items") or {}).get("size"):
             self._part(("items", "size"), "size", size, self.tree["items"].values_at.get("size"))
         for number, update in enumerate(self.tree.get("prompt_updates") or ()):

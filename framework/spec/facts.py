@@ -118,6 +118,8 @@ def shown(tree: Tree) -> Iterator[str]:
     if text and _towers(tree):
         yield "supports_multimodal"
         yield "supports_tower_connector_lora"
+        if tree.get("positions") is not None:
+            yield "supports_mrope"
     if tree.get("pooler") is not None:
         yield "is_pooling_model"
     pooler = _pooler(tree)

@@ -26,7 +26,7 @@ from triptych.spec.structure import check_structure
 from triptych.spec.sub_model import child_scope
 from triptych.spec.tokens import TokenRule, token_rules
 
-OF_TOWERS = ["projectors", "programs", "pooler", "tokens"]  # what cannot be told without the towers
+OF_TOWERS = ["projectors", "programs", "pooler", "tokens", "positions"]  # what cannot be told without the towers
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ModelPlan:
 
     `sources` are what a decoder looks at beside its prompt. `schemas` are those that the spec states, by name; `items`
     says what one item of each modality is. `processor` and `dummy_inputs` are registered names, None for the generic
-    ones.
+    ones. `positions` says where the tokens of a prompt with items stand; None where each stands at its number.
     """
 
     name: str
@@ -50,6 +50,7 @@ class ModelPlan:
     items: Mapping[str, ItemSchema]
     processor: str | None
     dummy_inputs: str | None
+    positions: PartSpec | None = None
 
 
 @dataclass
@@ -62,6 +63,7 @@ class _Sections:
     sources: Mapping[str, SourceRule] = field(default_factory=dict)
     schemas: Mapping[str, Schema] = field(default_factory=dict)
     items: Mapping[str, ItemSchema] = field(default_factory=dict)
+    positions: PartSpec | None = None
 
 
 @dataclass
@@ -145,6 +147,10 @@ def _sections(planner: _Planner, *, towers: bool, text: bool) -> _Sections:
             found.pooler = defaulted(scope, "pooler", tree, "sequence") if tree.get("pooler") is not None else None
         with catching():
             found.tokens = token_rules(scope, planner.scopes)
+        with catching():
+            if (positions := tree.get("positions")) is not None:
+                at = scope.at("positions")
+                found.positions = at.part("positions", positions, tree.values_at.get("positions"))[1]
     if towers and text:
         with catching():
             found.schemas = plan_schemas(scope)
@@ -182,14 +188,24 @@ def _configs(planner: _Planner, scope: Scope, towers: Iterable[str]) -> dict[str
 
 
 def _check_configs(planner: _Planner) -> None:
+    """What each spec requires, and that every config is read: one that several specs have, by them together."""
+    shared = dict[int, list[str]]()
     for path, scope in planner.scopes.items():
-        problems = planner.problems.problems
-        problems += _unmet(scope)
-        inert = scope.tree.get("inert") or ()
+        planner.problems.problems += _unmet(scope)
         for _, name, _ in walk(scope.tree.get("weights")):  # read when a checkpoint is
             scope.mention(name)
-        read = scope.config.behind(scope.record.mentions | scope.config.asked)[1]
-        problems += scope.config.unread(read, inert, spec=f"{scope.name}.yaml", at=path)
+        shared.setdefault(id(scope.config.raw), []).append(path)
+    for paths in shared.values():
+        scopes = [planner.scopes[path] for path in paths]
+        read = set[str]().union(*(_read(scope) for scope in scopes))
+        inert = [name for scope in scopes for name in scope.tree.get("inert") or ()]
+        spec = " and ".join(f"{scope.name}.yaml" for scope in scopes)
+        planner.problems.problems += scopes[0].config.unread(read, inert, spec=spec, at=paths[0])
+
+
+def _read(scope: Scope) -> set[str]:
+    """The keys of its config that a spec reads."""
+    return scope.config.behind(scope.record.mentions | scope.config.asked)[1]
 
 
 def _unmet(scope: Scope) -> Iterable[Problem]:

@@ -31,6 +31,7 @@ from triptych.spec.form_types import (
     Or,
     Plain,
     Pooler,
+    PositionsRef,
     Rows,
     SchemaNames,
     SchemaRef,
@@ -158,6 +159,7 @@ class ChangesForm(BaseSpec):
     blocks: dict[Name, Block[BranchForm] | None] | None = None
     parts: dict[Name, AnyPart | None] | None = None
     pooler: Pooler | None = None
+    positions: PositionsRef | None = None
     schemas: dict[Name, SchemaRef | None] | None = None
     items: ItemsForm | None = None
     tokens: dict[Name, TokensForm | None] | None = None

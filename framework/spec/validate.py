@@ -25,6 +25,7 @@ SPEAKS_OF = {  # section -> what its expressions may name
     "tokens": frozenset({"config", "rows", "grid"}) | CHILDREN,
     "projectors": ROOTS | CHILDREN,
     "programs": ROOTS | CHILDREN,
+    "positions": ROOTS | CHILDREN,
 }
 
 

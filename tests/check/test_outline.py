@@ -14,9 +14,10 @@ from torch import nn
 
 from triptych.assembly import Assembled, MultimodalModel, Tower, assemble
 from triptych.check.outline import Node, outline
-from triptych.check.token_counts import item_of
+from triptych.check.token_counts import item_of, pictures
 from triptych.cli.node_words import numbers
 from triptych.parts.cache_needs import Rows, State
+from triptych.parts.grid import Grid
 from triptych.spec.catalog import catalog, load_named, sample_config
 
 BUILT = [name for name, listed in catalog().items() if listed.kind != "fragment"]
@@ -101,9 +102,12 @@ def test_rows_and_tokens_are_those_that_come_out(name: str) -> None:
     if isinstance(found.module, MultimodalModel):
         given = item_of(found, "image", found.tokens["image"].largest({}))
     else:
-        height, width = map(int, str(node.facts["item"]).split(" x "))
-        given = {"image": [torch.empty(3, height, width, device="meta")]}
-    (rows,), _ = tower(given["image"])
+        scope = found.plan.scopes[""]
+        size = scope.at("items", "size").part("size", scope.tree["items"]["size"])[1].build()
+        grid = size(size.largest("image", {}), {})
+        given = {"image": [pictures(grid, tower, several=False)], "image_grid": [torch.tensor([*grid])]}
+    grids = [Grid(*grid.tolist()[:3]) for grid in given.get("image_grid", ())]
+    (rows,), _ = tower(given["image"], grids)
     assert tuple(rows.shape) == (node.facts["rows"], node.facts["width_out"])
     if isinstance(found.module, MultimodalModel):
         (tokens,) = found.module.embed_multimodal(**given)

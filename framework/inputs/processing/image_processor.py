@@ -16,6 +16,7 @@ from triptych.errors import CheckpointError, InputError
 from triptych.inputs.media import accepted_kwargs
 
 ONE_PICTURE = 3  # dims; several have one more in front
+VECTORS = 2  # dims of what a processor gives that cuts an image into patches: [patches, numbers]
 
 
 class ImageProcessor:
@@ -37,6 +38,8 @@ class ImageProcessor:
             found = self._processor(images=[image], return_tensors="pt", **keywords)["pixel_values"]
         except Exception as error:  # whatever a processor raises is about this image under these settings
             raise InputError(f"the image processor ({self.origin}) refuses it: {error}", path=name) from error
+        if isinstance(found, Tensor) and found.ndim == VECTORS:
+            return found
         if not isinstance(found, Tensor) or found.ndim not in (4, 5) or len(found) != 1:
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             wanted = "[1, channels, y, x] or [1, tiles, channels, y, x]"
@@ -47,9 +50,13 @@ class ImageProcessor:
     def frames(self, frames: Iterable[NDArray[np.uint8]], *, name: str, **keywords: Any) -> Tensor:
         """Frames [height, width, 3] of a video, each an image by itself, as [t, C, Y, X].
 
-        Of a processor that cuts images into tiles each gives the first, small picture of the whole.
+        Of a processor that cuts images into tiles each gives the first, small picture of the whole. Raises InputError
+        for one that makes vectors of patches.
         """
         found = [self(Image.fromarray(frame), name=f"{name}: frame {i}", **keywords) for i, frame in enumerate(frames)]
+        if any(each.ndim == VECTORS for each in found):
+            told = f"{self.origin} makes vectors of patches, and of several frames its video processor alone does"
+            raise InputError(f"is a video; {told}; give images", path=name)
         return torch.stack([each if each.ndim == ONE_PICTURE else each[0] for each in found])
 
     def accepted(self, keywords: Mapping[str, object]) -> dict[str, object]:

@@ -1,0 +1,60 @@
+"""Positions of three axes (time, height, width) for the tokens of a prompt with images and videos. No torch.
+
+A part of the kind `positions` is called with the number of tokens and the spans of items among them.
+"""
+# N tokens
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat, PositiveInt
+
+from triptych.parts.grid import Grid
+from triptych.spec.base import PartSpec
+
+
+class ItemSpan(NamedTuple):
+    """Tokens `start` to `stop` of a prompt are rows of an item: its grid, and the seconds between moments of it."""
+
+    start: int
+    stop: int
+    grid: Grid
+    seconds: float | None = None
+
+
+class MRope(PartSpec):
+    """Text goes on by one on all axes; an item counts its moments, rows and columns from where the text stands.
+
+    Of its grid `merge` x `merge` places are one token. With `ticks` a second of a video is so many positions; else a
+    moment is one. What follows an item goes on from the longer of its sides.
+    """
+
+    merge: PositiveInt = 1
+    ticks: FiniteFloat | None = Field(None, gt=0)
+
+    def __call__(self, length: int, spans: Sequence[ItemSpan]) -> tuple[NDArray[np.int64], int]:
+        """Positions [N, 3] of `length` tokens, and that of the token after them."""
+        pieces, read, at = list[NDArray[np.int64]](), 0, 0
+        for span in spans:
+            pieces += [_text(span.start - read, at), self._item(span) + at + span.start - read]
+            at += span.start - read + max(span.grid.h, span.grid.w) // self.merge
+            read = span.stop
+        found = np.concatenate([*pieces, _text(length - read, at)])
+        return found, int(found.max(initial=-1)) + 1
+
+    def _item(self, span: ItemSpan) -> NDArray[np.int64]:
+        t, h, w = span.grid.t, span.grid.h // self.merge, span.grid.w // self.merge
+        assert t * h * w == span.stop - span.start
+        places: NDArray[np.int64] = np.moveaxis(np.mgrid[:t, :h, :w], 0, -1).reshape(-1, 3)
+        if self.ticks is not None:
+            pace = np.float32(self.ticks * (1.0 if span.seconds is None else span.seconds))
+            places[:, 0] = (places[:, 0] * pace).astype(np.int64)
+        return places
+
+
+def _text(count: int, start: int) -> NDArray[np.int64]:
+    return np.repeat(np.arange(start, start + count)[:, None], 3, 1)

@@ -1,0 +1,67 @@
+"""Sizes that keep an image's own proportions: whole blocks of patches, their number within limits. No torch."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from pydantic import PositiveInt
+
+from triptych.errors import InputError
+from triptych.parts.grid import Grid
+from triptych.parts.patches_spec import Pixels
+from triptych.spec.base import PartSpec
+from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
+
+FEWEST, MOST = 56 * 56, 28 * 28 * 1280  # pixels, where the processor says nothing
+LONGEST = 200  # times the shorter side: what is longer is refused
+
+
+class SmartResize(PartSpec):
+    """Sides rounded to blocks of `merge` patches of `patch` pixels, with at least and at most as many pixels as the
+    processor says (`min_pixels`, `max_pixels`; newer files: `size.shortest_edge`, `size.longest_edge`).
+
+    `frames` frames of a video are one moment of the grid.
+    """
+
+    told: ClassVar[type[Grid]] = Grid
+    patch: Pixels
+    merge: PositiveInt = 1
+    frames: Pixels = 1
+
+    def __call__(self, item: ItemFacts, processor: ProcessorConfig) -> Grid:
+        """The grid of an item. Raises InputError for what has no height and width, and for one side far the longer."""
+        if isinstance(item, AudioFacts):
+            raise InputError("has no height and width; this tower takes images and videos")
+        height, width = self._resized(item.height, item.width, _limits(processor))
+        moments = -(-item.frames // self.frames) if isinstance(item, VideoFacts) else 1
+        return Grid(moments, height // self.patch, width // self.patch)
+
+    def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:
+        """Of an item that takes the most rows: of the most pixels, as near to a square as whole blocks can be."""
+        unit = self.patch * self.merge
+        blocks = max(1, _limits(processor)[1] // unit**2)
+        down = next((n for n in range(math.isqrt(blocks), 0, -1) if blocks % n == 0 and blocks <= LONGEST * n * n), 1)
+        height, width = down * unit, blocks // down * unit
+        return VideoFacts(self.frames, height, width) if modality == "video" else ImageFacts(height, width)
+
+    def _resized(self, height: int, width: int, limits: tuple[int, int]) -> tuple[int, int]:
+        """Pixels after resizing; in floats, step by step as the processor has it: rounding decides between blocks."""
+        if max(height, width) > LONGEST * min(height, width):
+            raise InputError(f"is {width} x {height}; one side may be at most {LONGEST} times the other")
+        unit, (fewest, most) = self.patch * self.merge, limits
+        sides = [round(side / unit) * unit for side in (height, width)]
+        if math.prod(sides) > most:
+            shrink = math.sqrt(height * width / most)
+            sides = [max(unit, math.floor(side / shrink / unit) * unit) for side in (height, width)]
+        elif math.prod(sides) < fewest:
+            grow = math.sqrt(fewest / (height * width))
+            sides = [math.ceil(side * grow / unit) * unit for side in (height, width)]
+        return sides[0], sides[1]
+
+
+def _limits(processor: ProcessorConfig) -> tuple[int, int]:
+    size = processor.get("size") or {}
+    fewest = processor.get("min_pixels") or size.get("shortest_edge") or size.get("min_pixels") or FEWEST
+    most = processor.get("max_pixels") or size.get("longest_edge") or size.get("max_pixels") or MOST
+    return fewest, most
