@@ -3,7 +3,8 @@
 A size is called with the facts of an item and the config of the checkpoint's processor, and gives a `Grid`; its
 `largest` are the facts of an item of a modality that takes the most rows. One that turns away a kind of item raises
 InputError. A size whose grid is not to be seen from an item's tensor has it as `told`, the class of the grid (a
-NamedTuple of whole numbers): then the tower gets the grid with each item.
+NamedTuple of whole numbers): then the tower gets the grid with each item. `keywords`, if there are any, are what the
+checkpoint's processor is told to prepare items as the size counts them.
 """
 
 from __future__ import annotations

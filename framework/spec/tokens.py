@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -46,7 +46,8 @@ class TokenRule:
     any are left out or joined; None where nothing says it.
 
     `tower` takes the items. `grid(item, processor)` is how the rows of an item lie; where its tensor does not show it,
-    the numbers of the grid go with it, and `told` reads them again.
+    the numbers of the grid go with it, and `told` reads them again. `keywords` are what the checkpoint's processor is
+    told, unless a request says other, to prepare items as `count` counts them.
 
     `before` and `after` are the texts around its placeholders, where these stand in one line. `attend` says whose rows
     see each other both ways: those of one item, or of the whole prompt.
@@ -64,6 +65,7 @@ class TokenRule:
     before: str = ""
     after: str = ""
     attend: Attend | None = None
+    keywords: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 
 def tower_of(tree: Tree, modality: str) -> str:
@@ -93,26 +95,31 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
     placeholder = scope.value(tree.get("placeholder"), tree.values_at.get("placeholder"))
     if isinstance(placeholder, bool) or not isinstance(placeholder, int):
         scope.fail(f"the placeholder is a token id, not {short(placeholder)}", tree.values_at.get("placeholder", place))
-    updates = scope.tree.get("prompt_updates") or ()
-    own = {number: update for number, update in enumerate(updates) if update["modality"] == modality}
-    if len(own) != 1:
+    speaker = tower if _updates(tower, modality) else scope
+    if len(own := _updates(speaker, modality)) != 1:
         scope.fail(f"{len(own)} entries of prompt_updates for it; one says what it replaces", place)
     if tree.get("count") is None:
         scope.at("count").fail(REQUIRED, place)
     size, rows = tower_counts(scope, tower, tree.values_at.get("count"))
     ((number, update),) = own.items()
-    planned = plan_content(replace(scope, path=("prompt_updates", str(number))), update)
+    planned = plan_content(replace(speaker, path=("prompt_updates", str(number))), update)
     count, largest = _count(scope, tree, rows, size), partial(size.largest, modality)
+    keywords, told = getattr(size, "keywords", {}), getattr(size, "told", None)
     rule = TokenRule(placeholder, update["replace"], count, largest, rows, content=_content(planned, size))
     before, after = _around(planned)
-    rule = replace(rule, attend=tree.get("attend"), before=before, after=after)
-    told = getattr(size, "told", None)
+    rule = replace(rule, attend=tree.get("attend"), before=before, after=after, keywords=keywords)
     return replace(rule, grid=size, told=told._make if told else None)
 
 
 def _around(content: Content) -> tuple[str, str]:
     """The texts before and after the placeholders of an item."""
     return ("".join(content.before), "".join(content.after)) if isinstance(content, Around) else ("", "")
+
+
+def _updates(scope: Scope, modality: str) -> dict[int, Tree]:
+    """The entries of prompt_updates for a modality by their number; those of a tower's own spec win."""
+    updates = scope.tree.get("prompt_updates") or ()
+    return {number: update for number, update in enumerate(updates) if update["modality"] == modality}
 
 
 def tower_counts(scope: Scope, tower: Scope, place: Place | None) -> tuple[Size, Count]:

@@ -57,7 +57,7 @@ def _images(
     ctx: InputProcessingContext, images: Sequence[Image.Image], keywords: Mapping[str, object]
 ) -> dict[str, list[Tensor]]:
     prepare = ctx.image_processor
-    accepted = prepare.accepted(keywords)
+    accepted = prepare.accepted({**ctx.tokens["image"].keywords, **keywords})
     tensors = [prepare(image, name=f"image[{i}]", **accepted) for i, image in enumerate(images)]
     return {"image": tensors, **_grids(ctx, "image", [_of_image(image) for image in images])}
 
@@ -66,7 +66,7 @@ def _videos(
     ctx: InputProcessingContext, videos: Sequence[NDArray[np.uint8]], keywords: Mapping[str, object]
 ) -> dict[str, list[Tensor]]:
     prepare = ctx.image_processor
-    accepted = prepare.accepted(keywords)
+    accepted = prepare.accepted({**ctx.tokens["video"].keywords, **keywords})
     tensors = [prepare.frames(video, name=f"video[{i}]", **accepted) for i, video in enumerate(videos)]
     return {"video": tensors, **_grids(ctx, "video", [VideoFacts(*video.shape[:3]) for video in videos])}
 
