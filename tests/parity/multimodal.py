@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,18 +21,28 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
-from transformers import LlavaNextProcessor, LlavaOnevisionProcessor, LlavaProcessor, PreTrainedTokenizerFast
+from transformers import (
+    InternVLProcessor,
+    LlavaNextProcessor,
+    LlavaOnevisionProcessor,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
+from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 import triptych
 from tests.parity.oracle import Oracle, build_oracle, tiny_config
+from tests.parity.without_torchvision import pixtral_processor
 
 GIVEN: dict[str, Any] = yaml.safe_load((Path(__file__).resolve().parent / "multimodal.yaml").read_text("utf-8"))
 SIZES = ((40, 70), (9, 14), (56, 56), (90, 31))  # height, width
 IMAGE, VIDEO = "<image>", "<video>"
+TARGETS = (IMAGE, "<IMG_CONTEXT>", "[IMG]")
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,10 @@ class Case:
     def is_idle(self, tensor: str) -> bool:
         """Whether a tensor of the reference may do nothing: `multimodal.yaml` gives the reasons."""
         past = range(max(self.taken), self.config["vision_config"]["num_hidden_layers"])
-        patterns = [*GIVEN["idle"], *(f"*vision_tower.encoder.layers.{n}.*" for n in past)]
+        patterns = [
+            *GIVEN["idle"],
+            *(f"*vision_tower.encoder.{each}.{n}.*" for n in past for each in ("layer", "layers")),
+        ]
         return any(fnmatchcase(tensor, pattern) for pattern in patterns)
 
 
@@ -125,7 +139,7 @@ class Pair:
         generator = np.random.default_rng([self.case.seed, seed])
         pieces = [f"w{n}" for n in generator.integers(3, self.placeholder, words)]
         for place in sorted(generator.choice(words + 1, images, replace=False), reverse=True):
-            pieces.insert(place, IMAGE)
+            pieces.insert(place, self.processor.image_token)
         text, pictures = " ".join(pieces), tuple(picture(generator, size) for size in SIZES[:images])
         found = self.processor(text=text, images=list(pictures) or None, return_tensors="pt")
         media = {key: value for key, value in found.items() if key not in ("input_ids", "attention_mask")}
@@ -152,7 +166,8 @@ def picture(generator: np.random.Generator, size: Sequence[int]) -> Image.Image:
 
 def _processor(oracle: Oracle) -> Any:
     config = oracle.model.config
-    return PROCESSORS[config.model_type](config, _tokenizer(config))
+    kind = "pixtral" if config.vision_config.model_type == "pixtral" else config.model_type
+    return PROCESSORS[kind](config, _tokenizer(config, *TEXTS.get(kind, ())))
 
 
 def _llava(config: Any, tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
@@ -176,6 +191,12 @@ class WithoutVideos(LlavaOnevisionProcessor):
         self.tokenizer.save_pretrained(save_directory)
 
 
+class WithoutVideoProcessor(InternVLProcessor):
+    """The same."""
+
+    save_pretrained = WithoutVideos.save_pretrained
+
+
 def _llava_onevision(config: Any, tokenizer: PreTrainedTokenizerFast) -> LlavaOnevisionProcessor:
     side = _side(config)
     images = LlavaOnevisionImageProcessorPil(size=side, image_grid_pinpoints=config.image_grid_pinpoints)
@@ -190,10 +211,37 @@ def _llava_onevision(config: Any, tokenizer: PreTrainedTokenizerFast) -> LlavaOn
     return found
 
 
+def _pixtral(config: Any, tokenizer: PreTrainedTokenizerFast) -> Any:
+    patch, edge = config.vision_config.patch_size, config.vision_config.image_size
+    merge = getattr(config, "spatial_merge_size", 1)
+    images = PixtralImageProcessorPil(size={"longest_edge": edge}, patch_size={"height": patch, "width": patch})
+    return pixtral_processor()(images, tokenizer, patch_size=patch, spatial_merge_size=merge)
+
+
+def _internvl(config: Any, tokenizer: PreTrainedTokenizerFast) -> InternVLProcessor:
+    height, width = config.vision_config.image_size
+    patches = (height // config.vision_config.patch_size[0]) ** 2
+    images = GotOcr2ImageProcessorPil(size={"height": height, "width": width}, max_patches=5)
+    found = WithoutVideoProcessor.__new__(WithoutVideoProcessor)
+    start, end, target, video = TEXTS["internvl"]
+    found.__dict__ |= vars(LlavaProcessor(images, tokenizer))
+    found.image_seq_length = int(patches * config.downsample_ratio**2)
+    found.start_image_token, found.end_image_token, found.image_token, found.video_token = start, end, target, video
+    found.image_token_id = config.image_token_id
+    found.multimodal_pattern = re.compile(f"(?P<image>{target})|(?P<video>{video})")
+    return found
+
+
 PROCESSORS: dict[str, Callable[[Any, PreTrainedTokenizerFast], Any]] = {
     "llava": _llava,
     "llava_next": _llava_next,
     "llava_onevision": _llava_onevision,
+    "internvl": _internvl,
+    "pixtral": _pixtral,
+}
+TEXTS = {  # of a processor, beside that for an image
+    "internvl": ("<img>", "</img>", "<IMG_CONTEXT>", "<video>"),
+    "pixtral": ("[IMG]", "[IMG_BREAK]", "[IMG_END]"),
 }
 
 
@@ -210,9 +258,13 @@ def _strategy(config: Any) -> dict[str, Any]:
     }
 
 
-def _tokenizer(config: Any) -> PreTrainedTokenizerFast:
-    """A word for each token id; a text begins with the token 1."""
-    special = {0: "<unk>", 1: "<s>", config.image_token_id: IMAGE}
+def _tokenizer(config: Any, *texts: str) -> PreTrainedTokenizerFast:
+    """A word for each token id; a text begins with the token 1. The target for an image is among `texts`, or IMAGE."""
+    target = next((text for text in texts if text in TARGETS), IMAGE)
+    last = config.get_text_config().vocab_size - 1
+    others = [text for text in texts if text != target]
+    special = {last - number: text for number, text in enumerate(others)}
+    special |= {0: "<unk>", 1: "<s>", config.image_token_id: target}
     if (video := getattr(config, "video_token_id", None)) is not None:
         special[video] = VIDEO
     words = {number: f"w{number}" for number in range(config.get_text_config().vocab_size)} | special

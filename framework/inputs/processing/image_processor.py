@@ -15,7 +15,7 @@ from torch import Tensor
 from triptych.errors import CheckpointError, InputError
 from triptych.inputs.media import accepted_kwargs
 
-ONE_PICTURE = 3  # dims; several have one more in front
+ONE_PICTURE, TILES = 3, 4  # dims; several have one more in front
 VECTORS = 2  # dims of what a processor gives that cuts an image into patches: [patches, numbers]
 
 
@@ -40,12 +40,12 @@ class ImageProcessor:
             raise InputError(f"the image processor ({self.origin}) refuses it: {error}", path=name) from error
         if isinstance(found, Tensor) and found.ndim == VECTORS:
             return found
-        if not isinstance(found, Tensor) or found.ndim not in (4, 5) or len(found) != 1:
+        if not isinstance(found, Tensor) or not _is_one_image(found):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            wanted = "[1, channels, y, x] or [1, tiles, channels, y, x]"
+            wanted = "[pictures, channels, y, x] or [1, pictures, channels, y, x]"
             told = f"the image processor ({self.origin}) gives {shape}, and {wanted} is needed"
             raise InputError(told, path=name)
-        return found[0]
+        return found if found.ndim == TILES and len(found) > 1 else found[0]
 
     def frames(self, frames: Iterable[NDArray[np.uint8]], *, name: str, **keywords: Any) -> Tensor:
         """Frames [height, width, 3] of a video, each an image by itself, as [t, C, Y, X].
@@ -62,6 +62,11 @@ class ImageProcessor:
     def accepted(self, keywords: Mapping[str, object]) -> dict[str, object]:
         """The keywords that it takes; it warns of others."""
         return accepted_kwargs(self._processor, keywords)
+
+
+def _is_one_image(found: Tensor) -> bool:
+    """Whether it is the pictures of one image, alone or in a batch of one."""
+    return (found.ndim == TILES and len(found) > 0) or (found.ndim == TILES + 1 and len(found) == 1)
 
 
 def load_image_processor(folder: Path) -> ImageProcessor:

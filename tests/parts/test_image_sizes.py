@@ -1,0 +1,70 @@
+"""Grids of images of any size are those that the reference's processors make, whatever the size and the limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.pixtral.image_processing_pil_pixtral import get_resize_output_image_size
+
+from triptych.errors import InputError
+from triptych.parts.grid import Grid
+from triptych.parts.longest_edge import LongestEdge
+from triptych.parts.ratio_tiles import RatioTiles
+from triptych.spec.item_facts import AudioFacts, ImageFacts, VideoFacts
+
+TILES = st.tuples(st.integers(9, 500), st.integers(9, 500))  # height, width
+SIDES = st.one_of(st.integers(1, 64), st.integers(1, 4000))
+
+
+@settings(max_examples=150, deadline=None)
+@given(height=SIDES, width=SIDES, edge=st.integers(1, 1600), patch=st.integers(1, 32), merge=st.integers(1, 3))
+def test_images_are_as_large_as_pixtrals_processor_makes_them(
+    height: int, width: int, edge: int, patch: int, merge: int
+) -> None:
+    size, limits = LongestEdge(edge=9, patch=patch, merge=merge), {"size": {"longest_edge": edge}}
+    picture = np.broadcast_to(np.zeros(1, np.uint8), (3, height, width))
+    theirs = get_resize_output_image_size(picture, edge, patch * merge, input_data_format="channels_first")
+    grid = size(ImageFacts(height, width), limits)
+    assert (grid.h * patch, grid.w * patch) == theirs
+    assert grid.rows <= size(size.largest("image", limits), limits).rows
+
+
+def test_a_longest_edge_is_that_of_the_processor_if_it_has_one() -> None:
+    size = LongestEdge(edge=32, patch=8, merge=2)
+    assert size(ImageFacts(64, 16), {}) == Grid(1, 4, 2)
+    assert size(ImageFacts(64, 16), {"size": {"longest_edge": 64}}) == Grid(1, 8, 2)
+    assert size(ImageFacts(64, 16), {"size": {"height": 16, "width": 64}}) == Grid(1, 2, 2)
+    assert size(VideoFacts(3, 64, 16), {}) == Grid(3, 4, 2)
+    assert size.keywords == {"patch_size": {"height": 16, "width": 16}}
+
+
+@settings(max_examples=150, deadline=None)
+@given(height=SIDES, width=SIDES, least=st.integers(1, 4), more=st.integers(0, 9), sides=TILES)
+def test_tiles_are_as_many_as_internvls_processor_cuts(
+    height: int, width: int, least: int, more: int, sides: tuple[int, int]
+) -> None:
+    limits: dict[str, Any] = {"min_patches": least, "max_patches": least + more}
+    limits["size"] = {"height": sides[0], "width": sides[1]}
+    processor = GotOcr2ImageProcessorPil(**limits, **RatioTiles.keywords)
+    size = RatioTiles(image=448, patch=3)
+    grid = size(ImageFacts(height, width), limits)
+    assert grid == Grid(processor.get_number_of_image_patches(height, width), sides[0] // 3, sides[1] // 3)
+    assert grid.rows <= size(size.largest("image", limits), limits).rows
+
+
+def test_frames_of_a_video_are_no_tiles() -> None:
+    size = RatioTiles(image=8, patch=4)
+    assert size(ImageFacts(8, 24), {}) == Grid(4, 2, 2)
+    assert size(VideoFacts(5, 8, 24), {}) == Grid(5, 2, 2)
+    assert size(ImageFacts(8, 24), {"max_patches": 1}) == Grid(1, 2, 2)
+
+
+@pytest.mark.parametrize("size", [LongestEdge(edge=8, patch=4), RatioTiles(image=8, patch=4)])
+def test_sound_has_no_height_and_width(size: Any) -> None:
+    with pytest.raises(InputError, match="16 samples have no height and width to cut into"):
+        size(AudioFacts(16), {})
