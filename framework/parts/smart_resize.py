@@ -38,11 +38,14 @@ class SmartResize(PartSpec):
         return Grid(moments, height // self.patch, width // self.patch)
 
     def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:
-        """Of an item that takes the most rows: of the most pixels, as near to a square as whole blocks can be."""
+        """Of an item that takes the most rows: of the most pixels, as near to a square as whole blocks can be.
+
+        Where that is few, a strip takes more: it keeps one block of height, and is shrunk as if it had less.
+        """
         unit = self.patch * self.merge
-        blocks = max(1, _limits(processor)[1] // unit**2)
-        down = next((n for n in range(math.isqrt(blocks), 0, -1) if blocks % n == 0 and blocks <= LONGEST * n * n), 1)
-        height, width = down * unit, blocks // down * unit
+        square = _near_square(max(1, _limits(processor)[1] // unit**2))
+        sides = [(down * unit, across * unit) for down, across in (square, (1, LONGEST))]
+        height, width = max(sides, key=lambda side: self(ImageFacts(*side), processor).rows)
         return VideoFacts(self.frames, height, width) if modality == "video" else ImageFacts(height, width)
 
     def _resized(self, height: int, width: int, limits: tuple[int, int]) -> tuple[int, int]:
@@ -58,6 +61,15 @@ class SmartResize(PartSpec):
             grow = math.sqrt(fewest / (height * width))
             sides = [math.ceil(side * grow / unit) * unit for side in (height, width)]
         return sides[0], sides[1]
+
+
+def _near_square(most: int) -> tuple[int, int]:
+    """The sides of the most blocks up to so many that make a rectangle not far from a square."""
+    for blocks in range(most, 0, -1):
+        for down in range(math.isqrt(blocks), 0, -1):
+            if blocks % down == 0 and blocks <= LONGEST * down**2:
+                return down, blocks // down
+    raise AssertionError("one block is a square")
 
 
 def _limits(processor: ProcessorConfig) -> tuple[int, int]:
