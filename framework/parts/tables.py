@@ -21,6 +21,7 @@ class Learned(nn.Module):
     def __init__(self, spec: LearnedSpec, *, width: int) -> None:
         super().__init__()
         self.side, self.prefix, self.resample, self.antialias = spec.side, spec.prefix, spec.resample, spec.antialias
+        self.corners = spec.corners or None  # as torch has it, for which False is said with some modes alone
         self.weight = parameter(spec.prefix + spec.side**2, width)
 
     def forward(self, grid: Grid) -> Tensor:
@@ -37,7 +38,9 @@ class Learned(nn.Module):
         """In float32: few devices resample halves with antialias."""
         assert self.resample is not None
         square_1DYX = square_ND.float().T.reshape(1, -1, self.side, self.side)
-        found = F.interpolate(square_1DYX, (grid.h, grid.w), mode=self.resample, antialias=self.antialias)
+        found = F.interpolate(
+            square_1DYX, (grid.h, grid.w), mode=self.resample, antialias=self.antialias, align_corners=self.corners
+        )
         return found[0].flatten(1).T.to(square_ND.dtype)
 
 

@@ -15,7 +15,7 @@ class LearnedSpec(PartSpec):
     """A learned row for each place of a square grid of `side`, after `prefix` rows for what stands before it.
 
     Grids of another size are refused, or the square is resampled to them; `antialias` takes in all that shrinking
-    would pass over.
+    would pass over, with `corners` the outer places of both fall on each other.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.tables:Learned"
@@ -23,11 +23,14 @@ class LearnedSpec(PartSpec):
     prefix: NonNegativeInt = Field(0, le=2**12)
     resample: Literal["bicubic", "bilinear"] | None = None
     antialias: bool = False
+    corners: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.antialias and self.resample is None:
             raise ValueError("antialias says how to resample, and `resample` is not given")
+        if self.corners and (self.resample is None or self.antialias):
+            raise ValueError("corners says how to resample without antialias; give `resample` alone beside it")
         return self
 
 
