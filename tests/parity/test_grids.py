@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.parity.grids import GIVEN, Asked, Pair, all_cases, write_config
 from tests.parity.oracle import MATTERS, TOLERANCE, rms_ratio
 from triptych.capabilities import supports_mrope
 from triptych.errors import InputError
+from triptych.inputs.placeholders import PlaceholderRange
 from triptych.parts.step import Step
 from triptych.runner.generate import generate
 from triptych.runner.options import SamplingOptions
@@ -189,3 +191,17 @@ def test_items_without_a_grid_or_with_another_are_refused(tmp_path: Path) -> Non
         module.embed_multimodal(image=[vectors], image_grid=[torch.tensor([1, 2, 4])])
     with pytest.raises(InputError, match=r"a grid of \(1, 16, 1\) has no whole blocks of 2 x 2"):
         module.embed_multimodal(image=[vectors], image_grid=[torch.tensor([1, 16, 1])])
+
+
+def test_positions_of_items_that_come_without_a_grid_are_not_guessed(tmp_path: Path) -> None:
+    pair = Pair.of(CASES["qwen2_vl"], tmp_path)
+    asked = pair.ask((4, 4))
+    (feature,) = asked.prompt.features
+    bare = replace(feature, data=None)
+    with pytest.raises(InputError, match=r"image\[0\]: comes without its grid, and tokens of items stand by it"):
+        pair.model.module.get_mrope_input_positions(list(asked.prompt.token_ids), [bare])
+    parted = torch.ones(5, dtype=torch.bool)
+    parted[2] = False
+    pieces = replace(feature, mm_position=PlaceholderRange(3, 5, parted))
+    with pytest.raises(InputError, match="of 1 moments stands in 2 pieces; one, or one a moment, will do"):
+        pair.model.module.get_mrope_input_positions(list(asked.prompt.token_ids), [pieces])
