@@ -91,22 +91,54 @@ def check_taken(images: int) -> None:
 
 
 def check_placeholders(
-    rules: Mapping[str, TokenRule], *, items: Mapping[str, Sequence[int]], found: Mapping[str, int]
+    rules: Mapping[str, TokenRule], *, items: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]
 ) -> None:
     """Raise InputError, with both counts, where placeholders and items do not fit together.
 
-    `items` are the rows of each item. There is one placeholder `found` for each item, or already one for each row.
+    `items` are the rows of each item, `found` where placeholders stand among the tokens: one for each item, or already
+    one for each row. Where they seem to be the latter, the first item is told that has others than it takes.
     """
-    wrong = [m for m in rules if found[m] not in (len(items[m]), sum(items[m]))]
+    wrong = [m for m in rules if len(found[m]) not in (len(items[m]), sum(items[m]))]
     if wrong:
-        raise InputError(Problem(_mismatch(found[m], len(items[m]), m, rules[m].target)) for m in wrong)
+        raise InputError(Problem(_mismatch(found[m], items[m], m, rules[m].target)) for m in wrong)
 
 
-def _mismatch(placeholders: int, items: int, modality: str, target: str) -> str:
+def _mismatch(places: Sequence[int], rows: Sequence[int], modality: str, target: str) -> str:
+    placeholders, items = len(places), len(rows)
     needed = f"the prompt has {_several(placeholders, 'placeholder')} ({target}) for {_several(items, modality)}"
+    runs = _runs(places)
+    if rows and max(map(len, runs), default=0) > items:  # some other processor wrote one for each row
+        return f"{needed}, which take {sum(rows)}; {_first_difference(runs, rows, modality)}"
     if placeholders > items:
         return f"{needed}; give {_several(placeholders - items, f'more {modality}')}, or take placeholders out"
     return f"{needed}; write {target} where each {modality} belongs, or give fewer {modality}s"
+
+
+def _runs(places: Sequence[int]) -> list[list[int]]:
+    """Places that stand one after the other."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and runs[-1][-1] + 1 == place:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    return runs
+
+
+def _first_difference(runs: Sequence[Sequence[int]], rows: Sequence[int], modality: str) -> str:
+    """The first item that has another number of places than it takes, and the token from which on that shows.
+
+    A run is an item's; where there are fewer runs than items, several stand in one.
+    """
+    apart, rest = len(runs) == len(rows), [[*run] for run in runs]
+    for item, wanted in enumerate(rows):
+        run = rest.pop(0) if rest else []
+        if len(run) < wanted or (apart and len(run) > wanted):
+            place = f", as token {run[0] + min(len(run), wanted)} shows first" if run else ""
+            return f"{modality}[{item}] takes {wanted} and has {len(run)}{place}"
+        if len(run) > wanted:
+            rest.insert(0, run[wanted:])
+    return f"from token {rest[0][0]} on there are {sum(map(len, rest))} that no {modality} takes"
 
 
 def _several(count: int, noun: str) -> str:

@@ -216,7 +216,19 @@ def test_of_ids_each_item_becomes_what_stands_around_it_too(checkpoint: tuple[Pr
         ("<image>", 0, r"1 placeholder \(<image>\) for 0 images; give 1 more image"),
         ("one <image>", 3, r"1 placeholder \(<image>\) for 3 images; write <image> where each image belongs"),
         ([5, 6, 7], 1, r"0 placeholders \(<image>\) for 1 image; write <image>"),
-        ([5, *[PLACEHOLDER] * 7], 2, r"7 placeholders \(<image>\) for 2 images"),
+        (
+            [5, *[PLACEHOLDER] * 7],
+            2,
+            r"7 placeholders .* 2 images, which take 8; image\[1\] takes 4 and has 3, as token 8 shows first$",
+        ),
+        (
+            [5, *[PLACEHOLDER] * 6, 5, *[PLACEHOLDER] * 4],
+            2,
+            r"10 placeholders .* which take 8; image\[0\] takes 4 and has 6, as token 5 shows first$",
+        ),
+        ([5, *[PLACEHOLDER] * 4, 5], 2, r"which take 8; image\[1\] takes 4 and has 0$"),
+        ([5, *[PLACEHOLDER] * 9], 2, r"which take 8; from token 9 on there are 1 that no image takes$"),
+        ([*[PLACEHOLDER] * 4, 5, 4, 5, 4], 1, r"which take 4; from token 5 on there are 2 that no image takes$"),
     ],
 )
 def test_images_and_placeholders_must_fit(

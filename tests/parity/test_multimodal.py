@@ -160,13 +160,19 @@ def test_a_row_too_many_of_each_image_is_refused(tmp_path: Path) -> None:
         model.logits(asked.ids, images=asked.images)
 
 
-@pytest.mark.parametrize("most", ["null", "1"])
-def test_another_number_of_rows_than_the_reference_counts_is_refused(most: str, tmp_path: Path) -> None:
-    pair = Pair.of(CASES["onevision, siglip + qwen2"], tmp_path)
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("onevision, siglip + qwen2", "1"),
+        ("onevision, siglip + qwen3, one layer before the last, rows of one tile", "null"),
+    ],
+)
+def test_another_number_of_rows_than_the_reference_counts_is_refused(name: str, most: str, tmp_path: Path) -> None:
+    pair = Pair.of(CASES[name], tmp_path)
     change = f"towers.image.with.items.size.most={most}"
     model = triptych.load(tmp_path, dtype=torch.float32, overrides=["inert=['*']", change])
     asked = pair.ask(images=2)
-    with pytest.raises(InputError, match=r"the prompt has \d+ placeholders \(<image>\) for 2 images"):
+    with pytest.raises(InputError, match=r"image\[\d\] takes \d+ and has \d+, as token \d+ shows first"):
         model.logits(asked.ids, images=asked.images)
 
 

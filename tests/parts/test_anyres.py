@@ -63,9 +63,18 @@ def test_no_image_takes_more_tokens_than_the_largest(spec: Anyres, height: int, 
     assert taken(spec(ImageFacts(height, width), {})) <= taken(spec(largest, {}))  # type: ignore[arg-type]
 
 
-def test_the_largest_image_is_the_largest_of_all() -> None:
-    most = max(taken(SMALL(ImageFacts(h, w), {})) for h in range(1, 130) for w in range(1, 130))
-    assert taken(SMALL(SMALL.largest("image", {}), {})) == most  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SMALL,
+        Anyres(image=32, patch=8, pinpoints=((96, 64),), most=2),
+        Anyres(image=32, patch=8, pinpoints=((32, 32), (32, 128)), most=3),
+        Anyres(image=32, patch=8, pinpoints=((32, 96), (128, 32))),
+    ],
+)
+def test_the_largest_image_is_the_largest_of_all(spec: Anyres) -> None:
+    most = max(taken(spec(ImageFacts(h, w), {})) for h in range(1, 130) for w in range(1, 130))
+    assert taken(spec(spec.largest("image", {}), {})) == most  # type: ignore[arg-type]
 
 
 def test_the_processor_that_cuts_the_image_says_the_canvases() -> None:

@@ -73,7 +73,8 @@ def test_fewer_and_more_images_than_placeholders_are_refused(
 
 @pytest.mark.parametrize("count", [ROWS - 1, ROWS + 1, 2 * ROWS])
 def test_ids_with_another_number_of_rows_than_the_image_has_are_refused(model: Any, pair: Pair, count: int) -> None:
-    refused(model, [5, *[pair.placeholder] * count, 6], images(1), f"has {count} placeholders .* for 1 image; give")
+    wanted = f"has {count} placeholders .* for 1 image, which take {ROWS}; image.* takes {ROWS} and has {count}"
+    refused(model, [5, *[pair.placeholder] * count, 6], images(1), wanted)
 
 
 def test_ids_that_hold_every_row_and_ids_that_hold_one_mean_the_same(model: Any, pair: Pair) -> None:

@@ -178,7 +178,7 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
         found = {
             m: [at for at, token in enumerate(token_ids) if token == rule.placeholder] for m, rule in rules.items()
         }
-        check_placeholders(rules, items=rows, found={modality: len(places) for modality, places in found.items()})
+        check_placeholders(rules, items=rows, found=found)
         if any(len(places) != sum(rows[modality]) for modality, places in found.items()):
             return super()._update_prompt(token_ids, updates)
         placed = {modality: _placed(modality, token_ids, found[modality], rows[modality]) for modality in updates}
