@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from triptych.registry.named import dummy_inputs as dummy_inputs
     from triptych.registry.named import processor as processor
     from triptych.registry.named import schema as schema
+    from triptych.registry.named import transcription as transcription
     from triptych.registry.plugins import load_plugins as load_plugins
     from triptych.registry.processing import RegistrationWarning as RegistrationWarning
     from triptych.registry.processing import register_processor as register_processor

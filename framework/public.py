@@ -67,7 +67,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.registry": ("part",),
     "triptych.registry.model_info": ("ModelInfo",),
     "triptych.registry.models": ("model", "register_model"),
-    "triptych.registry.named": ("dummy_inputs", "processor", "schema"),
+    "triptych.registry.named": ("dummy_inputs", "processor", "schema", "transcription"),
     "triptych.registry.plugins": ("load_plugins",),
     "triptych.registry.processing": ("RegistrationWarning", "register_processor"),
     "triptych.registry.resolution": ("ResolutionSettings", "Resolver"),
@@ -80,7 +80,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.settings": ("AdapterSettings", "MultiModalSettings", "Settings", "Stage"),
     "triptych.spec.base": ("PartSpec",),
     "triptych.spec.models": ("resolver",),
-    "triptych.tasks": ("Answering", "Completion", "Engine", "Likelihood", "Model", "load", "random_init"),
+    "triptych.tasks": (
+        *("Answering", "Completion", "Engine", "Likelihood", "Model", "Segment", "Transcript", "load", "random_init"),
+    ),
     "triptych.weights": (
         *("AdapterMatch", "AdapterWarning", "AutoWeightsLoader", "PPMissingLayer", "Plan", "StageMissingLayer"),
         *("WeightWarning", "WeightsMapper"),

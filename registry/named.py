@@ -1,8 +1,9 @@
-"""What a spec names beside its parts: processors, dummy inputs and schemas.
+"""What a spec names beside its parts: processors, dummy inputs, schemas and ways to transcribe.
 
-An entry `acme = "package.module:Target"` of the group `triptych.processors`, `triptych.dummy_inputs` or
-`triptych.schemas` offers one to every process; the decorators `@processor`, `@dummy_inputs` and `@schema` add one to
-this process alone. Nothing is imported before it is asked for.
+An entry `acme = "package.module:Target"` of the group `triptych.processors`, `triptych.dummy_inputs`,
+`triptych.schemas` or `triptych.transcriptions` offers one to every process; the decorators `@processor`,
+`@dummy_inputs`, `@schema` and `@transcription` add one to this process alone. Nothing is imported before it is asked
+for.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from triptych.registry.entries import Entry
 from triptych.registry.sources import origin_of
 from triptych.schemas import TaggedUnion, TensorSchema
 
-Kind = Literal["processor", "dummy_inputs", "schema"]
+Kind = Literal["processor", "dummy_inputs", "schema", "transcription"]
 Schema = type[TensorSchema] | TaggedUnion[Any]
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ SORTS: dict[Kind, Sort] = {
     "processor": Sort("triptych.processors", "processor", "a class or a function", callable),
     "dummy_inputs": Sort("triptych.dummy_inputs", "dummy inputs", "a class or a function", callable),
     "schema": Sort("triptych.schemas", "schema", "a TensorSchema class or a tagged union of them", _is_schema),
+    "transcription": Sort("triptych.transcriptions", "transcription", "a class", lambda it: isinstance(it, type)),
 }
 _decorated: dict[tuple[Kind, str], object] = {}
 
@@ -62,6 +64,11 @@ def schema(name: str) -> Callable[[T], T]:
     return _registering("schema", name)
 
 
+def transcription(name: str) -> Callable[[T], T]:
+    """Register the decorated class as the way to transcribe of that name. Raises as `processor` does."""
+    return _registering("transcription", name)
+
+
 def get_processor(name: str) -> Callable[..., object]:
     """The processor of that name, imported.
 
@@ -81,6 +88,11 @@ def get_schema(name: str) -> Schema:
     return cast("Schema", get_named("schema", name))
 
 
+def get_transcription(name: str) -> type:
+    """The class of that name that says how a model is asked to transcribe. Raises as `get_processor` does."""
+    return cast("type", get_named("transcription", name))
+
+
 def processor_names() -> list[str]:
     """The names of processors; imports nothing."""
     return names_of("processor")
@@ -94,6 +106,11 @@ def dummy_inputs_names() -> list[str]:
 def schema_names() -> list[str]:
     """The names of schemas; imports nothing."""
     return names_of("schema")
+
+
+def transcription_names() -> list[str]:
+    """The names of ways to transcribe; imports nothing."""
+    return names_of("transcription")
 
 
 def names_of(kind: Kind) -> list[str]:

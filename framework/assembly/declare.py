@@ -9,6 +9,7 @@ from torch import nn
 from triptych.capabilities.pooling import AttnType
 from triptych.capabilities.table import CAPABILITIES, Capability
 from triptych.errors import CapabilityError, Problem
+from triptych.registry.named import get_transcription
 from triptych.spec.facts import SEQUENCE_POOLING, declared, score_type
 from triptych.spec.plan import ModelPlan
 from triptych.spec.sources import source_of
@@ -21,6 +22,8 @@ def declare(module: nn.Module, planned: ModelPlan) -> None:
     Raises CapabilityError, each at its place in the spec, for every flag whose members the module has not, for what it
     has and the spec denies, and for two kinds of score.
     """
+    if planned.transcription:
+        _lend(module, get_transcription(planned.transcription))
     said = declared(planned.scopes[""].tree)
     names = [*_shown(planned), *(name for name, value in said.items() if value)]
     for name in names:
@@ -31,6 +34,13 @@ def declare(module: nn.Module, planned: ModelPlan) -> None:
     take = SEQUENCE_POOLING.get(getattr(planned.pooler, "take", "last"), "LAST")
     for name, kind in {"attn_type": _attention(planned), "default_seq_pooling_type": take}.items():
         setattr(module, name, kind)
+
+
+def _lend(module: nn.Module, kind: type) -> None:
+    """The public members of a class that the module has not."""
+    for name in dir(kind):
+        if not name.startswith("_") and not hasattr(module, name):
+            setattr(module, name, getattr(kind, name))
 
 
 def _shown(planned: ModelPlan) -> Iterator[str]:

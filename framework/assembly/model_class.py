@@ -15,6 +15,7 @@ from triptych.assembly.multimodal import MultimodalModel
 from triptych.assembly.tower import Tower
 from triptych.capabilities.table import CAPABILITIES
 from triptych.errors import SpecError
+from triptych.registry.named import get_transcription
 from triptych.settings import Settings
 from triptych.spec.conversion import converted
 from triptych.spec.document import Tree
@@ -67,7 +68,8 @@ def model_class(tree: Tree, *, name: str, architecture: str, convert: str | None
     body |= {"attn_type": info.attn_type, "default_seq_pooling_type": info.default_seq_pooling_type}
     if info.is_pooling_model:
         body["__annotations__"] = {"pooler": nn.Module}  # for its instances to hold
-    return type(architecture, (FromSpec, body["base"]), body)
+    kind = get_transcription(whole["transcription"]) if whole.get("transcription") else None
+    return type(architecture, (FromSpec, body["base"], *([kind] if kind else [])), body)
 
 
 def _base(tree: Tree) -> Base:

@@ -42,6 +42,8 @@ class SpeechToTextParams:
     task_type: SpeechTask = "transcribe"
     request_prompt: str = ""
     to_language: str | None = None
+    timestamps: bool = False
+    """Whether the model is to mark when segments begin and end."""
 
 
 class ExplicitEncoderDecoderPrompt(TypedDict):

@@ -21,7 +21,12 @@ SPEC_KINDS = {
 }
 CONF = "conf"  # folders of config groups
 CLASSES = "classes"  # by architecture, and what else register_model was given
-NAMED: dict[str, Kind] = {"processors": "processor", "dummy_inputs": "dummy_inputs", "schemas": "schema"}
+NAMED: dict[str, Kind] = {
+    "processors": "processor",
+    "dummy_inputs": "dummy_inputs",
+    "schemas": "schema",
+    "transcriptions": "transcription",
+}
 
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,7 +35,8 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "kind",
         nargs="?",
         metavar="KIND",
-        help="models, towers, fragments, classes, processors, dummy_inputs, schemas, conf, or parts: norms, ...",
+        help="models, towers, fragments, classes, processors, dummy_inputs, schemas, transcriptions, conf, or parts: "
+        "norms, ...",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)

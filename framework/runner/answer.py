@@ -10,6 +10,7 @@ from triptych.inputs.tokenizer import Tokenizer
 from triptych.runner.grammar import Form
 from triptych.runner.options import SamplingOptions
 from triptych.runner.stop import StopStrings
+from triptych.runner.transcript import TranscriptForm
 
 FinishReason = Literal["stop", "length"]
 
@@ -29,7 +30,7 @@ class Answer:
         end_ids: AbstractSet[int],
         tokenizer: Tokenizer | None,
         live: bool,
-        form: Form | None = None,
+        form: Form | TranscriptForm | None = None,
     ) -> None:
         self.token_ids: list[int] = []
         self.finish_reason: FinishReason | None = None

@@ -15,6 +15,7 @@ from triptych.runner.options import SamplingOptions
 from triptych.runner.positions import PromptPositions
 from triptych.runner.prefix import BlockNames
 from triptych.runner.request import Request
+from triptych.runner.transcript import TranscriptForm
 
 
 @dataclass(eq=False)
@@ -31,7 +32,7 @@ class Entry:
     number: int
     request: Request
     answer: Answer
-    form: Form | None
+    form: Form | TranscriptForm | None
     tokens: list[int]
     names: BlockNames
     options: SamplingOptions
@@ -47,7 +48,7 @@ class Entry:
     places: PromptPositions | None = None
 
     @classmethod
-    def of(cls, number: int, request: Request, answer: Answer, form: Form | None, log: Log) -> Entry:
+    def of(cls, number: int, request: Request, answer: Answer, form: Form | TranscriptForm | None, log: Log) -> Entry:
         """One that waits. Without a seed it gets one of its own, which it keeps when it has to begin again."""
         options = request.options
         if options.seed is None:

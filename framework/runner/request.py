@@ -11,6 +11,7 @@ from triptych.errors import OptionError, Problem
 from triptych.inputs.prompt import Prompt
 from triptych.runner.grammar import Form, Grammar
 from triptych.runner.options import SamplingOptions
+from triptych.runner.transcript import Transcript, TranscriptForm
 
 ENCODED = 2**28  # bytes of encoded items that are kept, where nothing else is said
 
@@ -21,9 +22,9 @@ class Request:
 
     prompt: Prompt
     options: SamplingOptions
-    grammar: Grammar | None = None
+    grammar: Grammar | Transcript | None = None
 
-    def form(self, end_ids: AbstractSet[int]) -> Form | None:
+    def form(self, end_ids: AbstractSet[int]) -> Form | TranscriptForm | None:
         """What follows the form through one answer, of a model with these end ids; None where it is free."""
         return self.grammar.start(self.options.ends(end_ids)) if self.grammar else None
 

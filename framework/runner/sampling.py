@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from math import inf, isfinite, isnan
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -28,6 +28,14 @@ class Mask(Protocol):
 
     def allowed(self) -> Tensor:
         """Whether each token of the vocabulary may, [V], bool, after those that it was told of."""
+
+
+@runtime_checkable
+class WeighingMask(Mask, Protocol):
+    """One for which the logits count too."""
+
+    def allowed_of(self, logits_V: Tensor) -> Tensor:
+        """Whether each token may come next, [V], bool, of these logits."""
 
 
 class Sampler:
@@ -131,7 +139,8 @@ class Sampler:
     def _hide(self, shaped_V: Tensor, mask: Mask, row: int, failures: dict[int, TriptychError]) -> None:
         """Leave one row with what its mask allows."""
         try:
-            shaped_V.masked_fill_(~mask.allowed().to(self._device), -torch.inf)
+            allowed_V = mask.allowed_of(shaped_V) if isinstance(mask, WeighingMask) else mask.allowed()
+            shaped_V.masked_fill_(~allowed_V.to(self._device), -torch.inf)
         except TriptychError as error:
             failures[row] = error
 

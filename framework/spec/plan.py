@@ -35,7 +35,8 @@ class ModelPlan:
 
     `sources` are what a decoder looks at beside its prompt. `schemas` are those that the spec states, by name; `items`
     says what one item of each modality is. `processor` and `dummy_inputs` are registered names, None for the generic
-    ones. `positions` says where the tokens of a prompt with items stand; None where each stands at its number.
+    ones; `transcription` is one too, None for a model that does not write down speech. `positions` says where the
+    tokens of a prompt with items stand; None where each stands at its number.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ModelPlan:
     items: Mapping[str, ItemSchema]
     processor: str | None
     dummy_inputs: str | None
+    transcription: str | None
     positions: PartSpec | None = None
 
 
@@ -113,6 +115,7 @@ def plan(
         scopes=planner.scopes,
         processor=tree.get("processor"),
         dummy_inputs=tree.get("dummy_inputs"),
+        transcription=tree.get("transcription"),
         **vars(sections),
     )
 

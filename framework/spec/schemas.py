@@ -19,7 +19,7 @@ from triptych.spec.scope import Collector, Scope
 from triptych.spec.tokens import tower_of
 
 Known = Mapping[str, Schema | None]  # None: there is one of that name, and no more is known of it yet
-NAMED: tuple[Kind, ...] = ("processor", "dummy_inputs")
+NAMED: tuple[Kind, ...] = ("processor", "dummy_inputs", "transcription")
 
 
 def plan_schemas(scope: Scope) -> dict[str, Schema]:

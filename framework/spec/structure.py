@@ -185,6 +185,7 @@ class DocumentForm(ModelForm):
     conversions: dict[Literal["embed", "classify", "token_embed", "token_classify"], ModelForm | None] | None = None
     processor: str | None = None
     dummy_inputs: str | None = None
+    transcription: str | None = None
     sample: Plain | None = None
 
 

@@ -7,3 +7,5 @@ from triptych.tasks.likelihood import Likelihood as Likelihood
 from triptych.tasks.load import load as load
 from triptych.tasks.load import random_init as random_init
 from triptych.tasks.model import Model as Model
+from triptych.tasks.transcript import Segment as Segment
+from triptych.tasks.transcript import Transcript as Transcript

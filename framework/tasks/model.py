@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from triptych.capabilities import PoolingTask
+from triptych.capabilities import PoolingTask, SpeechTask
 from triptych.errors import CapabilityError, InputError, OptionError
 from triptych.inputs.images import ImageInput
+from triptych.inputs.media.sound_files import SoundInput
 from triptych.inputs.processing import BaseMultiModalProcessor
+from triptych.inputs.prompt import Prompt as ReadPrompt
 from triptych.inputs.prompt import as_token_ids
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
@@ -35,6 +37,7 @@ from triptych.tasks.likelihood import Likelihood, as_answers, likelihoods
 from triptych.tasks.pooling import Pooling
 from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired, read_each
 from triptych.tasks.score import Scorer, score
+from triptych.tasks.transcript import Transcript
 from triptych.weights import StageMissingLayer
 
 # T tokens, V vocabulary, B prompts, D width
@@ -63,7 +66,7 @@ class Model:
         self.module: Any = module  # where it is run it is typed by its structure, as TextGenerationModel
         self.runs: Any = module if pipe is None else Staged(module, pipe)  # what the runner takes
         self.config = dict(config)
-        self.name = name
+        self.name, self.folder = name, folder
         self.tokenizer = tokenizer
         self.end_ids = end_ids(folder, config, tokenizer)
         self.sentences = sentences or SentenceUse()
@@ -92,7 +95,7 @@ class Model:
         """
         requests = self.requests(prompts, images, raw=raw, **options)
         answers: list[list[Event]] = [[] for _ in requests]
-        for event in self._run(requests, max_batch=max_batch, live=False):
+        for event in self.run(requests, max_batch=max_batch, live=False):
             answers[event.request].append(event)
         pairs = zip(requests, answers, strict=True)
         return [completed(events, request.prompt.token_ids) for request, events in pairs]
@@ -109,7 +112,7 @@ class Model:
         if not is_single(prompt):
             raise InputError("stream takes one prompt, a text or token ids", path="prompt")
         requests = self.requests(prompt, images, raw=raw, **options)
-        events = self._run(requests, max_batch=1, live=True)
+        events = self.run(requests, max_batch=1, live=True)
         return (event.text for event in events if event.text)
 
     def embed(
@@ -200,6 +203,37 @@ class Model:
         given = as_answers(answers, count=len(read), tokenizer=self.tokenizer)
         return likelihoods(self.runs, read, given, run=self._options(max_batch=max_batch))
 
+    def transcribe(
+        self,
+        sound: SoundInput,
+        *,
+        language: str | None = None,
+        task: SpeechTask = "transcribe",
+        timestamps: bool = False,
+        prompt: str = "",
+        max_batch: int = 8,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Transcript:
+        """Write down (or `translate` to English) what is said in a sound: a file, a waveform, or that with its rate.
+
+        `language` is the code of the one that is spoken; without it a model of several finds it out by the first clip.
+        `prompt` is what was said before, or words that are to be expected. With `timestamps` there are segments. Longer
+        sound is cut into clips where it is most quiet, `max_batch` of them at a time; `progress` is told how many of
+        how many clips are done. Raises CapabilityError for a model that writes down no speech, InputError for a sound
+        that cannot be read and for a language that the model does not know, OptionError for other options.
+        """
+        from triptych.tasks.transcribe import Asked, transcribe
+
+        asked = Asked.of(self, task=task, timestamps=timestamps)
+        return transcribe(asked, sound, language=language, prompt=prompt, max_batch=max_batch, progress=progress)
+
+    def read_items(self, prompt: str | Sequence[int], items: Mapping[str, object]) -> ReadPrompt:
+        """A prompt as it is written, special tokens and all, with its items by modality, as `run` takes it.
+
+        Raises InputError for what cannot be read.
+        """
+        return self._reader.read_items(prompt, items)
+
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of a classifier's labels, as its config has them."""
@@ -249,7 +283,8 @@ class Model:
     def _language_model(self) -> object:
         return self.module.get_language_model() if self.processor is not None else self.module
 
-    def _run(self, requests: Sequence[Request], *, max_batch: int, live: bool) -> Iterator[Event]:
+    def run(self, requests: Sequence[Request], *, max_batch: int, live: bool = False) -> Iterator[Event]:
+        """The answers to requests that were made for this model, as they come. Raises what `generate` does."""
         run = self._options(max_batch=max_batch)
         if isinstance(self.runs, Staged):
             run = self.runs.agreed(run)

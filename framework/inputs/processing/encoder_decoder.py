@@ -34,12 +34,16 @@ class EncDecMultiModalProcessor(BaseMultiModalProcessor[Info]):
         """What the decoder begins with: the prompt itself. A text is encoded without special tokens."""
         return prompt
 
+    def _is_begun(self, token_ids: Sequence[int], start: int) -> bool:
+        """Whether a decoder's prompt has its start already."""
+        return [*token_ids[:1]] == [start]
+
     def apply(self, inputs: ProcessorInputs) -> MultiModalInputs:
         """As of every processor; `encoder_prompt_token_ids` are the encoder's, and places count in these."""
         found = super().apply(replace(inputs, prompt=self.create_encoder_prompt(inputs.prompt, inputs.mm_items)))
         prompt = self.create_decoder_prompt(inputs.prompt, inputs.mm_items)
         ids = self.encode(prompt, bare=True) if isinstance(prompt, str) else list(prompt)
         start = None if self.skip_decoder_start_token else self.info.get_hf_config().get("decoder_start_token_id")
-        if isinstance(start, int) and ids[:1] != [start]:
+        if isinstance(start, int) and not self._is_begun(ids, start):
             ids = [start, *ids]
         return replace(found, prompt_token_ids=tuple(ids), encoder_prompt_token_ids=found.prompt_token_ids)

@@ -79,6 +79,10 @@ class SpecEncDecProcessor(EncDecMultiModalProcessor[SourceInfo]):
             raise InputError(f"a prompt of this model goes with {missing[0]}, and none is given", path=missing[0])
         return [PLACE] * len(self.info.ctx.sources)
 
+    def _is_begun(self, token_ids: Sequence[int], start: int) -> bool:
+        """What was said before may stand in front of it."""
+        return start in token_ids
+
     def _call_hf_processor(
         self,
         text: str | None,  # noqa: ARG002

@@ -1,0 +1,188 @@
+"""From sound to text: clips of a sound, each with the prompt that the model's class writes, and the texts together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from triptych.capabilities import (
+    SpeechTask,
+    SpeechToTextConfig,
+    SpeechToTextParams,
+    supports_explicit_language_detection,
+    supports_segment_timestamp,
+    supports_transcription,
+)
+from triptych.errors import CapabilityError, OptionError, suggest
+from triptych.inputs.folder import read_json_if_any
+from triptych.inputs.media.audio import Waveform, read_audio
+from triptych.inputs.media.clips import clips
+from triptych.inputs.media.sound_files import SoundInput, read_sound
+from triptych.inputs.prompt import Prompt
+from triptych.inputs.tokenizer import Tokenizer
+from triptych.runner.event import Event
+from triptych.runner.options import SamplingOptions
+from triptych.runner.request import Request
+from triptych.runner.transcript import Marks
+from triptych.runner.transcript import Transcript as Form
+from triptych.tasks.model import Model
+from triptych.tasks.transcript import Segment, Transcript, segments_of
+
+Progress = Callable[[int, int], None]
+
+
+def transcribe(
+    asked: Asked, sound: SoundInput, *, language: str | None, prompt: str, max_batch: int, progress: Progress | None
+) -> Transcript:
+    """What is said in a sound. Options and what is raised are those of `Model.transcribe`."""
+    samples, rate = asked.read(sound), asked.config.sample_rate
+    pieces = [*clips(samples, asked.config)]
+    language = asked.speech.validate_language(language) or asked.detected(pieces[0][1])
+    requests = [Request(asked.prompt(piece, language, prompt), asked.options, asked.form) for _, piece in pieces]
+    answers = _answers(asked.model, requests, max_batch=max_batch, progress=progress)
+    parts = [(first / rate, (first + len(piece)) / rate) for first, piece in pieces]
+    texts = [asked.text(tokens) for tokens in answers]
+    found = [segment for part, tokens in zip(parts, answers, strict=True) for segment in asked.segments(tokens, *part)]
+    space = "" if language in asked.speech.no_space_languages else " "
+    return Transcript(space.join(filter(None, texts)), language, len(samples) / rate, tuple(found))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model that writes down speech, and how it is asked to. `facts` are its config and settings of generation."""
+
+    model: Model
+    speech: Any  # a class as SupportsTranscription
+    tokenizer: Tokenizer
+    facts: Mapping[str, Any]
+    config: SpeechToTextConfig
+    task: SpeechTask
+    timestamps: bool
+
+    @classmethod
+    def of(cls, model: Model, *, task: SpeechTask, timestamps: bool) -> Asked:
+        """Raises CapabilityError for what the model cannot do, OptionError for a task that there is not."""
+        speech = model.module
+        if not supports_transcription(speech):
+            raise CapabilityError(f"{model.name} writes down no speech")
+        if task not in (known := get_args(SpeechTask)):
+            raise OptionError(f"no task {task!r}{suggest(task, known)}", path="task")
+        if timestamps and not supports_segment_timestamp(speech):
+            raise CapabilityError(f"{model.name} does not tell when something is said")
+        if model.tokenizer is None:
+            raise CapabilityError(f"{model.name} came without a tokenizer, which writes its prompts")
+        facts = {**model.config, **_settings(model.folder)}
+        config = speech.get_speech_to_text_config(facts, task)
+        return cls(model, speech, model.tokenizer, facts, config, task, timestamps)
+
+    @property
+    def options(self) -> SamplingOptions:
+        """As many tokens as the model has room for."""
+        return SamplingOptions(max_tokens=self.model.module.context or 448)
+
+    @property
+    def first_mark(self) -> int:
+        """The token that stands for the start of a clip: it comes after the one that asks for no times."""
+        return self._off + 1
+
+    @property
+    def form(self) -> Form:
+        """What may be written, by the checkpoint's own settings of generation."""
+        marks = None
+        if self.timestamps:
+            latest = self.facts.get("max_initial_timestamp_index")
+            marks = Marks(self.first_mark, self._off, None if latest is None else self.first_mark + int(latest))
+        never, not_first = (self._ids(name) for name in ("suppress_tokens", "begin_suppress_tokens"))
+        return Form(self.model.module.vocab_size, never, not_first, marks)
+
+    def read(self, sound: SoundInput) -> Waveform:
+        """One channel at the model's rate."""
+        given = read_sound(Path(sound)) if isinstance(sound, str | os.PathLike) else sound
+        (found,) = read_audio(given, target_sr=self.config.sample_rate)
+        assert found is not None
+        return found
+
+    def detected(self, piece: Waveform) -> str | None:
+        """The code of the language of a clip; None for a model that knows one alone."""
+        is_multilingual = getattr(self.speech, "is_multilingual", lambda _: True)
+        if not supports_explicit_language_detection(self.speech) or not is_multilingual(self.facts):
+            return None
+        asked = self.speech.get_language_detection_prompt(piece, self.config)
+        allowed = set(self.speech.get_language_token_ids(self.tokenizer) or range(self.model.module.vocab_size))
+        form = Form(self.model.module.vocab_size, tuple({*range(self.model.module.vocab_size)} - allowed))
+        request = Request(self._read(asked), SamplingOptions(max_tokens=1), form)
+        (tokens,) = _answers(self.model, [request], max_batch=1, progress=None)
+        code: str = self.speech.parse_language_detection_output(tokens, self.tokenizer)
+        return code
+
+    def prompt(self, piece: Waveform, language: str | None, before: str) -> Prompt:
+        """What the model is asked about a clip."""
+        params = SpeechToTextParams(
+            piece,
+            self.config,
+            self.facts,
+            language=language,
+            task_type=self.task,
+            request_prompt=before,
+            timestamps=self.timestamps,
+        )
+        return self._read(self.speech.get_generation_prompt(params))
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """The words among the tokens of an answer."""
+        words = [token for token in token_ids if not self.timestamps or token < self.first_mark]
+        found: str = self.speech.post_process_output(self.tokenizer.decode(words))
+        return found.strip()
+
+    def segments(self, token_ids: Sequence[int], start: float, end: float) -> Sequence[Segment]:
+        """Those of a clip from one second to another, where times were asked for."""
+        if not self.timestamps:
+            return ()
+        return [*segments_of(token_ids, first_mark=self.first_mark, tokenizer=self.tokenizer, start=start, end=end)]
+
+    def _read(self, asked: Any) -> Prompt:
+        """Raises CapabilityError for a prompt of another kind than one of an encoder and a decoder."""
+        if not isinstance(asked, Mapping) or not isinstance(asked.get("encoder_prompt"), Mapping):
+            raise CapabilityError(f"the prompt of {self.model.name} is none of an encoder and a decoder")
+        items = asked["encoder_prompt"]["multi_modal_data"]
+        return self.model.read_items(asked["decoder_prompt"] or "", items)
+
+    @property
+    def _off(self) -> int:
+        """The token that asks for no times. Raises CapabilityError where neither settings nor tokenizer have it."""
+        found = self.facts.get("no_timestamps_token_id", self.tokenizer.token_id("<|notimestamps|>"))
+        if not isinstance(found, int):
+            raise CapabilityError(f"{self.model.name} has no token that stands for times")
+        return found
+
+    def _ids(self, name: str) -> tuple[int, ...]:
+        vocab = self.model.module.vocab_size
+        return tuple(token for token in self.facts.get(name) or () if isinstance(token, int) and 0 <= token < vocab)
+
+
+def _settings(folder: Path | None) -> Mapping[str, Any]:
+    """The checkpoint's settings of generation, those that are set."""
+    found = read_json_if_any(folder / "generation_config.json") if folder is not None else {}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _answers(
+    model: Model, requests: Sequence[Request], *, max_batch: int, progress: Progress | None
+) -> list[list[int]]:
+    """The tokens of each answer, but those that end it."""
+    found: list[list[int]] = [[] for _ in requests]
+    done = 0
+    for event in model.run(requests, max_batch=max_batch):
+        found[event.request] += _kept(event, model)
+        if event.finish_reason is not None:
+            done += 1
+            if progress is not None:
+                progress(done, len(requests))
+    return found
+
+
+def _kept(event: Event, model: Model) -> list[int]:
+    return [] if event.token_id in model.end_ids else [event.token_id]
