@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,22 @@ def test_a_file_that_is_no_fit_image_is_named(content: bytes, message: str, tmp_
     file.write_bytes(content)
     with pytest.raises(InputError, match=rf"images\[0\].*: .*{message}"):
         open_image(file, name=f"images[0] ({file})")
+
+
+def test_a_picture_20_000_pixels_wide_takes_little_more_memory_than_its_pixels(tmp_path: Path) -> None:
+    file = tmp_path / "wide.png"
+    Image.new("P", (20_000, 3_000)).save(file)
+    code = f"""
+import resource
+from triptych.inputs.media import MultiModalDataParser
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+items = MultiModalDataParser().parse_mm_data({{"image": [{str(file)!r}] * 3}})
+assert items.get_count("image") == 3
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    in_memory = 4 * 20_000 * 3_000  # Pillow keeps four bytes for a pixel in RGB
+    assert int(done.stdout) * 1024 < 3 * in_memory
 
 
 def test_an_opened_image_that_cannot_be_decoded_is_named() -> None:

@@ -81,7 +81,7 @@ def test_a_cache_filled_in_pieces_equals_one_prefill(pair: Pair, count: int) -> 
     assert rms_ratio(torch.cat(pieces), pair.wanted(asked)) <= TOLERANCE
 
 
-@pytest.mark.parametrize("size", [*SIZES, (480, 640), (29, 500)], ids=str)
+@pytest.mark.parametrize("size", [*SIZES, (480, 640), (29, 500), (1, 1)], ids=str)
 def test_the_count_of_tokens_is_that_of_the_towers_rows(pair: Pair, size: tuple[int, int]) -> None:
     processor = load_image_processor(pair.oracle.folder)
     image = picture(np.random.default_rng(0), size)
