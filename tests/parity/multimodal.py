@@ -22,6 +22,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import (
+    Idefics3Processor,
     InternVLProcessor,
     LlavaNextProcessor,
     LlavaOnevisionProcessor,
@@ -30,6 +31,7 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
@@ -62,7 +64,7 @@ class Case:
     @property
     def taken(self) -> set[int]:
         """The layers that rows are taken after, 0 being the embedding."""
-        layers, count = self.config["vision_feature_layer"], self.config["vision_config"]["num_hidden_layers"]
+        layers, count = self.config.get("vision_feature_layer", -1), self.config["vision_config"]["num_hidden_layers"]
         return {n % (count + 1) for n in (layers if isinstance(layers, list) else [layers])}
 
     def is_idle(self, tensor: str) -> bool:
@@ -232,15 +234,26 @@ def _internvl(config: Any, tokenizer: PreTrainedTokenizerFast) -> InternVLProces
     return found
 
 
+def _idefics3(config: Any, tokenizer: PreTrainedTokenizerFast) -> Idefics3Processor:
+    side, patch = config.vision_config.image_size, config.vision_config.patch_size
+    images = Idefics3ImageProcessorPil(size={"longest_edge": 3 * side}, max_image_size={"longest_edge": side})
+    return Idefics3Processor(images, tokenizer, image_seq_len=(side // patch // config.scale_factor) ** 2)
+
+
 PROCESSORS: dict[str, Callable[[Any, PreTrainedTokenizerFast], Any]] = {
     "llava": _llava,
     "llava_next": _llava_next,
     "llava_onevision": _llava_onevision,
     "internvl": _internvl,
+    "idefics3": _idefics3,
     "pixtral": _pixtral,
 }
 TEXTS = {  # of a processor, beside that for an image
     "internvl": ("<img>", "</img>", "<IMG_CONTEXT>", "<video>"),
+    "idefics3": (
+        *("<fake_token_around_image>", "<global-img>", "<end_of_utterance>"),
+        *(f"<row_{line}_col_{column}>" for line in range(1, 4) for column in range(1, 4)),
+    ),
     "pixtral": ("[IMG]", "[IMG_BREAK]", "[IMG_END]"),
 }
 

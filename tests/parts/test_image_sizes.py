@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.pixtral.image_processing_pil_pixtral import get_resize_output_image_size
 
 from triptych.errors import InputError
 from triptych.parts.grid import Grid
 from triptych.parts.longest_edge import LongestEdge
 from triptych.parts.ratio_tiles import RatioTiles
+from triptych.parts.split_tiles import SplitGrid, SplitTiles
 from triptych.spec.item_facts import AudioFacts, ImageFacts, VideoFacts
 
 TILES = st.tuples(st.integers(9, 500), st.integers(9, 500))  # height, width
@@ -64,7 +67,39 @@ def test_frames_of_a_video_are_no_tiles() -> None:
     assert size(ImageFacts(8, 24), {"max_patches": 1}) == Grid(1, 2, 2)
 
 
-@pytest.mark.parametrize("size", [LongestEdge(edge=8, patch=4), RatioTiles(image=8, patch=4)])
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(2, 300),
+    width=st.integers(2, 300),
+    side=st.integers(8, 90),
+    edge=st.integers(8, 300),
+    split=st.booleans(),
+)
+def test_tiles_are_as_many_as_idefics3s_processor_cuts(
+    height: int, width: int, side: int, edge: int, split: bool
+) -> None:
+    limits: dict[str, Any] = {"size": {"longest_edge": edge}, "max_image_size": {"longest_edge": side}}
+    limits["do_image_splitting"] = split
+    processor = Idefics3ImageProcessorPil(**limits, return_row_col_info=True)
+    found = processor(images=[Image.new("RGB", (width, height))])
+    size = SplitTiles(image=364, patch=4)
+    grid = size(ImageFacts(height, width), limits)
+    assert (grid.t, grid.down, grid.across) == (len(found["pixel_values"][0]), found["rows"][0][0], found["cols"][0][0])
+    assert (grid.h, grid.w, grid.rows) == (side // 4, side // 4, grid.t * (side // 4) ** 2)
+    assert grid.rows <= size(size.largest("image", limits), limits).rows
+
+
+def test_tiles_without_a_processor_are_those_that_the_reference_assumes() -> None:
+    size = SplitTiles(image=8, patch=4)
+    assert size(ImageFacts(100, 50), {}) == SplitGrid(9, 2, 2, 4, 2)
+    assert size(ImageFacts(8, 24), {"do_resize": False}) == SplitGrid(4, 2, 2, 1, 3)
+    assert size(ImageFacts(8, 8), {"do_resize": False}) == SplitGrid(1, 2, 2, 0, 0)
+    assert size(VideoFacts(5, 8, 24), {}) == SplitGrid(5, 2, 2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "size", [SplitTiles(image=8, patch=4), LongestEdge(edge=8, patch=4), RatioTiles(image=8, patch=4)]
+)
 def test_sound_has_no_height_and_width(size: Any) -> None:
     with pytest.raises(InputError, match="16 samples have no height and width to cut into"):
         size(AudioFacts(16), {})

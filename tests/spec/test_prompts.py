@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from triptych.assembly import assemble
+from triptych.contrib_models.idefics3 import TileTexts
 from triptych.errors import InputError, SpecError
 from triptych.parts.grid import Grid
 from triptych.parts.prompts import Lines
+from triptych.parts.split_tiles import SplitGrid
 from triptych.spec.catalog import load_named
 from triptych.spec.item_facts import ImageFacts
 from triptych.spec.tokens import TokenRule
@@ -54,6 +56,15 @@ def test_other_placeholders_than_rows_are_refused() -> None:
     told = r"prompt_updates\.0\.with: puts 4 placeholders for an item that has 16"
     with pytest.raises(SpecError, match=told):
         rule("{use: lines, between: '|', end: '.', side: 2}").content(16, IMAGE, {})
+
+
+def test_tiles_stand_under_their_line_and_column_as_idefics3_writes_them() -> None:
+    found = TileTexts(around="|", whole="<all>")
+    tiles = ["|<row_1_col_1>", 4, "|<row_1_col_2>", 4, "\n|<row_2_col_1>", 4, "|<row_2_col_2>", 4]
+    assert found(20, SplitGrid(5, 2, 2, 2, 2)) == [*tiles, "\n\n|<all>", 4, "|"]
+    assert found(4, SplitGrid(1, 2, 2, 0, 0)) == ["|<all>", 4, "|"]
+    with pytest.raises(InputError, match="20 rows that are encoded already do not say how their image was cut"):
+        found(20, None)
 
 
 @pytest.mark.parametrize(
