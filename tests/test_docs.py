@@ -44,5 +44,5 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     files = re.findall(r"`((?:docs|tests|tools|conf)/[\w./]+)`", text)
     assert all((ROOT / file).exists() for file in files)
     names = re.findall(r"\btriptych\.(\w+)", text)
-    groups = ("models", "specs", "parts", "processors", "dummy_inputs", "schemas", "conf", "plugins")
+    groups = ("models", "specs", "parts", "processors", "dummy_inputs", "schemas", "transcriptions", "conf", "plugins")
     assert not [name for name in names if name not in dir(triptych) and name not in groups]

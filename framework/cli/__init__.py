@@ -61,12 +61,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from triptych.cli import check, experiment, listing, new, pooling, run, schema, show, validate
+    from triptych.cli import check, experiment, listing, new, pooling, run, schema, show, transcribe, validate
 
     parser = _Parser(prog="triptych", description="Models as data.", epilog=EPILOG)
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (listing, show, validate, check, schema, run, pooling, experiment, new):
+    for command in (listing, show, validate, check, schema, run, pooling, transcribe, experiment, new):
         command.add(commands)
     parser.set_defaults(run=lambda args: _without_command(parser, args))
     return parser

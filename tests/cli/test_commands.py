@@ -25,7 +25,7 @@ def test_list_names_every_kind_and_everything_in_it(capsys: Capture) -> None:
     status, out, err = ran(capsys, "list")
     assert (status, err) == (0, "")
     heads = [line[:-1] for line in out.splitlines() if not line.startswith(" ")]
-    named = ["processors", "dummy_inputs", "schemas", "conf"]
+    named = ["processors", "dummy_inputs", "schemas", "transcriptions", "conf"]
     assert heads == ["models", "towers", "fragments", "classes", *named, *(f"{kind}s" for kind in KINDS)]
     assert set(catalog()) <= {line.split()[0] for line in out.splitlines() if line.startswith(" ")}
 

@@ -1,0 +1,116 @@
+"""`triptych transcribe`: texts, subtitles and JSON, and what is said of wrong input."""
+
+from __future__ import annotations
+
+import json
+import re
+import wave
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import triptych
+from tests.parity.hearing import RATE, waveform, whisper
+from tests.tasks.test_transcribe import save_settings, save_tokenizer
+from triptych.cli import main
+from triptych.cli.transcribe import clock
+
+HELP = """usage: triptych transcribe [-h] [--language CODE]
+                           [--task {transcribe,translate}] [--timestamps]
+                           [--format {text,srt,vtt,json}] [--prompt TEXT]
+                           [--device DEVICE] [--dtype DTYPE] [--max-batch N]
+                           MODEL FILE [FILE ...]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = whisper(tmp_path_factory.mktemp("whisper")).folder
+    save_tokenizer(made)
+    save_settings(made)
+    for number in (1, 2):
+        with wave.open(str(made / f"{number}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE)
+            file.writeframes((waveform(number) * 32_767).astype("<i2").tobytes())
+    return made
+
+
+@pytest.fixture(scope="module")
+def wanted(folder: Path) -> list[Any]:
+    model = triptych.load(folder)
+    return [model.transcribe(folder / f"{n}.wav", language="en", timestamps=True) for n in (1, 2)]
+
+
+def said(capsys: pytest.CaptureFixture[str], folder: Path, *words: str, files: int = 1) -> str:
+    names = [str(folder / f"{n}.wav") for n in range(1, files + 1)]
+    assert main(["transcribe", str(folder), *names, "--language", "en", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_help_is_as_documented(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["transcribe", "--help"])
+    assert capsys.readouterr().out.startswith(HELP)
+
+
+def test_a_text_is_one_line_and_of_several_files_each_has_its_name(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    model = triptych.load(folder)
+    texts = [model.transcribe(folder / f"{n}.wav", language="en").text for n in (1, 2)]
+    assert said(capsys, folder) == f"{texts[0]}\n"
+    names = [folder / f"{n}.wav" for n in (1, 2)]
+    assert said(capsys, folder, files=2) == f"{names[0]}:\n{texts[0]}\n{names[1]}:\n{texts[1]}\n"
+
+
+def test_times_stand_before_each_segment(capsys: pytest.CaptureFixture[str], folder: Path, wanted: list[Any]) -> None:
+    lines = [f"[{clock(s.start)} - {clock(s.end)}] {s.text}" for s in wanted[0].segments]
+    assert said(capsys, folder, "--timestamps").splitlines() == lines
+
+
+def test_subtitles_have_numbers_times_and_texts(
+    capsys: pytest.CaptureFixture[str], folder: Path, wanted: list[Any]
+) -> None:
+    blocks = said(capsys, folder, "--format", "srt").strip().split("\n\n")
+    for number, (block, segment) in enumerate(zip(blocks, wanted[0].segments, strict=True), 1):
+        first, times, text = block.split("\n")
+        assert (first, text) == (str(number), segment.text)
+        assert re.fullmatch(r"\d\d:\d\d:\d\d,\d{3} --> \d\d:\d\d:\d\d,\d{3}", times)
+    head, *blocks = said(capsys, folder, "--format", "vtt").strip().split("\n\n")
+    assert (head, len(blocks)) == ("WEBVTT", len(wanted[0].segments))
+    assert blocks[0].startswith(f"{clock(wanted[0].segments[0].start)} --> ")
+
+
+def test_json_has_all_that_is_known(capsys: pytest.CaptureFixture[str], folder: Path, wanted: list[Any]) -> None:
+    found = json.loads(said(capsys, folder, "--format", "json", "--timestamps"))
+    assert found["file"] == str(folder / "1.wav")
+    assert (found["text"], found["language"], found["duration"]) == (wanted[0].text, "en", 1.0)
+    assert [s["text"] for s in found["segments"]] == [s.text for s in wanted[0].segments]
+    assert "segments" not in json.loads(said(capsys, folder, "--format", "json"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wanted"), [(0.0, "00:00:00.000"), (3661.2345, "01:01:01.234"), (59.9996, "00:01:00.000")]
+)
+def test_a_clock_has_hours_and_thousandths(seconds: float, wanted: str) -> None:
+    assert clock(seconds) == wanted
+
+
+def test_subtitles_are_of_one_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["transcribe", "model", "a.wav", "b.wav", "--format", "srt"])
+    assert left.value.code == 2
+    assert "--format srt takes one FILE: its times are those of one sound" in capsys.readouterr().err
+
+
+def test_wrong_input_is_told_in_a_line(capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.wav").write_bytes(b"no sound")
+    for file, message in ((tmp_path / "no.wav", "is no WAVE file of plain samples"), (tmp_path / "x", "no such file")):
+        assert main(["transcribe", str(folder), str(file)]) == 1
+        assert message in capsys.readouterr().err
+    assert main(["transcribe", str(folder), str(folder / "1.wav"), "--language", "xx"]) == 1
+    assert "'xx' is no code of a language" in capsys.readouterr().err
