@@ -42,7 +42,8 @@ class LongestEdge(PartSpec):
         return Grid(item.frames if isinstance(item, VideoFacts) else 1, height * self.merge, width * self.merge)
 
     def _steps(self, side: int) -> int:
-        return ceil(side / (self.patch * self.merge))
+        """One at least: the processor turns away an image of which a side would vanish."""
+        return max(ceil(side / (self.patch * self.merge)), 1)
 
     def _most(self, processor: ProcessorConfig) -> tuple[int, int]:
         """The largest height and width."""
