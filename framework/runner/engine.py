@@ -1,6 +1,6 @@
 """Requests come and go, and each step computes some tokens of many: reading prompts and writing answers go together."""
 
-# T tokens of a step, B requests that draw a token, D width, V vocabulary
+# T tokens of a step, D width
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from itertools import count
 
 import torch
-from torch import Tensor
 
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.parts.cache import Cache
 from triptych.registry.authors import is_out_of_memory
 from triptych.runner.arrivals import Arrivals
+from triptych.runner.drawing import draw
 from triptych.runner.drawn import Drawn
 from triptych.runner.encoded import EncodedItems
 from triptych.runner.entry import Entry
 from triptych.runner.event import Event, Failure, Log
 from triptych.runner.failures import INTERRUPTS, as_told, no_room, room_for
-from triptych.runner.logprobs import PromptLogprobs, TokenLogprob, score_prompt
+from triptych.runner.logprobs import TokenLogprob
 from triptych.runner.pages import PagePool
+from triptych.runner.prompt_scores import keep_rows, take_scores
 from triptych.runner.protocols import TextGenerationModel
-from triptych.runner.reading import read_logits
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import Sampler
-from triptych.runner.schedule import Chunk, Plan, Scheduler
+from triptych.runner.schedule import Plan, Scheduler
 from triptych.runner.sizes import MIB, Sizes
 from triptych.runner.staged import Staged
 from triptych.runner.step_items import StepItems, read_items
@@ -169,11 +168,11 @@ class Engine:
         stop = len(rows)
         for chunk in plan.chunks:
             start, stop = stop, stop + chunk.count
-            self._keep_prompt(chunk, hidden_TD[start:stop])
+            keep_rows(chunk.entry, hidden_TD[start:stop])
             if self._scheduler.advance(chunk):
                 drawing.append(chunk.entry)
                 rows.append(stop - 1)
-        return drawing, self._drawn(drawing, hidden_TD, rows) if drawing else None
+        return drawing, draw(self._model, self._sampler, drawing, hidden_TD=hidden_TD, rows=rows) if drawing else None
 
     def _prepare(self, plan: Plan) -> None:
         for _, slot in plan.stopped:
@@ -184,14 +183,6 @@ class Engine:
             self._sampler.add(entry.slot, entry.options, prompt, answer_ids=entry.answer_ids, mask=entry.form)
         for copy in plan.copies:
             self._cache.copy(copy.group, copy.source.page, copy.to, copy.source.rows)
-
-    def _drawn(self, entries: Sequence[Entry], hidden_TD: Tensor, rows: Sequence[int]) -> Drawn:
-        """The next token of each, after the hidden rows that are its last."""
-        hidden_BD = hidden_TD if len(rows) == len(hidden_TD) else hidden_TD[torch.tensor(rows, device=self._run.device)]
-        slots = [entry.slot for entry in entries if entry.slot is not None]
-        if isinstance(self._model, Staged):
-            return self._model.draw(hidden_BD, self._sampler, slots)
-        return self._sampler.draw(read_logits(self._model, hidden_BD), slots)
 
     def _events(self, entries: Sequence[Entry], drawn: Drawn | None) -> list[Event | Failure]:
         if drawn is None:
@@ -204,7 +195,7 @@ class Engine:
 
     def _event(self, entry: Entry, token: int, logprob: TokenLogprob | None) -> Event | Failure:
         try:
-            prompt = self._scored_prompt(entry) if entry.hidden else None
+            prompt = take_scores(self._model, entry)
             text = entry.answer.push(token)
         except INTERRUPTS:
             raise
@@ -250,15 +241,3 @@ class Engine:
             self._cache.clear(self._tables.alone(entry))
             self._scheduler.discard(entry)
         del self._entries[entry.number]
-
-    def _keep_prompt(self, chunk: Chunk, hidden_CD: Tensor) -> None:
-        """Rows of a prompt whose logprobs are asked for, until it is read."""
-        if chunk.entry.options.prompt_logprobs is not None and not chunk.entry.answer_ids:
-            chunk.entry.hidden.append(hidden_CD)
-
-    def _scored_prompt(self, entry: Entry) -> PromptLogprobs:
-        hidden_TD, asked = torch.cat(entry.hidden), entry.options.prompt_logprobs
-        assert asked is not None
-        entry.hidden = []
-        head, vocab = partial(read_logits, self._model), self._model.vocab_size
-        return score_prompt(head, entry.request.prompt, hidden_TD, likeliest=asked, vocab_size=vocab)

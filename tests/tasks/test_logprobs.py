@@ -124,7 +124,7 @@ def test_the_logits_of_a_prompt_are_never_there_all_at_once(
         with sizes:
             return scored(*args, **options)
 
-    monkeypatch.setattr("triptych.runner.engine.score_prompt", score_prompt)
+    monkeypatch.setattr("triptych.runner.prompt_scores.score_prompt", score_prompt)
     (found,) = model.generate(prompt, max_tokens=1, prompt_logprobs=2)
     assert found.token_ids == wanted.token_ids
     check_same(found.prompt_logprobs, wanted.prompt_logprobs)
