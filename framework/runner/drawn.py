@@ -12,20 +12,27 @@ from torch import Tensor
 
 from triptych.errors import TriptychError
 from triptych.runner.logprobs import Logprobs, TokenLogprob
+from triptych.runner.tops import Tops
 
 
 @dataclass(frozen=True)
 class Drawn:
     """The token of each request, [B], int64, on the device of the logits, and logprobs for those that ask.
 
-    `counts` says of each how many of the likeliest its logprobs have; None where it asks for none. Requests in
-    `failures`, by their row, have none of it: what stands in their place means nothing.
+    `counts` says of each how many of the likeliest its logprobs have; None where it asks for none. `tops` tells from
+    which logits no token could be drawn, `refused` by row what failed before. Where either is so, the token is one of
+    the vocabulary, and means nothing.
     """
 
     token_ids: Tensor
     counts: tuple[int | None, ...]
     asked: Logprobs | None = None
-    failures: Mapping[int, TriptychError] = field(default_factory=dict)
+    tops: Tops | None = None
+    refused: Mapping[int, TriptychError] = field(default_factory=dict)
+
+    def failures(self) -> dict[int, TriptychError]:
+        """Who draws nothing, by row, and why; waits for the device."""
+        return {**(self.tops.failures() if self.tops else {}), **self.refused}
 
     def logprobs(self) -> list[TokenLogprob | None]:
         """Of each request, None where it does not ask; waits for the device."""
@@ -38,7 +45,7 @@ def packed(drawn: Drawn) -> Tensor:
 
     Raises the first failure: who hears of numbers alone cannot tell for whom they mean nothing.
     """
-    for error in drawn.failures.values():
+    for error in drawn.failures().values():
         raise error
     if drawn.asked is None:
         return drawn.token_ids

@@ -187,9 +187,10 @@ class Engine:
     def _events(self, entries: Sequence[Entry], drawn: Drawn | None) -> list[Event | Failure]:
         if drawn is None:
             return []
+        failures = drawn.failures()
         rows = zip(entries, drawn.token_ids.tolist(), drawn.logprobs(), strict=True)
         return [
-            self._end_with(entry, drawn.failures[row]) if row in drawn.failures else self._event(entry, token, logprob)
+            self._end_with(entry, failures[row]) if row in failures else self._event(entry, token, logprob)
             for row, (entry, token, logprob) in enumerate(rows)
         ]
 

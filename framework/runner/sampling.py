@@ -7,7 +7,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from math import inf, isfinite, isnan
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -20,6 +19,7 @@ from triptych.runner.logprobs import Logprobs
 from triptych.runner.options import SamplingOptions
 from triptych.runner.sampling_plan import Plan, Table, Warm
 from triptych.runner.shaping import History, penalize
+from triptych.runner.tops import Tops
 from triptych.runner.uniform import state_of, uniform
 
 
@@ -94,17 +94,18 @@ class Sampler:
         """A token for each of the requests in `slots`, whose logits the rows are, in that order.
 
         Logits that are not finite, and a row where no token is left to draw, are failures of their request alone.
+        Nobody waits here for the device, but for requests with a mask, a top_k, top_p or min_p.
         """
         plan, counts = self._plan(slots), self.counts(slots)
-        failures: dict[int, TriptychError] = {}
-        shaped_BV = self._shaped(logits_BV, plan, failures)
-        tokens_B = self._drawn(shaped_BV, plan, failures, dtype=logits_BV.dtype)
+        refused: dict[int, TriptychError] = {}
+        shaped_BV = self._shaped(logits_BV, plan, refused)
+        tops_B, tokens_B = self._drawn(shaped_BV, plan)
         self._note(tokens_B, plan)
-        if plan.asking is None:
-            return Drawn(tokens_B, counts, failures=failures)
-        most = max(count for count in counts if count is not None)
-        found = Logprobs.of(plan.asking.of(logits_BV), plan.asking.of(tokens_B), likeliest=most)
-        return Drawn(tokens_B, counts, found, failures)
+        found = None
+        if plan.asking is not None:
+            most = max(count for count in counts if count is not None)
+            found = Logprobs.of(plan.asking.of(logits_BV), plan.asking.of(tokens_B), likeliest=most)
+        return Drawn(tokens_B, counts, found, Tops(tops_B, logits_BV.dtype), refused)
 
     def counts(self, slots: Sequence[int]) -> tuple[int | None, ...]:
         """How many of the likeliest tokens the logprobs of each are to have; None where it asks for none."""
@@ -117,7 +118,7 @@ class Sampler:
             self._kept = self._table.plan(slots, options, ends)
         return self._kept
 
-    def _shaped(self, logits_BV: Tensor, plan: Plan, failures: dict[int, TriptychError]) -> Tensor:
+    def _shaped(self, logits_BV: Tensor, plan: Plan, refused: dict[int, TriptychError]) -> Tensor:
         """The logits after all that changes single tokens; the same where nothing does."""
         if not plan.is_shaped and not self._masks:
             return logits_BV
@@ -133,28 +134,22 @@ class Sampler:
             plan.early.forbid(shaped_BV, self._number[plan.all.slots_R])
         for row, slot in enumerate(plan.all.slots):
             if slot in self._masks:
-                self._hide(shaped_BV[row], self._masks[slot], row, failures)
+                self._hide(shaped_BV[row], self._masks[slot], row, refused)
         return shaped_BV
 
-    def _hide(self, shaped_V: Tensor, mask: Mask, row: int, failures: dict[int, TriptychError]) -> None:
+    def _hide(self, shaped_V: Tensor, mask: Mask, row: int, refused: dict[int, TriptychError]) -> None:
         """Leave one row with what its mask allows."""
         try:
             allowed_V = mask.allowed_of(shaped_V) if isinstance(mask, WeighingMask) else mask.allowed()
             shaped_V.masked_fill_(~allowed_V.to(self._device), -torch.inf)
         except TriptychError as error:
-            failures[row] = error
+            refused[row] = error
 
-    def _drawn(
-        self, logits_BV: Tensor, plan: Plan, failures: dict[int, TriptychError], *, dtype: torch.dtype
-    ) -> Tensor:
+    def _drawn(self, logits_BV: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
+        """The highest logit of each row, and a token; some token for one whose logits are no numbers."""
         if not plan.warm:
-            tops_B, tokens_B = blocks.likeliest(logits_BV)
-            _add_failures(failures, tops_B, dtype)
-            return tokens_B
+            return blocks.likeliest(logits_BV)
         tops_B = logits_BV.amax(-1)
-        if wrong := _add_failures(failures, tops_B, dtype):
-            logits_BV, tops_B = logits_BV.clone(), tops_B.clone()  # a place is found in any row but one of NaN or inf
-            logits_BV[wrong], tops_B[wrong] = 0, 0
         uniform_B = uniform(self._state.index_select(0, plan.all.slots_R))
         tokens_B = torch.empty_like(plan.all.slots_R)
         for warm in plan.warm:
@@ -162,7 +157,7 @@ class Sampler:
             warm.rows.put(tokens_B, _drawn_warm(warm, logits_RV, tops_R[:, None], uniform_R[:, None]))
         if plan.greedy:
             plan.greedy.put(tokens_B, blocks.likeliest(plan.greedy.of(logits_BV))[1])
-        return tokens_B
+        return tops_B, tokens_B
 
     def _note(self, tokens_B: Tensor, plan: Plan) -> None:
         """Remember the tokens for the next draws."""
@@ -178,24 +173,9 @@ class Sampler:
 def _drawn_warm(warm: Warm, logits_RV: Tensor, tops_R1: Tensor, uniform_R1: Tensor) -> Tensor:
     """A token for each, [R]. Logits are counted from the likeliest, so that the coldest overflows nothing."""
     tempered_RV = (logits_RV.float() - tops_R1.float()).div_(warm.temperature_R1)
+    wrong_R1 = ~tops_R1.isfinite()
+    if wrong_R1.device.type != "cpu" or wrong_R1.any():  # on a CPU to ask costs less than to write
+        tempered_RV.masked_fill_(wrong_R1, 0)  # a place is found in any row but one of NaN
     if warm.limits:
         return filtering.drawn(tempered_RV, warm.limits, uniform_R1)
     return blocks.drawn(tempered_RV.exp_(), uniform_R1)
-
-
-def _add_failures(failures: dict[int, TriptychError], tops_B: Tensor, dtype: torch.dtype) -> list[int]:
-    """The rows whose highest logit is no number, each told why unless something was wrong with it before."""
-    tops = tops_B.tolist()  # waits for the device
-    if all(map(isfinite, tops)):
-        return []
-    wrong = [row for row, top in enumerate(tops) if not isfinite(top)]
-    for row in wrong:
-        failures.setdefault(row, TriptychError(_why_not_finite(tops[row], dtype)))
-    return wrong
-
-
-def _why_not_finite(top: float, dtype: torch.dtype) -> str:
-    if top == -inf:
-        return "no token is left to draw: each is forbidden, or has -inf as its logit"
-    found = "NaN" if isnan(top) else "inf"
-    return f"the model gave {found} as a logit in {dtype}; another dtype may help, float32 say"

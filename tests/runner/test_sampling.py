@@ -33,7 +33,7 @@ def draws(logits_V: Tensor, count: int, **options: Any) -> list[int]:
 
 def failure(logits_V: Tensor, **options: Any) -> str:
     """What is told of one request whose draw fails."""
-    return str(sampler_of(options, vocab=len(logits_V)).draw(logits_V[None], [0]).failures[0])
+    return str(sampler_of(options, vocab=len(logits_V)).draw(logits_V[None], [0]).failures()[0])
 
 
 def batch_of_draws(logits_V: Tensor, count: int, *, times: int = 1, **options: Any) -> Tensor:
@@ -219,13 +219,14 @@ def test_what_fails_is_the_failure_of_its_row_and_others_draw_as_before(options:
     sampler.remove(5)
     sampler.add(5, SamplingOptions(seed=5, **options), [1], mask=Broken())
     drawn = sampler.draw(rows, range(6))
-    assert {row: str(error)[:22] for row, error in drawn.failures.items()} == {
+    assert {row: str(error)[:22] for row, error in drawn.failures().items()} == {
         1: "the model gave NaN as ",
         3: "the model gave inf as ",
         4: "no token is left to dr",
         5: "it cannot be followed",
     }
     assert drawn.token_ids[[0, 2]].tolist() == wanted[[0, 2]].tolist()
+    assert all(0 <= token < 3000 for token in drawn.token_ids.tolist()), "the next step may embed any of them"
     assert len(drawn.logprobs()) == 6
 
 
