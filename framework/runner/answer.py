@@ -34,7 +34,7 @@ class Answer:
     ) -> None:
         self.token_ids: list[int] = []
         self.finish_reason: FinishReason | None = None
-        self._least, self._limit = options.min_tokens, limit
+        self.limit, self._least = limit, options.min_tokens
         self._stop_ids = options.ends(end_ids)
         self._tokenizer, self._form = tokenizer, form
         self._stop = StopStrings(options.stop)
@@ -54,7 +54,7 @@ class Answer:
         elif is_whole:
             self.finish_reason = "stop"
             piece += self._rest(self.token_ids)
-        elif len(self.token_ids) == self._limit:
+        elif len(self.token_ids) == self.limit:
             self.finish_reason = "length"
             piece += self._rest(self.token_ids)
         return piece

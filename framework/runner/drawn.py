@@ -30,6 +30,17 @@ class Drawn:
     tops: Tops | None = None
     refused: Mapping[int, TriptychError] = field(default_factory=dict)
 
+    def on_host(self) -> Drawn:
+        """The same in the host's memory. What an accelerator has is there some time later."""
+        tops = self.tops and Tops(_on_host(self.tops.values_B), self.tops.dtype)
+        asked = self.asked and Logprobs(
+            _on_host(self.asked.ids_N),
+            _on_host(self.asked.own_N),
+            _on_host(self.asked.likeliest_NK),
+            _on_host(self.asked.logprobs_NK),
+        )
+        return Drawn(_on_host(self.token_ids), self.counts, asked, tops, self.refused)
+
     def failures(self) -> dict[int, TriptychError]:
         """Who draws nothing, by row, and why; waits for the device."""
         return {**(self.tops.failures() if self.tops else {}), **self.refused}
@@ -38,6 +49,10 @@ class Drawn:
         """Of each request, None where it does not ask; waits for the device."""
         found = self.asked.listed([n for n in self.counts if n is not None]) if self.asked else iter(())
         return [None if count is None else next(found) for count in self.counts]
+
+
+def _on_host(values: Tensor) -> Tensor:
+    return values.to("cpu", non_blocking=True)  # into pinned memory, so that nobody waits for it
 
 
 def packed(drawn: Drawn) -> Tensor:

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,26 +15,24 @@ from itertools import count
 import torch
 
 from triptych.inputs.tokenizer import Tokenizer
-from triptych.parts.cache import Cache
 from triptych.registry.authors import is_out_of_memory
 from triptych.runner.arrivals import Arrivals
-from triptych.runner.drawing import draw
-from triptych.runner.drawn import Drawn
 from triptych.runner.encoded import EncodedItems
 from triptych.runner.entry import Entry
 from triptych.runner.event import Event, Failure, Log
-from triptych.runner.failures import INTERRUPTS, as_told, no_room, room_for
+from triptych.runner.failures import INTERRUPTS, as_told, no_room
+from triptych.runner.flight import Flight, Landed
+from triptych.runner.launch import launch
 from triptych.runner.logprobs import TokenLogprob
 from triptych.runner.pages import PagePool
-from triptych.runner.prompt_scores import keep_rows, take_scores
+from triptych.runner.prompt_scores import take_scores
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sampling import Sampler
 from triptych.runner.schedule import Plan, Scheduler
-from triptych.runner.sizes import MIB, Sizes
+from triptych.runner.sizes import Sizes
 from triptych.runner.staged import Staged
 from triptych.runner.step_items import StepItems, read_items
-from triptych.runner.step_rows import hidden_rows
 from triptych.runner.tables import PageTables
 
 logger = logging.getLogger(__name__)
@@ -59,18 +58,19 @@ class Engine:
         self._end_ids = end_ids
         self._arrivals = Arrivals(model, sizes.longest, tokenizer, end_ids, live)
         self._in_stages = isinstance(model, Staged)
-        told = f"a cache of {sizes.layout.nbytes(run.dtype) / MIB:,.1f} MiB"
-        with room_for(told, less="a smaller kv_cache_memory, max_model_len or max_num_seqs takes less"):
-            self._cache = Cache(sizes.layout, dtype=run.dtype, device=run.device)
+        self._cache = sizes.cache(run)
         self._entries: dict[int, Entry] = {}
         self._numbers = count()
         self._most = run.max_num_batched_tokens
+        self._depth = 1 if run.overlaps and not self._in_stages else 0
+        self._flights = deque[Flight]()
         self._begin()
         self._sound = True
 
     def _begin(self) -> None:
         """With nothing read: whoever is here waits, with the tokens that its log has."""
         layout = self._sizes.layout
+        self._flights.clear()
         self._pool = PagePool(layout.pages)
         self._tables = PageTables(self._pool, layout.groups, reuse=not self._cache.states)
         self._scheduler = Scheduler(self._tables, seqs=self._sizes.seqs, tokens=self._most)
@@ -126,7 +126,7 @@ class Engine:
 
     def cancel(self, number: int) -> None:
         """A request is wanted no longer; nothing happens to one that has ended."""
-        if entry := self._entries.get(number):
+        if (entry := self._entries.get(number)) and not (entry.log.is_whole or entry.log.error):
             entry.log.cancelled = True
             with self._changing():
                 if number in self._entries:
@@ -141,6 +141,9 @@ class Engine:
     def step(self) -> list[Event | Failure]:
         """Compute what the next step is to have -> the tokens that were drawn, and who failed.
 
+        Where steps overlap, the tokens are those of the step before, and this one is left to the device meanwhile. So a
+        stop is seen one step late, and the token too many is dropped.
+
         What fails ends those whom it concerns: an item, or what is done to one answer, its request; the model, those of
         the step. Of a pipeline nothing may fail in one process alone, so that there it is raised. An interruption is
         raised too; then requests begin again with the next step, from the tokens that their logs have.
@@ -149,30 +152,34 @@ class Engine:
             return self._step()
 
     def _step(self) -> list[Event | Failure]:
+        found = self._landed(leave=0) if self._has_to_wait() else []
         plan = self._scheduler.plan()
-        failures: list[Event | Failure] = []
         try:
             self._prepare(plan)
             items = read_items(plan.chunks, self._encoded)
             plan.chunks = items.chunks
-            failures += [self._end_with(*each) for each in items.failures]
-            drawing, drawn = self._computed(plan, items) if plan.entries else ([], None)
+            found += [self._end_with(*each) for each in items.failures]
+            if plan.entries:
+                self._launch(plan, items)
         except Exception as error:
-            return failures + self._failed(plan, error)
-        return failures + self._events(drawing, drawn)
+            found += self._landed(leave=0)
+            return found + self._failed(plan, error)
+        return found + self._landed(leave=self._depth if plan.entries else 0)
 
-    def _computed(self, plan: Plan, items: StepItems) -> tuple[list[Entry], Drawn | None]:
-        """Who draws after this step, and what."""
-        hidden_TD = hidden_rows(self._model, self._cache, plan, items)
-        drawing, rows = [*plan.writers], [*range(len(plan.writers))]
-        stop = len(rows)
+    def _has_to_wait(self) -> bool:
+        """Whether the next step needs what is in flight: its tokens, or the pages of who may have ended by them."""
+        return any(flight.is_needed for flight in self._flights) or (bool(self._flights) and self._scheduler.is_short)
+
+    def _launch(self, plan: Plan, items: StepItems) -> None:
+        before = self._flights[-1] if self._flights else None
+        flight = launch(self._model, self._cache, self._sampler, plan=plan, items=items, before=before)
         for chunk in plan.chunks:
-            start, stop = stop, stop + chunk.count
-            keep_rows(chunk.entry, hidden_TD[start:stop])
-            if self._scheduler.advance(chunk):
-                drawing.append(chunk.entry)
-                rows.append(stop - 1)
-        return drawing, draw(self._model, self._sampler, drawing, hidden_TD=hidden_TD, rows=rows) if drawing else None
+            self._scheduler.advance(chunk)
+        for entry in flight.entries:
+            entry.foresee()
+            if entry.has_its_last:
+                self._scheduler.rest(entry)
+        self._flights.append(flight)
 
     def _prepare(self, plan: Plan) -> None:
         for _, slot in plan.stopped:
@@ -184,15 +191,22 @@ class Engine:
         for copy in plan.copies:
             self._cache.copy(copy.group, copy.source.page, copy.to, copy.source.rows)
 
-    def _events(self, entries: Sequence[Entry], drawn: Drawn | None) -> list[Event | Failure]:
-        if drawn is None:
-            return []
-        failures = drawn.failures()
-        rows = zip(entries, drawn.token_ids.tolist(), drawn.logprobs(), strict=True)
-        return [
-            self._end_with(entry, failures[row]) if row in failures else self._event(entry, token, logprob)
-            for row, (entry, token, logprob) in enumerate(rows)
-        ]
+    def _landed(self, *, leave: int) -> list[Event | Failure]:
+        """What has come of all flights but the last ones, which are left."""
+        found: list[Event | Failure] = []
+        while len(self._flights) > leave:
+            found += filter(None, map(self._told, self._flights.popleft().land()))
+        return found
+
+    def _told(self, landed: Landed) -> Event | Failure | None:
+        """None of a token that is one too many."""
+        entry, token, logprob, error = landed
+        if entry.log.ended:
+            entry.drop_last()
+            self._end(entry, is_sound=error is None)
+            return None
+        entry.know(token)
+        return self._event(entry, token, logprob) if error is None else self._end_with(entry, error)
 
     def _event(self, entry: Entry, token: int, logprob: TokenLogprob | None) -> Event | Failure:
         try:
@@ -203,7 +217,6 @@ class Engine:
         except BaseException as error:  # a panic of a tokenizer's library is no Exception
             return self._end_with(entry, error)
         reason = entry.answer.finish_reason
-        entry.tokens.append(token)
         event = Event(entry.number, token, text, reason, logprob, prompt)
         entry.log.events.append(event)
         if reason is not None:
@@ -223,7 +236,8 @@ class Engine:
                 return []
         if self._in_stages or not entries:
             raise error
-        return [replace(self._end_with(entry, error), of_step=True) for entry in entries]
+        left = [entry for entry in entries if not entry.log.ended]
+        return [replace(self._end_with(entry, error), of_step=True) for entry in left]
 
     def _end_with(self, entry: Entry, error: BaseException) -> Failure:
         """A request ends with an error."""
@@ -233,10 +247,14 @@ class Engine:
         self._end(entry)
         return Failure(entry.number, entry.log.error)
 
-    def _end(self, entry: Entry) -> None:
+    def _end(self, entry: Entry, *, is_sound: bool = True) -> None:
+        """No more comes of a request; its pages and its slot go back once nothing of it is in flight."""
+        if entry.ahead:
+            self._scheduler.rest(entry)
+            return
         if entry.slot is not None:
             self._sampler.remove(entry.slot)
-        if entry.log.error is None and entry.writing:
+        if entry.log.error is None and entry.writing and is_sound:
             self._scheduler.drop(entry)
         else:  # others are spared what it wrote: that these are numbers is seen when a token is drawn
             self._cache.clear(self._tables.alone(entry))

@@ -17,6 +17,8 @@ from triptych.runner.prefix import BlockNames
 from triptych.runner.request import Request
 from triptych.runner.transcript import TranscriptForm
 
+UNKNOWN = -1  # a token that is drawn, and that the host does not know yet
+
 
 @dataclass(eq=False)
 class Entry:
@@ -26,7 +28,8 @@ class Entry:
     one while it is `writing`, else those that were `read`. `slot` is its place in the sampler, None while it waits.
     `due` is the step at which its pages have to be looked at; others find its first `learned` blocks. `hidden` are rows
     of the prompt that are still to be scored. Tokens of one range in `whole` are computed in one step; `places` say
-    where tokens stand, None where at their numbers. `log` is what has come of it: all else can be made anew from there.
+    where tokens stand, None where at their numbers. The last `ahead` tokens are drawn and not known yet; no more are
+    drawn of one that is `resting`. `log` is what has come of it: all else can be made anew from there.
     """
 
     number: int
@@ -41,6 +44,8 @@ class Entry:
     read: int = 0
     tables: list[list[int]] = field(default_factory=list)  # for each group of mixers that forget alike
     slot: int | None = None
+    ahead: int = 0
+    resting: bool = False
     due: int = 0
     learned: int = 0
     hidden: list[Tensor] = field(default_factory=list)
@@ -57,6 +62,26 @@ class Entry:
         prompt = request.prompt
         tokens = [*prompt.token_ids, *answer.token_ids]
         return cls(number, request, answer, form, tokens, BlockNames(prompt.features, prompt.blocks), options, log)
+
+    def foresee(self) -> None:
+        """A token more is drawn, and will be known later."""
+        self.tokens.append(UNKNOWN)
+        self.ahead += 1
+
+    def know(self, token: int) -> None:
+        """The first of the tokens that were not known."""
+        self.tokens[-self.ahead] = token
+        self.ahead -= 1
+
+    def drop_last(self) -> None:
+        """A token that was drawn is one too many."""
+        self.tokens.pop()
+        self.ahead -= 1
+
+    @property
+    def has_its_last(self) -> bool:
+        """Whether the last token that it may have is drawn."""
+        return len(self.tokens) - self.prompt_length >= self.answer.limit
 
     def up_to(self, count: int) -> int:
         """As many of the next `count` tokens as end in the middle of nothing that is computed in one step."""

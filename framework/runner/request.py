@@ -35,6 +35,8 @@ class RunOptions:
 
     None for `cache_bytes` allows most of the memory that is free. A step has at most `max_num_batched_tokens` tokens,
     which bounds its activations. `encoder_cache_bytes` of encoded items are kept for whoever brings them again.
+    With `overlap` a step begins before the tokens of the last one are known; None does so where the device is no CPU,
+    on which one step waits for the other anyway.
     """
 
     device: torch.device
@@ -43,9 +45,15 @@ class RunOptions:
     cache_bytes: int | None = None
     max_num_batched_tokens: int = 8192
     encoder_cache_bytes: int = ENCODED
+    overlap: bool | None = None
 
     def __post_init__(self) -> None:
         check_counts(max_batch=self.max_batch, max_num_batched_tokens=self.max_num_batched_tokens)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a step begins before the tokens of the last one are known."""
+        return self.device.type != "cpu" if self.overlap is None else self.overlap
 
 
 def check_counts(**counts: object) -> None:

@@ -18,6 +18,11 @@ class Chunk:
     entry: Entry
     count: int
 
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing is left to read after it: a token is drawn."""
+        return self.entry.read + self.count == len(self.entry.tokens)
+
 
 @dataclass
 class Plan:
@@ -73,7 +78,7 @@ class Scheduler:
         plan = Plan()
         self._clock += 1
         for entry in self._due.pop(self._clock, ()):
-            if entry.writing and entry.due == self._clock:
+            if entry.writing and entry.due == self._clock and not entry.resting:
                 self._serve(entry, plan)
         writers = self._ordered()
         left = self._tokens - len(writers)
@@ -87,13 +92,22 @@ class Scheduler:
 
     def advance(self, chunk: Chunk) -> bool:
         """The tokens of a chunk are in the cache -> whether they were the last: the request writes from now on."""
-        entry = chunk.entry
+        entry, is_last = chunk.entry, chunk.is_last
         entry.read += chunk.count
-        if entry.read < len(entry.tokens):
+        if not is_last:
             return False
         entry.writing, self._writers = True, None
         self._look_at(entry, self._clock + 1)
         return True
+
+    def rest(self, entry: Entry) -> None:
+        """Nothing more of a request that writes is planned; it keeps what it has until it is dropped."""
+        entry.resting, self._writers = True, None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the next plan may find too few pages for those that write, so that somebody has to make way."""
+        return len(self._due.get(self._clock + 1, ())) * self._tables.groups > self._tables.pool.available
 
     def drop(self, entry: Entry) -> None:
         """A request has ended, or is wanted no longer."""
@@ -114,7 +128,8 @@ class Scheduler:
 
     def _ordered(self) -> Sequence[Entry]:
         if self._writers is None:
-            self._writers = sorted((each for each in self.running if each.writing), key=lambda each: each.tables[0][0])
+            writers = (each for each in self.running if each.writing and not each.resting)
+            self._writers = sorted(writers, key=lambda each: each.tables[0][0])
         return self._writers
 
     def _serve(self, entry: Entry, plan: Plan) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from triptych.errors import InputError, OptionError
+from triptych.parts.cache import Cache
 from triptych.parts.cache_layout import Layout
 from triptych.parts.cache_needs import CacheNeed
+from triptych.runner.failures import room_for
 from triptych.runner.layouts import Room
 from triptych.runner.memory import cache_budget
 from triptych.runner.protocols import TextGenerationModel
@@ -52,6 +54,12 @@ class Sizes:
             message = f"a request of {longest} tokens needs {memory.told(longest)}"
             raise OptionError(f"{message}; {_fitting(f'max_model_len={most}', most)}", path="kv_cache_memory")
         return cls._within(memory.room, seqs=run.max_batch, longest=longest)
+
+    def cache(self, run: RunOptions) -> Cache:
+        """A cache of this size. Raises OutOfMemoryError where there is no memory for it."""
+        told = f"a cache of {self.layout.nbytes(run.dtype) / MIB:,.1f} MiB"
+        with room_for(told, less="a smaller kv_cache_memory, max_model_len or max_num_seqs takes less"):
+            return Cache(self.layout, dtype=run.dtype, device=run.device)
 
     @classmethod
     def _within(cls, room: Room, *, seqs: int, longest: int) -> Sizes:

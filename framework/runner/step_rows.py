@@ -11,6 +11,7 @@ from torch import Tensor
 
 from triptych.parts.cache import Cache
 from triptych.registry.authors import blaming
+from triptych.runner.flight import Flight
 from triptych.runner.positions import step_positions
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.reading import RUNS, forward
@@ -19,8 +20,13 @@ from triptych.runner.sources import step_sources
 from triptych.runner.step_items import StepItems
 
 
-def hidden_rows(model: TextGenerationModel, cache: Cache, plan: Plan, items: StepItems) -> Tensor:
-    """The hidden rows [T, D] of the tokens of a step, with those of items in place. Raises what `forward` does."""
+def hidden_rows(
+    model: TextGenerationModel, cache: Cache, plan: Plan, items: StepItems, *, before: Flight | None
+) -> Tensor:
+    """The hidden rows [T, D] of the tokens of a step, with those of items in place. Raises what `forward` does.
+
+    The tokens of the writers are those of the flight `before`, where that has not landed.
+    """
     entries = plan.entries
     ids = [entry.tokens[-1] for entry in plan.writers]
     for chunk in plan.chunks:
@@ -39,6 +45,8 @@ def hidden_rows(model: TextGenerationModel, cache: Cache, plan: Plan, items: Ste
     begun = {n: items.sources[chunk.entry] for n, chunk in chunks.items() if chunk.entry in items.sources}
     step.sources |= step_sources(model, [entry.request.prompt for entry in entries], begun)
     ids_T = torch.tensor(ids, device=cache.device)
+    if before is not None and plan.writers:
+        ids_T[: len(plan.writers)] = before.tokens_of(plan.writers)
     return forward(model, ids_T, step, _embeds(model, ids_T, items, writers=len(plan.writers)))
 
 

@@ -36,6 +36,11 @@ class PageTables:
         self._forgetting = [(number, group) for number, group in enumerate(groups) if group.reach.rows is not None]
         self._keeping = [number for number, group in enumerate(groups) if group.reach.rows is None]
 
+    @property
+    def groups(self) -> int:
+        """How many tables a request has."""
+        return len(self._groups)
+
     def begin(self, entry: Entry) -> list[Copy] | None:
         """Give a request the rows that are there already -> what is to be copied; None where pages do not suffice.
 

@@ -31,7 +31,8 @@ class Engine:
     request has at most `max_model_len` tokens, prompt and answer; without it, as many as the model takes. At most
     `max_num_seqs` run at a time, the others wait; a step has at most `max_num_batched_tokens` tokens.
     `encoder_cache_memory` bytes of encoded images are kept, of the last one at least. Raises OptionError for numbers
-    that are none, and when the memory does not hold one request, with what would fit.
+    that are none, and when the memory does not hold one request, with what would fit. With `overlap` a step begins
+    before the tokens of the last one are known; left out, it does so on an accelerator.
 
     Steps are run by whoever waits for an answer, in whichever thread: there is none in the background. Of a model
     in stages every process has one, and makes the same calls to it in the same order.
@@ -46,6 +47,7 @@ class Engine:
         max_num_seqs: int = 32,
         max_num_batched_tokens: int = 8192,
         encoder_cache_memory: int = ENCODED,
+        overlap: bool | None = None,
     ) -> None:
         check_arguments(
             model=(model, Model),
@@ -54,6 +56,7 @@ class Engine:
             max_num_seqs=(max_num_seqs, int),
             max_num_batched_tokens=(max_num_batched_tokens, int),
             encoder_cache_memory=(encoder_cache_memory, int),
+            overlap=(overlap, bool | None),
         )
         check_counts(
             max_num_seqs=max_num_seqs,
@@ -67,6 +70,7 @@ class Engine:
             cache_bytes=kv_cache_memory,
             max_num_batched_tokens=max_num_batched_tokens,
             encoder_cache_bytes=encoder_cache_memory,
+            overlap=overlap,
         )
         if isinstance(model.runs, Staged):
             run = model.runs.agreed(run, most=ON_HOST if run.device.type == "cpu" else None)

@@ -37,6 +37,7 @@ LONGEST = 128
 PREFIX = [7 * n % 250 for n in range(45)]
 PROMPTS = [PREFIX + [3, 4], [5], PREFIX + [9] * 30, [1, 2, 3] * 9, PREFIX[:20], [8] * 64, [2, 1]]
 OPTIONS = SamplingOptions(max_tokens=24, temperature=1.0, seed=5, ignore_eos=True)
+OVERLAP = pytest.mark.parametrize("overlap", [False, True], ids=["in turn", "overlapping"])
 FEW = {"page": 16, "more": 1}  # pages that hold the longest request, and hardly another
 
 
@@ -57,8 +58,11 @@ def layout(spec: str, *, seqs: int, page: int = LONGEST, more: int = 0) -> Layou
     return Layout(needs, groups, sum(group.pages(LONGEST) for group in groups) + more, seqs)
 
 
-def engine(spec: str, *, tokens: int = 8192, seqs: int = 8, live: bool = False, **shape: int) -> Engine:
-    run = RunOptions(device=torch.device("cpu"), dtype=torch.float64, max_num_batched_tokens=tokens)
+def engine(
+    spec: str, *, tokens: int = 8192, seqs: int = 8, live: bool = False, overlap: bool = False, **shape: int
+) -> Engine:
+    device = torch.device("cpu")
+    run = RunOptions(device=device, dtype=torch.float64, max_num_batched_tokens=tokens, overlap=overlap)
     sizes = Sizes(layout(spec, seqs=seqs, **shape), seqs=seqs, longest=LONGEST)
     return Engine(module(spec), sizes=sizes, run=run, tokenizer=ByteTokenizer(256), live=live)
 
@@ -113,21 +117,23 @@ def test_drawn_answers_are_those_of_one_pass_over_all(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("shape", [{}, FEW], ids=["a page each", "small pages"])
-def test_seven_together_are_seven_alone(spec: str, shape: dict[str, int]) -> None:
-    assert answered(engine(spec, **shape)) == alone(spec)
+@OVERLAP
+def test_seven_together_are_seven_alone(spec: str, shape: dict[str, int], overlap: bool) -> None:
+    assert answered(engine(spec, overlap=overlap, **shape)) == alone(spec)
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("size", [1, 5, 33])
-def test_prompts_in_chunks_are_prompts_at_once(spec: str, size: int) -> None:
-    assert answered(engine(spec, tokens=size, seqs=4)) == alone(spec)
-    assert answered(engine(spec, tokens=size, seqs=4, **FEW)) == alone(spec)
+@pytest.mark.parametrize(("size", "overlap"), [(1, False), (5, True), (33, False), (33, True)])
+def test_prompts_in_chunks_are_prompts_at_once(spec: str, size: int, overlap: bool) -> None:
+    assert answered(engine(spec, tokens=size, seqs=4, overlap=overlap)) == alone(spec)
+    assert answered(engine(spec, tokens=size, seqs=4, overlap=overlap, **FEW)) == alone(spec)
 
 
 @pytest.mark.parametrize("spec", [spec for spec in SPECS if spec != "echo"])
 @pytest.mark.parametrize("shape", [{}, {"page": 16, "more": 64}], ids=["copied", "shared"])
-def test_rows_that_were_there_are_as_good_as_new(spec: str, shape: dict[str, int]) -> None:
-    running = engine(spec, **shape)
+@OVERLAP
+def test_rows_that_were_there_are_as_good_as_new(spec: str, shape: dict[str, int], overlap: bool) -> None:
+    running = engine(spec, overlap=overlap, **shape)
     assert [answered(running, [ids])[0] for ids in PROMPTS] == alone(spec)
     read = count_reads(running)
     assert [answered(running, [ids])[0] for ids in PROMPTS] == alone(spec)
@@ -154,9 +160,9 @@ LONG = [n * n % 251 for n in range(100)]
 
 
 @pytest.mark.parametrize("spec", ["mistral", "gemma2", "llama in chunks", "gemma2 in chunks"])
-@pytest.mark.parametrize("size", [7, 8192])
-def test_a_long_request_fits_because_what_it_sees_no_more_is_given_back(spec: str, size: int) -> None:
-    running = engine(spec, tokens=size, page=16)
+@pytest.mark.parametrize(("size", "overlap"), [(7, False), (7, True), (8192, False)])
+def test_a_long_request_fits_because_what_it_sees_no_more_is_given_back(spec: str, size: int, overlap: bool) -> None:
+    running = engine(spec, tokens=size, overlap=overlap, page=16)
     cut = running._sizes.layout
     assert cut.pages < len(cut.groups) * -(-LONGEST // 16)  # the rows of all groups would not fit
     stopped = note_stopped(running)
@@ -166,16 +172,18 @@ def test_a_long_request_fits_because_what_it_sees_no_more_is_given_back(spec: st
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_who_made_way_goes_on_as_if_it_had_not(spec: str) -> None:
-    running = engine(spec, **FEW)
+@OVERLAP
+def test_who_made_way_goes_on_as_if_it_had_not(spec: str, overlap: bool) -> None:
+    running = engine(spec, overlap=overlap, **FEW)
     stopped = note_stopped(running)
     assert answered(running) == alone(spec)
     assert stopped
 
 
 @pytest.mark.parametrize("spec", ["llama", "gemma2", "echo"])
-def test_a_stream_is_the_whole(spec: str) -> None:
-    whole, live = (engine(spec, live=each, **FEW) for each in (False, True))
+@OVERLAP
+def test_a_stream_is_the_whole(spec: str, overlap: bool) -> None:
+    whole, live = (engine(spec, live=each, overlap=overlap, **FEW) for each in (False, True))
     texts = []
     for running in (whole, live):
         running.add(request(PROMPTS[0]))
@@ -188,7 +196,8 @@ def test_a_stream_is_the_whole(spec: str) -> None:
 @given(data=st.data())
 @settings(max_examples=12, deadline=None)
 def test_neighbours_that_come_and_are_cancelled_change_nothing(spec: str, data: st.DataObject) -> None:
-    running = engine(spec, tokens=data.draw(st.sampled_from([5, 40, 8192])), seqs=4, **FEW)
+    tokens_a_step, overlap = data.draw(st.sampled_from([5, 40, 8192])), data.draw(st.booleans())
+    running = engine(spec, tokens=tokens_a_step, seqs=4, overlap=overlap, **FEW)
     watched = {running.add(request(PROMPTS[n])): n for n in (0, 3)}
     found: list[Event] = []
     others: list[int] = []
@@ -201,6 +210,7 @@ def test_neighbours_that_come_and_are_cancelled_change_nothing(spec: str, data: 
             found += running.step()
     for number in others:
         running.cancel(number)
+    finish(running)
     assert {n: tokens(found)[number] for number, n in watched.items()} == {n: alone(spec)[n] for n in (0, 3)}
     assert not running.busy
     assert running._pool.available == running._pool.pages
@@ -213,6 +223,7 @@ def note_stopped(running: Engine) -> list[tuple[Entry, int]]:
 
     def noted() -> Plan:
         found = plan()
+        assert not any(entry.ahead for entry, _ in found.stopped), "rows that nobody has seen are given away"
         stopped.extend(found.stopped)
         return found
 
@@ -233,8 +244,9 @@ def count_reads(running: Engine) -> list[int]:
     return found
 
 
-def test_no_slot_or_entry_is_left_behind() -> None:
-    running = engine("llama", seqs=3, **FEW)
+@OVERLAP
+def test_no_slot_or_entry_is_left_behind(overlap: bool) -> None:
+    running = engine("llama", seqs=3, overlap=overlap, **FEW)
     numbers = [running.add(request(ids)) for ids in PROMPTS * 3]
     for number in numbers[::2]:
         running.cancel(number)

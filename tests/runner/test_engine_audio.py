@@ -92,7 +92,9 @@ def test_each_request_alone_is_answered_as_in_the_batch(
 def test_prompts_read_in_chunks_are_answered_alike(
     model: Any, requests: Sequence[Request], wanted: list[list[int]], tokens: int
 ) -> None:
-    run = RunOptions(device=RUN.device, dtype=RUN.dtype, max_batch=3, max_num_batched_tokens=tokens)
+    run = RunOptions(
+        device=RUN.device, dtype=RUN.dtype, max_batch=3, max_num_batched_tokens=tokens, overlap=tokens == 5
+    )
     assert answers(model, requests, run) == wanted
 
 

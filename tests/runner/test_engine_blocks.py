@@ -64,10 +64,10 @@ def test_blocks_are_told_apart() -> None:
     assert len({tuple(each) for each in alone()}) == len(PROMPTS)
 
 
-@pytest.mark.parametrize("size", [MOST, 8192])
+@pytest.mark.parametrize(("size", "overlap"), [(MOST, True), (8192, False)])
 @pytest.mark.parametrize("shape", [{}, {"page": 16, "more": 64}, FEW], ids=str)
-def test_however_prompts_are_cut_blocks_are_whole(size: int, shape: dict[str, int]) -> None:
-    wanted, running = alone(), engine(SPEC, tokens=size, **shape)
+def test_however_prompts_are_cut_blocks_are_whole(size: int, shape: dict[str, int], overlap: bool) -> None:
+    wanted, running = alone(), engine(SPEC, tokens=size, overlap=overlap, **shape)
     stopped = note_stopped(running)
     assert answered(running, PROMPTS) == wanted
     assert bool(stopped) == (shape == FEW)

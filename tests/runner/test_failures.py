@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,6 +33,12 @@ FEW = {"pages": 6, "page": 16}
 @pytest.fixture
 def module() -> Any:
     return triptych.random_init("llama", seed=1).module.double()
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["in turn", "overlapping"])
+def overlap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left out of the options: no test here says whether steps overlap."""
+    monkeypatch.setattr(RunOptions, "overlaps", request.param)
 
 
 def engine(module: Any, *, tokens: int = 8192, seqs: int = 4, tokenizer: Any = None, **shape: int) -> Engine:
@@ -111,6 +118,25 @@ def test_nor_those_of_a_request_that_is_cancelled_before_anybody_sees_whether_th
     running.step()
     running.cancel(bad)
     assert [tokens(log) for log in logs(running, [*map(request, after)])] == wanted
+    check_nothing_is_left(running)
+
+
+@pytest.mark.parametrize("shape", [{}, {"pages": 8, "page": 32}], ids=["a page each", "small pages"])
+def test_nor_the_row_of_a_token_that_ended_an_answer_and_need_not_have_been_computed(
+    module: Any, shape: dict[str, int]
+) -> None:
+    ended = [3] * 20
+    (answer,) = alone(module, ended)
+    last = next(n for n in range(3, 12) if answer[n] not in answer[:n])
+    after = [[5], [4] * 40, [6] * 33]
+    wanted = alone(module, *after)
+    assert not any(answer[last] in each for each in wanted)
+    with torch.no_grad():
+        module.get_parameter("embed.tokens.weight")[answer[last]] = torch.nan
+    running = engine(module, seqs=1, **shape)
+    options = replace(OPTIONS, stop_token_ids=[answer[last]])
+    found = logs(running, [request(ended, options), *map(request, after)])
+    assert [tokens(log) for log in found] == [answer[: last + 1], *wanted]
     check_nothing_is_left(running)
 
 

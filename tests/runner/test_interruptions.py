@@ -42,8 +42,9 @@ def module() -> Any:
     return triptych.random_init("llama", seed=1).module.double()
 
 
-def made(*, pages: int, page: int, tokens: int) -> Engine:
-    run = RunOptions(device=torch.device("cpu"), dtype=torch.float64, max_num_batched_tokens=tokens)
+def made(*, pages: int, page: int, tokens: int, overlap: bool = False) -> Engine:
+    device = torch.device("cpu")
+    run = RunOptions(device=device, dtype=torch.float64, max_num_batched_tokens=tokens, overlap=overlap)
     layout = Layout.whole(module().cache_needs(), pages=pages, page=page, slots=3)
     sizes = Sizes(layout, seqs=3, longest=64)
     return Engine(module(), sizes=sizes, run=run, tokenizer=ByteTokenizer(256), live=True)
@@ -111,12 +112,13 @@ OURS = tuple(str(ROOT / name) for name in ("runner", "parts", "inputs"))
     interrupts=st.lists(st.sampled_from(STEPS), min_size=1, max_size=6),
     size=st.sampled_from([(3, 64), (6, 16)]),
     tokens=st.sampled_from([7, 8192]),
+    overlap=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
 def test_an_interruption_changes_no_answer_and_nothing_is_lost(
-    interrupts: list[int], size: tuple[int, int], tokens: int
+    interrupts: list[int], size: tuple[int, int], tokens: int, overlap: bool
 ) -> None:
-    running = made(pages=size[0], page=size[1], tokens=tokens)
+    running = made(pages=size[0], page=size[1], tokens=tokens, overlap=overlap)
     entries = [running.entry(Request(Prompt(tuple(ids)), each)) for ids, each in zip(PROMPTS, OPTIONS, strict=True)]
     for entry in entries:
         with interrupted(interrupts[0] // 100):
@@ -132,10 +134,10 @@ def test_an_interruption_changes_no_answer_and_nothing_is_lost(
     assert sorted(running._scheduler._slots) == [0, 1, 2]
 
 
-@given(after=st.sampled_from(range(1, 600)))
+@given(after=st.sampled_from(range(1, 600)), overlap=st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_a_request_whose_cancelling_is_interrupted_is_gone(after: int) -> None:
-    running = made(pages=3, page=64, tokens=8192)
+def test_a_request_whose_cancelling_is_interrupted_is_gone(after: int, overlap: bool) -> None:
+    running = made(pages=3, page=64, tokens=8192, overlap=overlap)
     kept, other = (running.entry(Request(Prompt(tuple(PROMPTS[n])), OPTIONS[n])) for n in (0, 1))
     for entry in (kept, other):
         running.admit(entry)
@@ -149,8 +151,11 @@ def test_a_request_whose_cancelling_is_interrupted_is_gone(after: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["forward", "compute_logits"])
-def test_one_in_the_model_is_raised_and_the_next_step_goes_on(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    running = made(pages=3, page=64, tokens=8192)
+@pytest.mark.parametrize("overlap", [False, True])
+def test_one_in_the_model_is_raised_and_the_next_step_goes_on(
+    wrong: str, overlap: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = made(pages=3, page=64, tokens=8192, overlap=overlap)
     entries = [running.entry(Request(Prompt(tuple(ids)), each)) for ids, each in zip(PROMPTS, OPTIONS, strict=True)]
     for entry in entries:
         running.admit(entry)

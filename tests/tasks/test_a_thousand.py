@@ -87,12 +87,12 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
 
 
 @pytest.fixture
-def engine(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> triptych.Engine:
-    """One with a small cache, whose encoder fails on one picture."""
+def engine(crowd: Crowd, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> triptych.Engine:
+    """One with a small cache, whose encoder fails on one picture; its steps overlap if the test says so."""
     encode = crowd.model.module.embed_multimodal
-    (request,) = crowd.model.requests("<image>", [crowd.pictures[BROKEN]], raw=True)
-    assert request.prompt.features[0].data is not None
-    broken = request.prompt.features[0].data["image"].data
+    (asked,) = crowd.model.requests("<image>", [crowd.pictures[BROKEN]], raw=True)
+    assert asked.prompt.features[0].data is not None
+    broken = asked.prompt.features[0].data["image"].data
 
     def fails_on_one(**items: Any) -> Any:
         if any(torch.equal(each, broken) for each in items["image"]):
@@ -100,13 +100,13 @@ def engine(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> triptych.Engine:
         return encode(**items)
 
     monkeypatch.setattr(crowd.model.module, "embed_multimodal", fails_on_one)
-    return made(crowd)
+    return made(crowd, overlap=request.param)
 
 
-def made(crowd: Crowd) -> triptych.Engine:
+def made(crowd: Crowd, *, overlap: bool) -> triptych.Engine:
     row = 2 * sum(need.width for need in crowd.model.module.cache_needs().values())
     sizes = {"max_num_seqs": 12, "max_num_batched_tokens": 100, "encoder_cache_memory": 3 * 2**12}
-    return triptych.Engine(crowd.model, kv_cache_memory=300 * row * 4, max_model_len=128, **sizes)
+    return triptych.Engine(crowd.model, kv_cache_memory=300 * row * 4, max_model_len=128, overlap=overlap, **sizes)
 
 
 def check(crowd: Crowd, asked: Asked, answer: triptych.Answering) -> None:
@@ -134,6 +134,7 @@ def check_empty(engine: triptych.Engine) -> None:
     assert kept.nbytes <= 3 * 2**12 or len(kept) == 1
 
 
+@pytest.mark.parametrize("engine", [False], indirect=True)
 def test_a_thousand_requests_are_answered_fail_or_are_cancelled_and_nothing_is_left(
     crowd: Crowd, engine: triptych.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_thousand_requests_are_answered_fail_or_are_cancelled_and_nothing_is_l
     assert [entry for reference in seen if (entry := reference()) is not None] == []
 
 
+@pytest.mark.parametrize("engine", [True], indirect=True)
 def test_so_are_those_of_a_thousand_tasks(
     crowd: Crowd, engine: triptych.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import triptych
-from triptych.errors import InputError, OptionError, TriptychError
+from triptych.errors import ArgumentError, InputError, OptionError, TriptychError
 
 TEXTS = ["one", "one, two, three", "x" * 70, "the quick brown fox jumps over the lazy dog", "one, two"]
+OVERLAP = pytest.mark.parametrize("overlap", [False, True], ids=["in turn", "overlapping"])
 DRAWN = {"max_tokens": 12, "temperature": 1.0, "seed": 3}
 
 
@@ -31,10 +32,11 @@ def wanted(model: triptych.Model) -> list[triptych.Completion]:
     return [model.generate(text, **DRAWN)[0] for text in TEXTS]
 
 
+@OVERLAP
 def test_requests_are_answered_as_generate_answers_them(
-    model: triptych.Model, wanted: list[triptych.Completion]
+    model: triptych.Model, wanted: list[triptych.Completion], overlap: bool
 ) -> None:
-    engine = triptych.Engine(model, max_num_seqs=2)
+    engine = triptych.Engine(model, max_num_seqs=2, overlap=overlap)
     answers = [engine.submit(text, **DRAWN) for text in TEXTS]
     assert [answer.result() for answer in answers] == wanted
     assert [answer.result() for answer in answers] == wanted
@@ -66,8 +68,11 @@ def test_streams_run_beside_each_other_without_waiting(
     assert asyncio.run(all_of_them()) == [completion.text for completion in wanted]
 
 
-def test_threads_may_wait_for_answers_at_once(model: triptych.Model, wanted: list[triptych.Completion]) -> None:
-    engine = triptych.Engine(model, max_num_seqs=3)
+@OVERLAP
+def test_threads_may_wait_for_answers_at_once(
+    model: triptych.Model, wanted: list[triptych.Completion], overlap: bool
+) -> None:
+    engine = triptych.Engine(model, max_num_seqs=3, overlap=overlap)
     found: dict[int, triptych.Completion] = {}
 
     def ask(number: int) -> None:
@@ -81,8 +86,11 @@ def test_threads_may_wait_for_answers_at_once(model: triptych.Model, wanted: lis
     assert [found[number] for number in range(10)] == wanted * 2
 
 
-def test_what_is_cancelled_ends_and_changes_nobody(model: triptych.Model, wanted: list[triptych.Completion]) -> None:
-    engine = triptych.Engine(model, max_num_seqs=2)
+@OVERLAP
+def test_what_is_cancelled_ends_and_changes_nobody(
+    model: triptych.Model, wanted: list[triptych.Completion], overlap: bool
+) -> None:
+    engine = triptych.Engine(model, max_num_seqs=2, overlap=overlap)
     answers = [engine.submit(text, **DRAWN) for text in TEXTS]
     read = iter(answers[0])
     next(read)
@@ -118,6 +126,8 @@ def test_sizes_that_do_not_do_are_told_with_what_would(model: triptych.Model) ->
         triptych.Engine(model, max_model_len=513)
     with pytest.raises(OptionError, match=r"max_num_seqs: is 0; a whole number from 1 on is needed"):
         triptych.Engine(model, max_num_seqs=0)
+    with pytest.raises(ArgumentError, match=r"^overlap: True or False or None is wanted, not 'yes'$"):
+        triptych.Engine(model, overlap="yes")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match=r"max_model_len: is 0; a whole number from 1 on is needed"):
         triptych.Engine(model, max_model_len=0)
     row = 2 * 2 * 2 * 16 * 4  # layers, keys and values, heads, width, bytes
@@ -131,10 +141,11 @@ def test_sizes_that_do_not_do_are_told_with_what_would(model: triptych.Model) ->
 
 
 @pytest.mark.parametrize("rows", [100, 300, 10_000])
+@OVERLAP
 def test_a_small_cache_answers_all_the_same(
-    model: triptych.Model, wanted: list[triptych.Completion], rows: int
+    model: triptych.Model, wanted: list[triptych.Completion], rows: int, overlap: bool
 ) -> None:
-    engine = triptych.Engine(model, kv_cache_memory=rows * 512, max_model_len=100)
+    engine = triptych.Engine(model, kv_cache_memory=rows * 512, max_model_len=100, overlap=overlap)
     answers = [engine.submit(text, **DRAWN) for text in TEXTS * 3]
     assert [answer.result() for answer in answers] == wanted * 3
 
@@ -189,14 +200,32 @@ class Alone:
         return number
 
 
+def in_one_stage(model: triptych.Model) -> triptych.Model:
+    pipe: Any = Alone()
+    return triptych.Model(model.module, model.config, tokenizer=model.tokenizer, pipe=pipe)
+
+
+def test_where_the_next_step_needs_the_token_none_begins_before_it_is_known(
+    model: triptych.Model, wanted: list[triptych.Completion]
+) -> None:
+    asked = {**DRAWN, "regex": "[ab][cd][ef][gh][ij][kl]"}
+    (formed,) = model.generate(TEXTS[1], **asked)
+    engine = triptych.Engine(model, overlap=True)
+    answers = [engine.submit(TEXTS[0], **DRAWN), engine.submit(TEXTS[1], **asked)]
+    assert [answer.result() for answer in answers] == [wanted[0], formed]
+    staged = triptych.Engine(in_one_stage(model), overlap=True)
+    answer = staged.submit(TEXTS[0], **DRAWN)
+    staged.step()
+    assert len(staged._runner._entries[0].log.events) == 1
+    assert answer.result() == wanted[0]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
 def test_a_failure_in_one_process_of_a_pipeline_ends_the_engine(
     error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = triptych.random_init("llama", seed=1)
-    pipe: Any = Alone()
-    model = triptych.Model(whole.module, whole.config, tokenizer=whole.tokenizer, pipe=pipe)
-    engine = triptych.Engine(model)
+    engine = triptych.Engine(in_one_stage(whole))
     answer, other = engine.submit("one", **DRAWN), engine.submit("two", **DRAWN)
     engine.step()
     monkeypatch.setattr(whole.module, "forward", raising(error))
@@ -217,7 +246,7 @@ def raising(error: BaseException) -> Callable[..., None]:
 
 def test_a_thousand_requests_come_and_go_and_nothing_is_left(model: triptych.Model) -> None:
     chance = random.Random(0)
-    engine = triptych.Engine(model, kv_cache_memory=600 * 512, max_model_len=120, max_num_seqs=16)
+    engine = triptych.Engine(model, kv_cache_memory=600 * 512, max_model_len=120, max_num_seqs=16, overlap=True)
     wanted = {text: model.generate(text, max_tokens=9, ignore_eos=True)[0] for text in TEXTS}
     waiting: list[tuple[str, triptych.Answering]] = []
     for _ in range(1000):
@@ -236,11 +265,11 @@ def test_a_thousand_requests_come_and_go_and_nothing_is_left(model: triptych.Mod
     assert not engine._news
 
 
-@given(order=st.permutations(range(5)), seqs=st.integers(1, 5))
+@given(order=st.permutations(range(5)), seqs=st.integers(1, 5), overlap=st.booleans())
 @settings(max_examples=10, deadline=None)
 def test_the_order_in_which_answers_are_asked_for_changes_none(
-    model: triptych.Model, wanted: list[triptych.Completion], order: list[int], seqs: int
+    model: triptych.Model, wanted: list[triptych.Completion], order: list[int], seqs: int, overlap: bool
 ) -> None:
-    engine = triptych.Engine(model, max_num_seqs=seqs)
+    engine = triptych.Engine(model, max_num_seqs=seqs, overlap=overlap)
     answers = [engine.submit(text, **DRAWN) for text in TEXTS]
     assert {number: answers[number].result() for number in order} == dict(enumerate(wanted))
