@@ -79,9 +79,9 @@ def _pairs(pieces: Sequence[str]) -> list[tuple[str, str]]:
     return list(zip(pieces[::2], pieces[1::2], strict=True))
 
 
-def in_front(text: str, target: str | None, items: int) -> str:
+def in_front(text: str, target: str | None, items: int, *, between: str = "\n") -> str:
     """The text with a target for each item before it, as a chat turn has them; unchanged when it has one already."""
-    return text if not items or target is None or target in text else f"{target * items}\n{text}"
+    return text if not items or target is None or target in text else f"{target * items}{between}{text}"
 
 
 def check_taken(images: int) -> None:

@@ -78,10 +78,14 @@ class PromptReader:
         if self.tokenizer is None:
             raise InputError("is text, and this model has no tokenizer; give token ids")
         turn = None if raw or self.template is None else self._turn(self.template, text, images)
-        whole = in_front(text, self.target, images) if turn is None else turn
+        whole = self._in_front(text, images) if turn is None else turn
         if self.processor is not None:
             return self.processor.encode(whole, bare=turn is not None)
         return self.tokenizer.encode(whole) if turn is None else self.tokenizer.encode_bare(whole)
+
+    def _in_front(self, text: str, images: int) -> str:
+        between = self.processor.between if self.processor is not None else "\n"
+        return in_front(text, self.target, images, between=between)
 
     def _turn(self, template: ChatTemplate, text: str, images: int) -> str:
         """A user's turn in the first form that loses nothing: some templates show parts only, others plain text only.
@@ -94,7 +98,7 @@ class PromptReader:
 
     def _forms(self, text: str, images: int) -> list[str | list[dict[str, str]]]:
         """What the content of a message may be: parts that are images, a plain text, one part that is text."""
-        whole = in_front(text, self.target, images)
+        whole = self._in_front(text, images)
         part = {"type": "text", "text": text}
         with_images = [[*({"type": "image"} for _ in range(images)), part]] if whole != text else []
         return [*with_images, whole, [{**part, "text": whole}]]

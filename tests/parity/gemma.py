@@ -19,8 +19,9 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Sequence, Split
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
-from transformers import Gemma3Processor, PreTrainedTokenizerFast
+from transformers import Gemma3Processor, PaliGemmaProcessor, PreTrainedTokenizerFast
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 import triptych
 from tests.parity.multimodal import SIZES, picture
@@ -109,22 +110,30 @@ class Pair:
         pieces = [f"w{n}" for n in generator.integers(20, 200, words)]
         text = FAMILIES[self.case.family].prompt(pieces, images, generator)
         pictures = tuple(picture(generator, size) for size in SIZES[:images])
-        found = self.processor(text=text, images=list(pictures) or None, return_tensors="pt")
+        found = self._processed(text, pictures)
         media = {key: found[key] for key in ("pixel_values", "token_type_ids") if key in found}
         return Asked(text, pictures, tuple(found["input_ids"][0].tolist()), media)
+
+    def _processed(self, text: str, pictures: tuple[Image.Image, ...]) -> Mapping[str, Tensor]:
+        if not pictures and self.case.family == "PaliGemma":  # whose processor takes no text alone
+            ids = torch.tensor([self.processor.tokenizer(f"<bos>{text}\n")["input_ids"]])
+            return {"input_ids": ids, "token_type_ids": torch.zeros_like(ids)}
+        found = self.processor(text=[text], images=[list(pictures)] if pictures else None)
+        return {key: torch.from_numpy(np.asarray(value)) for key, value in found.items() if key != "num_crops"}
 
     def wanted(self, asked: Asked) -> Tensor:
         return self.oracle.logits(asked.ids, **asked.media)
 
 
-def tokenizer(size: int, special: Mapping[int, str], **named: str) -> PreTrainedTokenizerFast:
-    """A word for each token id, and one for each number of newlines; a text begins with the token 1."""
+def tokenizer(size: int, special: Mapping[int, str], *, begins: bool = True, **named: str) -> PreTrainedTokenizerFast:
+    """A word for each token id, and one for each number of newlines; a text begins with the token 1 if it `begins`."""
     newlines = {number + 1: "\n" * number for number in range(1, NEWLINES + 1)}
     words = {number: f"w{number}" for number in range(size)} | {0: "<unk>", 1: "<bos>"} | newlines | dict(special)
     backend = Tokenizer(WordLevel({word: number for number, word in words.items()}, unk_token="<unk>"))
     backend.pre_tokenizer = Sequence([Split(" ", "removed"), Split(Regex("\n+"), "isolated")])
     backend.add_special_tokens(["<unk>", "<bos>", *special.values()])
-    backend.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
+    if begins:
+        backend.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, unk_token="<unk>", bos_token="<bos>", extra_special_tokens=named
     )
@@ -149,6 +158,23 @@ def _among(pieces: list[str], images: int, generator: np.random.Generator) -> st
     return " ".join(pieces).replace(" <start_of_image>", "\n<start_of_image>", 1)
 
 
+def _paligemma(config: Any) -> PaliGemmaProcessor:
+    side = {"height": config.vision_config.image_size, "width": config.vision_config.image_size}
+    images = SiglipImageProcessorPil(
+        size=side, image_seq_length=(side["height"] // config.vision_config.patch_size) ** 2
+    )
+    special = {config.image_token_id: "<image>"}
+    return PaliGemmaProcessor(
+        images, tokenizer(config.get_text_config().vocab_size, special, begins=False, image_token="<image>")
+    )
+
+
+def _before(pieces: list[str], images: int, generator: np.random.Generator) -> str:  # noqa: ARG001
+    """Images first, some with a place in the text and some without."""
+    text = " ".join(pieces)
+    return text if images == 1 else "<image>" * images + text
+
+
 @dataclass(frozen=True)
 class Family:
     """Its processor of a config, how a prompt is written, and what is changed of its tiny config in every case."""
@@ -159,4 +185,7 @@ class Family:
     suffix_type: int
 
 
-FAMILIES = {"Gemma3": Family(_gemma3, _among, {"mm_tokens_per_image": 4}, 0)}
+FAMILIES = {
+    "Gemma3": Family(_gemma3, _among, {"mm_tokens_per_image": 4}, 0),
+    "PaliGemma": Family(_paligemma, _before, {"projection_dim": 64}, 1),
+}

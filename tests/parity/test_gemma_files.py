@@ -71,6 +71,13 @@ def test_a_released_file_fits_its_config(name: str) -> None:
     assert ours.module.context == theirs.config.text_config.max_position_embeddings
 
 
+def test_of_a_config_that_is_silent_all_is_as_its_class_has_it() -> None:
+    with torch.device("meta"):
+        theirs = transformers.PaliGemmaForConditionalGeneration(transformers.PaliGemmaConfig())
+    ours = triptych.assemble(None, {"architectures": ["PaliGemmaForConditionalGeneration"]}).module
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+
+
 def test_ids_in_which_targets_stand_are_those_of_the_text(pair: Pair) -> None:
     asked = pair.ask(images=2)
     if pair.case.family == "Gemma3":
@@ -93,5 +100,15 @@ def test_a_processor_that_cuts_an_image_into_crops_is_told(tmp_path: Path) -> No
         of_images.update(crops, pan_and_scan_min_ratio_to_activate=1.2)
         file.write_text(json.dumps(config), encoding="utf-8")
     asked = pair.ask(images=1)
-    with pytest.raises(InputError, match=r"gives \(3, 3, 56, 56\), and \[1, channels, y, x\] .* is needed"):
-        pair.model.requests(asked.text, images=asked.images, raw=True)
+    with pytest.raises(InputError, match=r"image\[0\]: expected shape \(3, 56, 56\), found \(3, 3, 56, 56\)"):
+        pair.model.logits(asked.ids, images=asked.images)
+
+
+def test_a_prompt_longer_than_the_window_of_paligemma_2_is_refused(tmp_path: Path) -> None:
+    (case,) = (case for case in all_cases() if case.name == "paligemma 2")
+    pair = Pair.of(case, tmp_path)
+    model = triptych.load(tmp_path, dtype=torch.float32)
+    assert model.module.context == case.config["text_config"]["sliding_window"] == 80
+    asked = pair.ask(images=3, words=40)
+    with pytest.raises(InputError, match="has 90 tokens, and the model takes at most 80"):
+        model.logits(asked.ids, images=asked.images)

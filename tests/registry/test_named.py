@@ -44,7 +44,10 @@ GROUPS = {
     "schema": "triptych.schemas",
     "transcription": "triptych.transcriptions",
 }
-SHIPPED: dict[str, list[str]] = {"transcription": ["whisper"]}  # what is offered without anybody's help
+SHIPPED: dict[str, list[str]] = {  # what is offered without anybody's help
+    "processor": ["paligemma"],
+    "transcription": ["whisper"],
+}
 
 
 def with_shipped(kind: Kind, *names: str) -> list[str]:

@@ -49,6 +49,8 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
     """
 
     requires_tokenizer: ClassVar[bool] = True
+    between: ClassVar[str] = "\n"
+    """What stands between the items and a text that has no places for them."""
     searches_text: ClassVar[bool] = True
     """Where a target is not among the tokens of a prompt its text is searched, and the prompt encoded anew."""
 
