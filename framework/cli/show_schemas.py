@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from triptych.cli.output import print_json
 from triptych.schemas import json_schema
@@ -25,7 +26,13 @@ def show_schemas(name: str, overrides: Sequence[str], *, as_json: bool) -> int:
     for schema, described in found.items():
         print(f"{schema}:")
         for field, said in described.get("properties", {}).items():
-            print(f"  {field:<20} {said.get('description') or ' or '.join(map(str, said.get('enum', ())))}".rstrip())
+            print(f"  {field:<20} {_described(said)}".rstrip())
     if not found:
         print(f"{name} states no schema")
     return 0
+
+
+def _described(said: dict[str, Any]) -> str:
+    if among := said.get("anyOf"):  # an optional one is described, or null
+        return f"{_described(among[0])}, optional"
+    return said.get("description") or " or ".join(map(str, said.get("enum", ())))

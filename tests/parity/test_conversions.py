@@ -21,7 +21,9 @@ LENGTHS = (23, 5, 11, 5, 1)
 FAMILIES = {
     name: listed.architectures[0]
     for name, listed in catalog().items()
-    if listed.kind in ("language_model", "embedding_model") and tiny_config(listed.architectures[0])
+    if listed.kind in ("language_model", "embedding_model")
+    and listed.architectures
+    and tiny_config(listed.architectures[0])
 }
 CHANCES: dict[str, tuple[dict[str, Any], Callable[[Tensor], Tensor]]] = {
     "three labels": ({"id2label": {"0": "good", "1": "fair", "2": "bad"}}, lambda x: x.softmax(-1)),

@@ -21,7 +21,9 @@ LABELS = {"id2label": {"0": "B", "1": "I", "2": "O"}}
 OWN = {
     name: listed.architectures[0]
     for name, listed in catalog().items()
-    if listed.kind in ("language_model", "embedding_model") and tiny_config(listed.architectures[0])
+    if listed.kind in ("language_model", "embedding_model")
+    and listed.architectures
+    and tiny_config(listed.architectures[0])
 }
 
 

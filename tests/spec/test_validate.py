@@ -77,7 +77,9 @@ ONE = {
     "sample: 3": r"3:9: sample: a mapping is wanted; found 3",
     # names that lead nowhere
     "parts: {norm: {use: rms_nrm, eps: 1}}": r"3:21: parts.norm.use: unknown norm 'rms_nrm'; did you mean 'rms_norm'\?",
-    "parts: {norm: {use: attention}}": r"3:21: parts.norm.use: unknown norm 'attention'; known: gain, layer_norm, rms_norm",
+    "parts: {norm: {use: attention}}": (
+        r"3:21: parts.norm.use: unknown norm 'attention'; known: gain, layer_norm, rms_norm"
+    ),
     "parts: {norm: {use: 5}}": r"3:21: parts.norm.use: a norm says `use` or `like`",
     "parts: {mlp: {use: mlp}}": r"3:20: parts.mlp.hidden: required, and not given",
     "blocks: {layer: {mix: {mixer: atention}}}": r"3:31: blocks.layer.mix.mixer: no 'atention' in parts; did you ",
