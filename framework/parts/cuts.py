@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from triptych.parts.grid import Grid
 from triptych.spec.base import PartSpec
 
-Order = tuple[NDArray[np.int64], list[int]]
+if TYPE_CHECKING:  # a spec is read without it
+    import numpy as np
+    from numpy.typing import NDArray
+
+Order: TypeAlias = "tuple[NDArray[np.int64], list[int]]"
 """Which row stands at each place [N] of a new order, and how many rows each piece of it has."""
 
 
@@ -29,6 +31,8 @@ class Windows(PartSpec):
 
     def __call__(self, grids: Sequence[Grid], places_N2: NDArray[np.int64]) -> Order:
         """The order in which the rows of a window stand together, and the rows of each window."""
+        import numpy as np
+
         bounds, first = np.cumsum([0, *(grid.rows for grid in grids)]), 0
         windows = []
         for grid, (start, stop) in zip(grids, pairwise(bounds), strict=True):
@@ -42,6 +46,8 @@ class Windows(PartSpec):
 
     def _of(self, grid: Grid, places_N2: NDArray[np.int64]) -> NDArray[np.int64]:
         """The number of the window that each row of an item is in."""
+        import numpy as np
+
         y, x = (places_N2 // self.side).T
         frame = np.repeat(np.arange(grid.t), grid.h * grid.w)
         found: NDArray[np.int64] = (frame * self._along(grid.h) + y) * self._along(grid.w) + x

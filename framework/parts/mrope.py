@@ -7,14 +7,16 @@ A part of the kind `positions` is called with the number of tokens and the spans
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, PositiveInt
 
 from triptych.parts.grid import Grid
 from triptych.spec.base import PartSpec
+
+if TYPE_CHECKING:  # a spec is read without it
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class ItemSpan(NamedTuple):
@@ -38,7 +40,10 @@ class MRope(PartSpec):
 
     def __call__(self, length: int, spans: Sequence[ItemSpan]) -> tuple[NDArray[np.int64], int]:
         """Positions [N, 3] of `length` tokens, and that of the token after them."""
-        pieces, read, at = list[NDArray[np.int64]](), 0, 0
+        import numpy as np
+
+        pieces: list[NDArray[np.int64]] = []
+        read, at = 0, 0
         for span in spans:
             pieces += [_text(span.start - read, at), self._item(span) + at + span.start - read]
             at += span.start - read + max(span.grid.h, span.grid.w) // self.merge
@@ -47,6 +52,8 @@ class MRope(PartSpec):
         return found, int(found.max(initial=-1)) + 1
 
     def _item(self, span: ItemSpan) -> NDArray[np.int64]:
+        import numpy as np
+
         t, h, w = span.grid.t, span.grid.h // self.merge, span.grid.w // self.merge
         assert t * h * w == span.stop - span.start
         places: NDArray[np.int64] = np.moveaxis(np.mgrid[:t, :h, :w], 0, -1).reshape(-1, 3)
@@ -57,4 +64,6 @@ class MRope(PartSpec):
 
 
 def _text(count: int, start: int) -> NDArray[np.int64]:
+    import numpy as np
+
     return np.repeat(np.arange(start, start + count)[:, None], 3, 1)
