@@ -6,7 +6,8 @@ What an option says stands under `model` of an experiment. A tower or a language
 
 from __future__ import annotations
 
-from triptych.registry import part_names
+from triptych.registry import get_part, part_names
+from triptych.spec.base import PartSpec
 from triptych.spec.catalog import catalog, load_named, sample_config
 from triptych.spec.document import Tree
 from triptych.spec.mapping import tree_of
@@ -18,7 +19,7 @@ SUFFIX = "_vision"  # of a spec's name: `tower=clip` is the image tower of CLIP
 def offered_names(group: str) -> list[str]:
     """The options of one of GROUPS."""
     if group == "projector":
-        return sorted(part_names("projector"))
+        return [name for name in sorted(part_names("projector")) if _is_whole(name)]
     return [_short(listed.name) for listed in catalog().values() if listed.kind == group]
 
 
@@ -29,13 +30,20 @@ def offered(group: str, name: str) -> Tree:
 
 
 def _tower(name: str) -> dict[str, object]:
-    spec = next(known for known in catalog() if _short(known) == name)
+    spec = next(known.name for known in catalog().values() if known.kind == "tower" and _short(known.name) == name)
     tower = {"spec": spec, "config": "=config.vision_config"}
     return {"towers": {"image": tower}, "sample": {"vision_config": _sample(spec)}}
 
 
 def _projector(name: str) -> dict[str, object]:
     return {"projectors": {"image": {name: {"use": name}}}}
+
+
+def _is_whole(name: str) -> bool:
+    """Whether the part is a projector by itself: it gives rows of any width, and nothing has to be said of it."""
+    spec = get_part("projector", name).spec
+    fields = spec.model_fields if issubclass(spec, PartSpec) else {}
+    return "out" in fields and not any(field.is_required() for field in fields.values())
 
 
 def _language_model(name: str) -> dict[str, object]:
