@@ -55,7 +55,13 @@ NAMES: dict[str, tuple[str, ...]] = {
     "triptych.inputs.placeholders": ("PlaceholderRange",),
     "triptych.inputs.processing": (
         *("BaseDummyInputsBuilder", "BaseMultiModalProcessor", "BaseProcessingInfo", "BatchLimits", "BudgetWarning"),
-        *("DummySizeWarning", "EncDecMultiModalProcessor", "InputProcessingContext", "MultiModalBudget"),
+        *(
+            "CacheWarning",
+            "DummySizeWarning",
+            "EncDecMultiModalProcessor",
+            "InputProcessingContext",
+            "MultiModalBudget",
+        ),
         *("MultiModalInputs", "ProcessorInputs", "SpecDummyInputsBuilder", "SpecProcessingInfo", "SpecProcessor"),
         *("build_processor", "get_budget", "get_dummy_inputs", "get_max_tokens_per_item"),
     ),

@@ -79,6 +79,7 @@ def test_show_tells_what_a_model_can_do(capsys: Capture) -> None:
         "supports_multimodal",
         "supports_tower_connector_lora",
         "supports_pp",
+        "supports_eagle3",
     )
     assert out.split() == [word for name in shown for word in (name, "verified")]
     assert ran(capsys, "show", "vit", "--capabilities")[1] == "vit declares no capability\n"

@@ -55,4 +55,4 @@ def test_all_of_it_is_listed_with_its_distribution(scratch: Scratch) -> None:
     assert rows["a_tower"] == ["a-tower 0.1.0"]
     assert {"leafy", "eye_norm"} <= {row["name"] for row in found["norms"]}
     assert "leafy_mixer" in {row["name"] for row in found["mixers"]}
-    assert {row["name"] for row in found["processors"]} == {"with_eyes", "from_eyes"}
+    assert {"with_eyes", "from_eyes"} <= {row["name"] for row in found["processors"]}

@@ -7,6 +7,7 @@ from triptych.inputs.processing.budget import get_budget as get_budget
 from triptych.inputs.processing.budget import get_dummy_inputs as get_dummy_inputs
 from triptych.inputs.processing.budget import get_max_tokens_per_item as get_max_tokens_per_item
 from triptych.inputs.processing.building import build_processor as build_processor
+from triptych.inputs.processing.cache import CacheWarning as CacheWarning
 from triptych.inputs.processing.context import InputProcessingContext as InputProcessingContext
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder as BaseDummyInputsBuilder
 from triptych.inputs.processing.dummy import DummySizeWarning as DummySizeWarning

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import ClassVar, Generic
 
+from triptych.arguments import check_arguments
 from triptych.errors import InputError, InputTypeError, short
 from triptych.inputs.fields import MultiModalFieldConfig
 from triptych.inputs.hashing import hash_item
@@ -21,6 +22,7 @@ from triptych.inputs.media.reading import check_none
 from triptych.inputs.processing.blame import blame
 from triptych.inputs.processing.cache import ProcessorCache
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder, Info
+from triptych.inputs.processing.info import BaseProcessingInfo
 from triptych.inputs.processing.inputs import MultiModalInputs, ProcessorInputs
 from triptych.inputs.processing.processed import Processed, may_be_kept, with_cache
 from triptych.inputs.prompt import as_token_ids
@@ -55,6 +57,7 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
     """Where a target is not among the tokens of a prompt its text is searched, and the prompt encoded anew."""
 
     def __init__(self, info: Info, dummy_inputs: BaseDummyInputsBuilder[Info]) -> None:
+        check_arguments(info=(info, BaseProcessingInfo), dummy_inputs=(dummy_inputs, BaseDummyInputsBuilder))
         if self.requires_tokenizer and info.ctx.tokenizer is None:
             raise InputError(f"{type(self).__name__} needs a tokenizer, and this model has none")
         self.info, self.dummy_inputs = info, dummy_inputs
