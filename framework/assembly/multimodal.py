@@ -60,6 +60,7 @@ class MultimodalModel(nn.Module, SupportsEagle3):
             own(self.projectors, name, self._projector(plan, name, steps), where=f"projectors.{name}")
         self._items = dict(plan.items)
         self._rules = dict(plan.tokens)
+        self.whole_items = any(rule.attend for rule in self._rules.values())
         self.sources = tuple(plan.sources)
         self._check_sources()
         stacks: Mapping[str, nn.Module] = {f"towers.{n}": t for n, t in self.towers.items()}
@@ -99,11 +100,6 @@ class MultimodalModel(nn.Module, SupportsEagle3):
     def context(self) -> int | None:
         found: int | None = self.language_model.context
         return found
-
-    @property
-    def whole_items(self) -> bool:
-        """Whether rows of an item see each other both ways, so that they are computed in one step."""
-        return any(rule.attend for rule in self._rules.values())
 
     def cache_needs(self) -> dict[str, CacheNeed]:
         return self._text().cache_needs()
