@@ -10,13 +10,14 @@ from PIL import Image
 from torch import Tensor
 
 from triptych.inputs.processing import SpecProcessingInfo, SpecProcessor
+from triptych.spec.item_facts import ImageFacts, ItemFacts
 
 
 class SquareInfo(SpecProcessingInfo):
     """Counts rows by the formula of the spec alone."""
 
-    def count(self, modality: str, height: int, width: int) -> int:
-        return self.ctx.tokens[modality].count(height, width, {})
+    def count(self, modality: str, item: ItemFacts) -> int:
+        return self.ctx.tokens[modality].count(item, {})
 
 
 class SquareProcessor(SpecProcessor):
@@ -32,8 +33,9 @@ class SquareProcessor(SpecProcessor):
     ) -> Mapping[str, object]:
         images = mm_data["images"]
         assert isinstance(images, list)
-        side, _ = self.info.ctx.tokens["image"].largest
-        return {"image": [as_pixels(image, side=side) for image in images]}
+        largest = self.info.ctx.tokens["image"].largest({})
+        assert isinstance(largest, ImageFacts)
+        return {"image": [as_pixels(image, side=largest.height) for image in images]}
 
 
 def as_pixels(image: Image.Image, *, side: int) -> Tensor:
