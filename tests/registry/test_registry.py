@@ -91,7 +91,7 @@ def test_an_unknown_name_brings_the_nearest() -> None:
     ("kind", "message"),
     [
         ("mixr", r"^kind: unknown kind of part 'mixr'; did you mean 'mixer'\?$"),
-        ("tower", r"^kind: unknown kind of part 'tower'; known: activation, embed, head, mixer, norm, pooler, "),
+        ("tower", r"^kind: unknown kind of part 'tower'; known: activation, cut, embed, head, mixer, norm, pooler, "),
         (None, r"^kind: unknown kind of part None; known: activation, "),
         (["norm"], r"^kind: unknown kind of part \['norm'\]; known: activation, "),
     ],

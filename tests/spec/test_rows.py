@@ -22,7 +22,7 @@ FORMS = {
         r"4:24: weights.norm.via: unknown transform 'transpos'; did you mean 'transpose'\?"
     ),
     "  norm: [{from: x, via: [transpose, {use: flatten, by: 2}]}]": (
-        r"4:52: weights.norm.via.by: unknown key 'by'"
+        r"4:52: weights.norm.0.via.1.by: unknown key 'by'"
     ),
     "  drop: lm_head": r"4:9: weights.drop: a list of names on disk is wanted, not 'lm_head'",
     "  drop: [5]": r"4:9: weights.drop: a list of names on disk is wanted, not \[5\]",

@@ -85,7 +85,7 @@ def test_what_the_parent_calls_inert_is_so_there_alone() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"vision_config": {"model_type": "pixtral"}}, "towers.image: no spec answers for pixtral"),
+        ({"vision_config": {"model_type": "owlvit"}}, "towers.image: no spec answers for owlvit"),
         (
             {"vision_config": {"hidden_size": 32}},
             "towers.image: this config names neither `architectures` nor `model_type`",
