@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +16,7 @@ from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 import triptych
+from tests.parity.multimodal import Case
 from tests.parity.oracle import Oracle, build_oracle, tiny_config
 from triptych.inputs.fields import MultiModalFieldConfig
 from triptych.inputs.items import MultiModalFeatureSpec, MultiModalKwargsItems
@@ -30,27 +29,16 @@ Size = tuple[int, ...]
 """Moments, rows and columns of an item; two numbers are an image, three a video."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """One config of one family."""
-
-    name: str
-    config: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def seed(self) -> int:
-        return zlib.crc32(self.name.encode())
-
-
 def all_cases() -> Iterator[Case]:
     for name, given in GIVEN["cases"].items():
         assert not set(given) - {"tiny", "change", *SUB}, name
         tiny = tiny_config(given["tiny"])
         assert tiny is not None
-        yield Case(name, tiny | given.get("change", {}) | {key: changed(tiny[key], given.get(key, {})) for key in SUB})
+        yield Case(
+            name,
+            given["tiny"],
+            tiny | given.get("change", {}) | {key: changed(tiny[key], given.get(key, {})) for key in SUB},
+        )
 
 
 def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +124,3 @@ def _feature(kind: str, found: Mapping[str, Any], name: str, place: PlaceholderR
     fields = {key: MultiModalFieldConfig.batched(kind, keep_on_cpu=key != kind) for key in data}
     (item,) = MultiModalKwargsItems.from_hf_inputs(data, fields)[kind]
     return MultiModalFeatureSpec(data=item, modality=kind, identifier=name, mm_position=place)
-
-
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")

@@ -20,7 +20,8 @@ from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 import triptych
-from tests.parity.grids import GIVEN, Asked, Pair, all_cases, write_config
+from tests.parity.grids import GIVEN, Asked, Pair, all_cases
+from tests.parity.multimodal import write_config
 from tests.parity.oracle import MATTERS, TOLERANCE, rms_ratio
 from triptych.capabilities import supports_mrope
 from triptych.errors import InputError

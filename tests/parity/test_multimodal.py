@@ -1,4 +1,4 @@
-"""LLaVA equals its reference: towers, feature layers, strategies and language models, on weights that hide nothing."""
+"""Models with an image tower equal their references: towers, projectors and prompts, on weights that hide nothing."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import LlavaForConditionalGeneration
 
 import triptych
 from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, picture
 from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, rms_ratio, tiny_config
 from triptych.errors import CapabilityError, InputError
 from triptych.inputs.processing.image_processor import load_image_processor
+from triptych.inputs.prompt import Prompt
 from triptych.parts.cache import Cache
 from triptych.parts.cache_layout import Layout
-from triptych.parts.step import Step
+from triptych.runner.reading import read_prompts, step_of
+from triptych.runner.request import RunOptions
 from triptych.spec.catalog import catalog
 from triptych.spec.item_facts import ImageFacts
 
-TOKENS = 24
+TOKENS = 16
 CASES = {case.name: case for case in all_cases()}
+ROUNDED = ("clip + llama", "siglip + gemma2", "gemma3", "paligemma", "onevision, siglip + qwen2", "internvl + qwen2")
+ROUNDED += ("pixtral + mistral", "idefics3 + llama")
 
 
 @pytest.fixture(scope="module", params=list(CASES.values()), ids=str)
@@ -52,17 +55,28 @@ def test_images_in_the_other_order_are_another_prompt(pair: Pair) -> None:
     assert rms_ratio(pair.model.logits(asked.ids, images=asked.images[::-1]), pair.wanted(asked)) > MATTERS
 
 
-def test_greedy_tokens_are_those_of_the_reference(pair: Pair) -> None:
+def test_a_text_becomes_the_prompt_that_the_references_processor_makes_of_it(pair: Pair) -> None:
+    for images in (2, 3, 1, 0):
+        asked = pair.ask(images=images, seed=images)
+        (request,) = pair.model.requests(asked.text, images=asked.images, raw=True)
+        assert request.prompt.token_ids == asked.ids
+
+
+def test_greedy_tokens_are_those_of_the_reference_however_prompts_are_cut(pair: Pair) -> None:
     asked, wanted = clear_choices(pair)
-    (found,) = pair.model.generate(asked.text, images=asked.images, raw=True, max_tokens=TOKENS, ignore_eos=True)
+    options: dict[str, Any] = {"raw": True, "max_tokens": TOKENS, "ignore_eos": True}
+    (found,) = pair.model.generate(asked.text, images=asked.images, **options)
     assert (found.prompt_token_ids, list(found.token_ids)) == (asked.ids, wanted)
+    (request,) = pair.model.requests(asked.text, images=asked.images, raw=True)
+    most = max([7, *map(len, request.prompt.blocks)])
+    engine = triptych.Engine(pair.model, max_num_batched_tokens=most)
+    answers = [engine.submit(asked.text, asked.images, **options) for _ in range(3)]
+    assert [list(answer.result().token_ids) for answer in answers] == [wanted] * 3
 
 
 def test_a_packed_batch_with_other_numbers_of_images_equals_each_prompt_alone(pair: Pair) -> None:
-    batch = [pair.ask(images=n, seed=n, words=w) for n, w in ((2, 9), (0, 17), (1, 1), (3, 5))]
-    rows, lengths = embed(pair, batch)
-    step = Step.of(lengths)
-    for asked, found in zip(batch, forward(pair.model.module, rows, step).split(lengths), strict=True):
+    batch = [pair.ask(images=n, seed=n, words=w) for n, w in ((2, 9), (0, 17), (1, 2), (3, 5))]
+    for asked, found in zip(batch, logits(pair, batch), strict=True):
         assert rms_ratio(found, pair.wanted(asked)) <= TOLERANCE, len(asked.images)
     prompts, images = [a.text for a in batch], [a.images for a in batch]
     together = pair.model.generate(prompts, images=images, raw=True, max_tokens=8, ignore_eos=True)
@@ -72,13 +86,29 @@ def test_a_packed_batch_with_other_numbers_of_images_equals_each_prompt_alone(pa
 
 
 @pytest.mark.parametrize("count", [1, 7], ids=["token by token", "seven at a time"])
+@torch.inference_mode()
 def test_a_cache_filled_in_pieces_equals_one_prefill(pair: Pair, count: int) -> None:
     asked = pair.ask(images=2)
-    module = pair.model.module
-    rows, (length,) = embed(pair, [asked])
-    cache = Cache(Layout.whole(module.cache_needs(), pages=1, page=length), dtype=torch.float32, device="cpu")
-    pieces = [forward(module, piece, cache.step([len(piece)])) for piece in rows.split(count)]
-    assert rms_ratio(torch.cat(pieces), pair.wanted(asked)) <= TOLERANCE
+    module, ids = pair.model.module, torch.tensor(asked.ids)
+    items = module.embed_multimodal(**pair.items(asked.images))
+    rows = module.embed_input_ids(ids, items, is_multimodal=ids == pair.placeholder)
+    cache = Cache(Layout.whole(module.cache_needs(), pages=1, page=len(ids)), dtype=torch.float32, device="cpu")
+    blocks, found = prompts_of(pair, [asked])[0].blocks, []
+    for piece in pieces(len(ids), count, blocks):
+        own = [block for block in blocks if block.start in piece]
+        step = cache.step_in([len(piece)], past=[piece.start], tables=[[(0,)]], slots=(0,), blocks=[own])
+        hidden = module(None, step.positions, step=step, inputs_embeds=rows[piece.start : piece.stop])
+        found.append(module.compute_logits(hidden))
+    assert rms_ratio(torch.cat(found), pair.wanted(asked)) <= TOLERANCE
+
+
+def pieces(length: int, count: int, blocks: Sequence[range]) -> Iterator[range]:
+    """Rows in pieces of `count` at the least, none of which ends within a block."""
+    start = 0
+    for stop in range(count, length + count, count):
+        if start < stop and (stop >= length or not any(stop in block[1:] for block in blocks)):
+            yield range(start, min(stop, length))
+            start = stop
 
 
 @pytest.mark.parametrize("size", [*SIZES, (480, 640), (29, 500), (1, 1)], ids=str)
@@ -87,9 +117,9 @@ def test_the_count_of_tokens_is_that_of_the_towers_rows(pair: Pair, size: tuple[
     image = picture(np.random.default_rng(0), size)
     with torch.inference_mode():
         (rows,) = pair.model.module.embed_multimodal(**pair.items([image]))
-    theirs = pair.processor(text=pair.processor.image_token, images=image, return_tensors="pt")["input_ids"]
-    rule = triptych.assemble(None, pair.oracle.config).tokens["image"]
-    assert rule.count(ImageFacts(*size), processor.config) == len(rows) == int((theirs == rule.placeholder).sum())
+    theirs = pair.processed(pair.rule.target, [image])["input_ids"]
+    count = pair.rule.count(ImageFacts(*size), processor.config)
+    assert count == len(rows) == int((theirs == pair.placeholder).sum())
 
 
 def test_other_numbers_of_rows_than_placeholders_are_refused(pair: Pair) -> None:
@@ -106,17 +136,17 @@ def test_other_numbers_of_rows_than_placeholders_are_refused(pair: Pair) -> None
         module.embed_input_ids(ids, rows)
 
 
-@pytest.mark.parametrize("name", ["clip + llama", "siglip + gemma2"])
+@pytest.mark.parametrize("name", ROUNDED)
 def test_in_bfloat16_rounding_costs_no_more_than_in_the_reference(name: str, tmp_path: Path) -> None:
     pair = Pair.of(CASES[name], tmp_path)
     pair.oracle.model.to(torch.bfloat16).save_pretrained(tmp_path)
-    half = LlavaForConditionalGeneration.from_pretrained(
-        tmp_path, dtype=torch.bfloat16, attn_implementation="eager"
-    ).eval()
+    theirs_of = type(pair.oracle.model)
+    half = theirs_of.from_pretrained(tmp_path, dtype=torch.bfloat16, attn_implementation="eager").eval()
     exact, rounded = pair.oracle.rewritten(pair.oracle.config), Oracle(half, tmp_path, pair.oracle.config)
     asked = pair.ask(images=2)
     wanted = exact.logits(asked.ids, **asked.media)
-    theirs = rounded.logits(asked.ids, pixel_values=asked.media["pixel_values"].bfloat16()).float()
+    media = {key: t.bfloat16() if t.is_floating_point() else t for key, t in asked.media.items()}
+    theirs = rounded.logits(asked.ids, **media).float()
     ours = triptych.load(tmp_path)
     assert ours.dtype == torch.bfloat16
     assert rms_ratio(ours.logits(asked.ids, images=asked.images), wanted) < 1.5 * rms_ratio(theirs, wanted)
@@ -152,11 +182,14 @@ def test_a_mistake_of_one_line_shows_in_the_logits(name: str, mistake: str, tmp_
     assert rms_ratio(model.logits(asked.ids, images=asked.images), pair.wanted(asked)) > 10 * TOLERANCE
 
 
-def test_a_row_too_many_of_each_image_is_refused(tmp_path: Path) -> None:
-    pair = Pair.of(CASES["clip + llama"], tmp_path)
-    model = triptych.load(tmp_path, dtype=torch.float32, overrides=["towers.image.with.tower.output.skip=0"])
+@pytest.mark.parametrize(("name", "mistake", "says"), GIVEN["refused"])
+def test_other_rows_than_the_placeholders_of_an_image_take_are_refused(
+    name: str, mistake: str, says: str, tmp_path: Path
+) -> None:
+    pair = Pair.of(CASES[name], tmp_path)
+    model = triptych.load(tmp_path, dtype=torch.float32, overrides=["inert=['*']", mistake])
     asked = pair.ask(images=2)
-    with pytest.raises(CapabilityError, match="gives 17 rows for item 0 of the call, whose placeholder takes 16"):
+    with pytest.raises(CapabilityError, match=says):
         model.logits(asked.ids, images=asked.images)
 
 
@@ -181,25 +214,25 @@ def clear_choices(pair: Pair) -> tuple[Asked, list[int]]:
     for seed in range(20):
         asked = pair.ask(images=2, seed=1000 + seed)
         tokens = pair.oracle.generate(asked.ids, TOKENS, **asked.media)
-        logits = pair.oracle.logits([*asked.ids, *tokens], **asked.media)[len(asked.ids) - 1 : -1]
+        longer = dict(asked.media)
+        if (types := asked.media.get("token_type_ids")) is not None:
+            longer["token_type_ids"] = torch.cat((types, types.new_full((1, TOKENS), pair.case.means.answer_type)), 1)
+        logits = pair.oracle.logits([*asked.ids, *tokens], **longer)[len(asked.ids) - 1 : -1]
         best = logits.topk(2).values
         if pair.placeholder not in tokens and float((best[:, 0] - best[:, 1]).min()) > MATTERS * float(logits.std()):
             return asked, tokens
     raise AssertionError(f"{pair.case}: the logits are too flat for greedy tokens to mean anything")
 
 
-@torch.inference_mode()
-def embed(pair: Pair, asked: Sequence[Asked]) -> tuple[Tensor, list[int]]:
-    """Rows `[T, D]` of prompts one after the other, those of their images in place; the length of each."""
-    module = pair.model.module
-    ids = torch.tensor([i for a in asked for i in a.ids])
-    items = module.embed_multimodal(**pair.items([image for a in asked for image in a.images]))
-    rows = module.embed_input_ids(ids, items, is_multimodal=ids == pair.placeholder)
-    return rows, [len(a.ids) for a in asked]
+def prompts_of(pair: Pair, batch: Sequence[Asked]) -> list[Prompt]:
+    """As our own processor makes them."""
+    texts, images = [asked.text for asked in batch], [asked.images for asked in batch]
+    return [request.prompt for request in pair.model.requests(texts, images=images, raw=True)]
 
 
 @torch.inference_mode()
-def forward(module: Any, rows: Tensor, step: Step) -> Tensor:
-    """Logits `[T, V]` of rows."""
-    logits: Tensor = module.compute_logits(module(None, step.positions, step=step, inputs_embeds=rows))
-    return logits
+def logits(pair: Pair, batch: Sequence[Asked]) -> list[Tensor]:
+    """Logits [T, V] of each prompt, all of them read in one call."""
+    prompts, run = prompts_of(pair, batch), RunOptions(device=torch.device("cpu"), dtype=torch.float32)
+    hidden = read_prompts(pair.model.module, prompts, step_of(prompts, device=run.device), run=run)
+    return list(pair.model.module.compute_logits(hidden).split([len(prompt.token_ids) for prompt in prompts]))

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.parity.multimodal import IMAGE, VIDEO, Pair, all_cases, picture
+from tests.parity.multimodal import Pair, all_cases, picture
 from tests.parity.oracle import MATTERS, TOLERANCE, rms_ratio
+from tests.parity.vocabularies import IMAGE, VIDEO
 from triptych.parts.step import Step
 from triptych.runner.encode import encode_items
 

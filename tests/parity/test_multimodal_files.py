@@ -1,4 +1,4 @@
-"""Files of Gemma 3 and PaliGemma: every way of naming tensors, configs as released, processors that cut images."""
+"""Files of models with an image tower: names of tensors, configs that leave things out, configs as released."""
 
 from __future__ import annotations
 
@@ -7,21 +7,46 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 import triptych
-from tests.parity.gemma import GIVEN, Pair, all_cases
-from tests.parity.multimodal import write_config
+from tests.parity.multimodal import GIVEN, Pair, all_cases, write_config
 from tests.parity.oracle import TOLERANCE, rms_ratio
-from tests.parity.test_llava_files import NAMES, in_released, sparse, stored
 from triptych.errors import InputError
-from triptych.weights import match, tables
+from triptych.spec.item_facts import ImageFacts
+from triptych.weights import Stored, match, tables
 
-CASES = [case for case in all_cases() if case.name in ("gemma3", "paligemma")]
+ALL = {case.name: case for case in all_cases()}
+CASES = [
+    case
+    for case in ALL.values()
+    if case.name.split(",")[0] in ("clip + llama", "clip + granite", "siglip + gemma2")
+    or case.name in ("next, clip + llama", "onevision, siglip + qwen2", "gemma3", "paligemma")
+]
+NAMES: dict[str, dict[str, str]] = {  # prefix in a file that transformers 5 writes -> in other files
+    "released": {"vision_tower": "vision_tower.vision_model"},
+    "nested": {
+        "vision_tower": "model.vision_tower",
+        "multi_modal_projector": "model.multi_modal_projector",
+        "language_model.model": "model.language_model",
+        "language_model.lm_head": "lm_head",
+        "image_newline": "model.image_newline",
+    },
+}
+NAMES["nested, released tower"] = NAMES["nested"] | {"vision_tower": "model.vision_tower.vision_model"}
+TAKEN = {  # for 480 x 640, as its processor counts
+    "llava 1.6 mistral 7b": 2340,
+    "onevision qwen2 0.5b": 2929,
+    "paligemma 3b 224": 256,
+    "gemma 3 4b": 256,
+}
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
@@ -34,10 +59,12 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_other_names_on_disk_give_the_same_model(pair: Pair, names: dict[str, str], tmp_path: Path) -> None:
     def renamed(name: str) -> str:
-        prefix = max((old for old in names if name.startswith(f"{old}.")), key=len, default="")
+        prefix = max((old for old in names if f"{name}.".startswith(f"{old}.")), key=len, default="")
         return names.get(prefix, "") + name.removeprefix(prefix)
 
     tensors = {renamed(name): t for name, t in load_file(pair.oracle.folder / "model.safetensors").items()}
+    tower = renamed("vision_tower.embeddings").removesuffix(".embeddings")
+    tensors[f"{tower}.embeddings.position_ids"] = torch.arange(17)[None]  # as older files have
     save_file(tensors, tmp_path / "model.safetensors")
     write_config(tmp_path, pair.oracle.config)
     found = triptych.load(tmp_path, dtype=torch.float32).module.state_dict()
@@ -48,26 +75,36 @@ def test_other_names_on_disk_give_the_same_model(pair: Pair, names: dict[str, st
 
 def test_a_config_without_what_its_classes_assume_means_the_same(pair: Pair, tmp_path: Path) -> None:
     config = sparse(pair.oracle.model.config, pair.oracle.config)
+    assert config["vision_config"].keys() < pair.oracle.config["vision_config"].keys()
     asked = pair.ask(images=1)
     wanted = pair.oracle.rewritten(config).logits(asked.ids, **asked.media)
+    assert rms_ratio(wanted, pair.wanted(asked)) <= TOLERANCE
     shutil.copytree(pair.oracle.folder, tmp_path, dirs_exist_ok=True)
     write_config(tmp_path, config)
     model = triptych.load(tmp_path, dtype=torch.float32)
     assert rms_ratio(model.logits(asked.ids, images=asked.images), wanted) <= TOLERANCE
 
 
+def test_a_config_that_names_no_tower_means_that_of_the_class() -> None:
+    few = {"vision_feature_layer": -1, "text_config": {"model_type": "llama", "num_hidden_layers": 1}}
+    with torch.device("meta"):
+        theirs = LlavaForConditionalGeneration(LlavaConfig(**few))
+    ours = triptych.assemble(None, {"architectures": ["LlavaForConditionalGeneration"], **few}).module
+    wanted = sum(p.numel() for name, p in theirs.named_parameters() if "post_layernorm" not in name)
+    assert sum(p.numel() for p in ours.parameters()) == wanted
+
+
 @pytest.mark.parametrize("name", GIVEN["released"])
 def test_a_released_file_fits_its_config(name: str) -> None:
-    given = GIVEN["released"][name]
-    made = getattr(transformers, given["architectures"][0])
+    config = {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", **GIVEN["released"][name]}
+    family = getattr(transformers, config["architectures"][0])
     with torch.device("meta"):
-        theirs = made(made.config_class(**copy.deepcopy(given)))
-    ours = triptych.assemble(None, given)
+        theirs = family(family.config_class(**copy.deepcopy(config)))
+    ours = triptych.assemble(None, config)
     header = {in_released(n): stored(p) for n, p in theirs.named_parameters()}
     found = match(ours.module, tables(ours.plan.scopes), header)
     assert (found.table.name, found.findings) == ("released", ())
-    rule = ours.tokens["image"]
-    assert rule.count(rule.largest({}), {}) == 256
+    assert ours.tokens["image"].count(ImageFacts(480, 640), {}) == TAKEN.get(name, config.get("image_seq_length", 576))
     assert ours.module.context == theirs.config.text_config.max_position_embeddings
 
 
@@ -92,7 +129,7 @@ def test_ids_in_which_targets_stand_are_those_of_the_text(pair: Pair) -> None:
 
 
 def test_a_processor_that_cuts_an_image_into_crops_is_told(tmp_path: Path) -> None:
-    pair = Pair.of(CASES[0], tmp_path)
+    pair = Pair.of(ALL["gemma3"], tmp_path)
     for file in tmp_path.glob("*processor*.json"):
         config = json.loads(file.read_text("utf-8"))
         crops = {"do_pan_and_scan": True, "pan_and_scan_min_crop_size": 4, "pan_and_scan_max_num_crops": 2}
@@ -105,10 +142,31 @@ def test_a_processor_that_cuts_an_image_into_crops_is_told(tmp_path: Path) -> No
 
 
 def test_a_prompt_longer_than_the_window_of_paligemma_2_is_refused(tmp_path: Path) -> None:
-    (case,) = (case for case in all_cases() if case.name == "paligemma 2")
-    pair = Pair.of(case, tmp_path)
+    pair = Pair.of(ALL["paligemma 2"], tmp_path)
     model = triptych.load(tmp_path, dtype=torch.float32)
-    assert model.module.context == case.config["text_config"]["sliding_window"] == 80
+    assert model.module.context == pair.case.config["text_config"]["sliding_window"] == 80
     asked = pair.ask(images=3, words=40)
     with pytest.raises(InputError, match="has 90 tokens, and the model takes at most 80"):
         model.logits(asked.ids, images=asked.images)
+
+
+def in_released(name: str) -> str:
+    """A parameter of the reference in memory -> its name in released files."""
+    name = name.removeprefix("model.").replace("vision_tower.", "vision_tower.vision_model.")
+    if name.startswith("lm_head"):
+        return f"language_model.{name}"
+    return name.replace("language_model.", "language_model.model.")
+
+
+def stored(parameter: Tensor) -> Stored:
+    return Stored(Path("model.safetensors"), tuple(parameter.shape), parameter.dtype, 0, 0)
+
+
+def sparse(read: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """A config, and the sub-configs in it, without the keys whose values are those of their classes."""
+    assumed = type(read)().to_dict()
+    found = {key: value for key, value in config.items() if key == "architectures" or value != assumed.get(key)}
+    for name in ("vision_config", "text_config"):
+        of_class = type(getattr(read, name))().to_dict()
+        found[name] = {k: v for k, v in config[name].items() if k == "model_type" or v != of_class.get(k)}
+    return found | {"model_type": config["model_type"]}
