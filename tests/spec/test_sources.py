@@ -33,8 +33,11 @@ def test_a_model_whose_layers_look_at_an_encoder_is_told_by_its_spec_and_when_it
             "parts.cross.source=audoi",
             "language_model: its layers look at 'audoi', and no tower gives that; did you mean",
         ),
-        ("items.size=null", "language_model: the tower's spec 'whisper' says no `items`, with `size` and `rows`"),
-        ("towers.audio.width=32", "towers.audio: gives rows of 32; the language model looks at rows of 64"),
+        (
+            "towers.audio.with.items.size=null",
+            "language_model: the tower's spec 'whisper_encoder' says no `items`, with `size` and `rows`",
+        ),
+        ("towers.audio.with.tower.width=32", "towers.audio: gives rows of 32; the language model looks at rows of 64"),
     ],
 )
 def test_a_source_that_nothing_gives_is_told(change: str, message: str) -> None:
