@@ -16,3 +16,12 @@ class Grid(NamedTuple):
     def rows(self) -> int:
         """How many rows that is, without any that stand apart (class tokens)."""
         return self.t * self.h * self.w
+
+
+def pictures_of(grid: Grid) -> tuple[Grid, ...]:
+    """The grid of each picture of an item, in the order of their rows.
+
+    A grid whose pictures are not of one size (slices beside a small picture of the whole) has them as `pictures`.
+    """
+    own: tuple[Grid, ...] | None = getattr(grid, "pictures", None)
+    return own if own is not None else (Grid(1, grid.h, grid.w),) * grid.t
