@@ -38,6 +38,14 @@ def open_image(image: object, *, name: str) -> Image.Image:
     raise InputTypeError(f"is {found}; a file, a Pillow image or an array of bytes is needed", path=name)
 
 
+def is_image_file(value: object) -> bool:
+    """Whether a value names a file that should hold a picture, by the end of its name."""
+    if not isinstance(value, str | os.PathLike):
+        return False
+    Image.init()
+    return Image.EXTENSION.get(Path(value).suffix.lower()) in FORMATS
+
+
 def channels_last(array: NDArray[np.generic], *, name: str) -> NDArray[np.uint8]:
     """Bytes [..., height, width, 1 | 3 | 4]: a view of an array that has its channels there, else before the sides.
 

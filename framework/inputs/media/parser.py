@@ -13,6 +13,7 @@ from triptych.inputs.media.embeds import NOT_ENABLED, check_several, is_embeds, 
 from triptych.inputs.media.images import read_images
 from triptych.inputs.media.items import ModalityDataItems, MultiModalDataItems
 from triptych.inputs.media.reading import check_none
+from triptych.inputs.media.video_files import Choose, every_frame
 from triptych.inputs.media.videos import read_videos
 
 Items: TypeAlias = ModalityDataItems[object]
@@ -27,6 +28,7 @@ class MultiModalDataParser:
 
     `target_sr` is the rate in Hz to which audio is brought, `expected_hidden_size` the width that embeds must have.
     With `embeds`, as in the settings, users may bring them; those of a modality in `embed_fields` are mappings.
+    `choose_frames` says which frames of a file of video are taken.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class MultiModalDataParser:
         *,
         target_sr: float | None = None,
         video_needs_metadata: bool = False,
+        choose_frames: Choose = every_frame,
         expected_hidden_size: int | None = None,
         embeds: bool = False,
         embed_fields: Mapping[str, EmbedFields] | None = None,
@@ -43,6 +46,7 @@ class MultiModalDataParser:
             target_sr=(target_sr, int | float | None),
             expected_hidden_size=(expected_hidden_size, int | None),
             embed_fields=(embed_fields, Mapping | None),
+            choose_frames=(choose_frames, Callable),
         )
         if target_sr is not None and (not 1 <= target_sr <= MAX_RATE or target_sr != int(target_sr)):
             raise OptionError(
@@ -50,6 +54,7 @@ class MultiModalDataParser:
             )
         self.target_sr = None if target_sr is None else int(target_sr)
         self.video_needs_metadata = video_needs_metadata
+        self.choose_frames = choose_frames
         self.expected_hidden_size = expected_hidden_size
         self.embeds = embeds
         self.embed_fields = embed_fields or {}
@@ -84,7 +89,9 @@ class MultiModalDataParser:
     def parse_video(self, data: object) -> Items:
         """Videos, or embeds of them."""
         embeds = self.parse_embeds("video", data)
-        return read_videos(data, needs_metadata=self.video_needs_metadata) if embeds is None else embeds
+        if embeds is not None:
+            return embeds
+        return read_videos(data, needs_metadata=self.video_needs_metadata, choose=self.choose_frames)
 
     def parse_audio(self, data: object) -> Items:
         """Waveforms, or embeds of them."""

@@ -1,4 +1,4 @@
-"""Videos of a prompt: frames as images or as one array, and what is known of how they were taken."""
+"""Videos of a prompt: files, frames as images or as one array, and what is known of how they were taken."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from triptych.errors import InputError, InputTypeError
-from triptych.inputs.images import channels_last, open_image
+from triptych.inputs.images import channels_last, is_image_file, open_image
 from triptych.inputs.media.images import ImageSize
 from triptych.inputs.media.items import ProcessorItems
 from triptych.inputs.media.reading import Array, first_given, form, is_array, is_list, read_each
-
-MAX_FRAMES = 16_384
-MAX_VIDEO_PIXELS = 2**30  # of all frames together; three bytes each
+from triptych.inputs.media.video_bounds import check_length
+from triptych.inputs.media.video_files import Choose, every_frame, read_video
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,35 +56,42 @@ class VideoProcessorItems(ProcessorItems[Video]):
         return data
 
 
-def read_videos(data: object, *, needs_metadata: bool = False, modality: str = "video") -> VideoProcessorItems:
-    """One video, or a list of them: a list of frames, an array of bytes [frames, ...], or `(frames, metadata)`.
+def read_videos(
+    data: object, *, needs_metadata: bool = False, choose: Choose = every_frame, modality: str = "video"
+) -> VideoProcessorItems:
+    """One video, or a list of them: a file, a list of frames, an array of bytes [frames, ...], or `(frames, metadata)`.
 
-    Raises InputError with every video that is none, that is too long or too large, or that lacks metadata where the
-    model needs them.
+    A file, or what is in one as `bytes`, brings its metadata; `choose` says which of its frames are taken. Files of
+    pictures in a list are frames. Raises InputError with every video that is none, that is too long or too large, or
+    that lacks metadata where the model needs them.
     """
     entries = data if is_list(data) and not _is_one(data) else [data]
-    videos = read_each(entries, partial(_read, needs_metadata=needs_metadata), modality=modality)
+    videos = read_each(entries, partial(_read, needs_metadata=needs_metadata, choose=choose), modality=modality)
     return VideoProcessorItems(videos, modality=modality, with_metadata=needs_metadata)
 
 
 def _is_one(data: Sequence[object]) -> bool:
     first = first_given(data)
-    return _has_metadata(data) or isinstance(first, str | os.PathLike | Image.Image) or is_array(first, 3)
+    return _has_metadata(data) or is_image_file(first) or isinstance(first, Image.Image) or is_array(first, 3)
 
 
 def _has_metadata(data: object) -> bool:
     return isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Mapping)
 
 
-def _read(entry: object, name: str, *, needs_metadata: bool) -> Video:
+def _read(entry: object, name: str, *, needs_metadata: bool, choose: Choose) -> Video:
+    if isinstance(entry, str | os.PathLike | bytes):
+        return Video(*read_video(entry, choose=choose, name=name))
     frames, metadata = entry if isinstance(entry, tuple) and _has_metadata(entry) else (entry, None)
+    if isinstance(frames, str | os.PathLike | bytes):
+        raise InputError("is a file with metadata, and a file brings its own; give it alone", path=name)
     if needs_metadata and metadata is None:
         raise InputError("has no metadata, and this model needs them; give (frames, metadata)", path=name)
     if is_array(frames):
         return Video(_from_array(frames, name), metadata)
     if is_list(frames):
         return Video(_from_frames(frames, name), metadata)
-    wanted = "a list of frames, an array of bytes [frames, height, width, channels] or (frames, metadata)"
+    wanted = "a file, a list of frames, an array of bytes [frames, height, width, channels] or (frames, metadata)"
     raise InputTypeError(f"is {type(frames).__name__}; {wanted} is needed", path=name)
 
 
@@ -94,14 +100,14 @@ def _from_array(frames: Array, name: str) -> NDArray[np.uint8]:
     if frames.ndim != 4:
         raise InputError(f"is {form(frames)}; bytes (uint8) [frames, height, width, channels] are needed", path=name)
     pixels = channels_last(np.asarray(frames.cpu() if isinstance(frames, Tensor) else frames), name=name)
-    _check_length(len(pixels), pixels.shape[1] * pixels.shape[2], name)
+    check_length(len(pixels), pixels.shape[1] * pixels.shape[2], name)
     return pixels.repeat(3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
 
 
 def _from_frames(frames: Sequence[object], name: str) -> NDArray[np.uint8]:
-    _check_length(len(frames), 1, name)
+    check_length(len(frames), 1, name)
     first = open_image(frames[0], name=f"{name}: frame 0")
-    _check_length(len(frames), first.width * first.height, name)
+    check_length(len(frames), first.width * first.height, name)
     found = np.empty((len(frames), first.height, first.width, 3), np.uint8)
     for index, frame in enumerate(frames):
         image = open_image(frame, name=f"{name}: frame {index}")
@@ -110,12 +116,3 @@ def _from_frames(frames: Sequence[object], name: str) -> NDArray[np.uint8]:
             raise InputError(f"frame {index} {sizes}; frames of one size are needed", path=name)
         found[index] = np.asarray(image)
     return found
-
-
-def _check_length(frames: int, pixels: int, name: str) -> None:
-    if not frames:
-        raise InputError("has no frames", path=name)
-    if frames > MAX_FRAMES:
-        raise InputError(f"has {frames:,} frames; at most {MAX_FRAMES:,} are read", path=name)
-    if (total := frames * pixels) > MAX_VIDEO_PIXELS:
-        raise InputError(f"has {total:,} pixels in all; at most {MAX_VIDEO_PIXELS:,} are read", path=name)

@@ -13,7 +13,7 @@ from PIL import Image
 from triptych import InputError
 from triptych.inputs.images import open_image
 from triptych.inputs.media import MultiModalDataParser, VideoProcessorItems
-from triptych.inputs.media import videos as bounds
+from triptych.inputs.media import video_bounds as bounds
 
 
 def parse(data: object, *, needs_metadata: bool = False) -> VideoProcessorItems:
@@ -83,7 +83,7 @@ def test_a_model_that_needs_metadata_says_so() -> None:
     ("data", "message"),
     [
         ({}, r"^video: is embeds, which the settings do not let in"),
-        (3, r"^video\[0\]: is int; a list of frames, an array of bytes \[frames, height, width, channels\] or"),
+        (3, r"^video\[0\]: is int; a file, a list of frames, an array of bytes \[frames, height, width, channels\] or"),
         ([[]], r"^video\[0\]: has no frames"),
         (np.zeros((0, 4, 4, 3), np.uint8), r"^video\[0\]: has no frames"),
         (np.zeros((2, 4, 4, 3), np.float32), r"^video\[0\]: is float32 \[2, 4, 4, 3\]; bytes"),
