@@ -83,7 +83,7 @@ def assemble(
 
 
 def _check_stage(planned: ModelPlan, stage: Stage) -> None:
-    """Raise OptionError for a pipeline in which a stage would have no layer."""
+    """Raise OptionError for a pipeline in which a stage would have no layer, or its first one not all it needs."""
     text = planned.language_model
     if text is None and stage.size > 1:
         raise OptionError(f"{planned.name} is a tower, which is not cut into stages", path="stage")
@@ -91,6 +91,10 @@ def _check_stage(planned: ModelPlan, stage: Stage) -> None:
         layers = f"{planned.name} has {len(text.layers)} layers"
         message = f"{layers}, too few for {stage.size} stages of a layer or more; {len(text.layers)} would do"
         raise OptionError(message, path="stage")
+    first = len(Stage(0, stage.size).layers(len(text.layers))) if text is not None else 0
+    if first < planned.added:
+        message = f"items are added after the first {planned.added} layers, which the first stage has to hold"
+        raise OptionError(f"{message}; of {stage.size} stages it has {first}; fewer stages would do", path="stage")
 
 
 def _module(planned: ModelPlan, absent: Mapping[str, str], stage: Stage) -> Module:

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from typing_extensions import TypeIs
 
 from triptych.assembly.merge import mask_placeholders, merge_embeddings
@@ -25,14 +27,17 @@ Hidden = Tensor | IntermediateTensors | tuple[Tensor, list[Tensor]]  # the end's
 
 
 class TextModel(Stack, EagleModelMixin):
-    """The text model of a spec without a head: it gives rows, which a pooler may take further."""
+    """The text model of a spec without a head: it gives rows, which a pooler may take further.
+
+    Rows of items are added after the first `added` layers too: for each, they are so much wider than those of tokens.
+    """
 
     supports_multimodal_embeddings = True
     supports_pp = True
 
-    def __init__(self, plan: StackPlan, stage: Stage = WHOLE) -> None:
+    def __init__(self, plan: StackPlan, stage: Stage = WHOLE, *, added: int = 0) -> None:
         super().__init__(plan, stage)
-        self.stage = stage
+        self.stage, self.added = stage, added
         self.context = plan.context
         self.vocab_size: int = self.embed.vocab
         self.skipped.append("head")
@@ -40,6 +45,11 @@ class TextModel(Stack, EagleModelMixin):
         for path in () if stage.is_first else _without_embedding(self.embed, tied=tied and stage.is_last):
             leave_out(self, path, "embedding")
             self.skipped.append(path)
+
+    @property
+    def item_width(self) -> int:
+        """The width of a row of an item."""
+        return self.width * (1 + self.added)
 
     def embed_input_ids(
         self,
@@ -50,8 +60,9 @@ class TextModel(Stack, EagleModelMixin):
     ) -> Tensor:
         """Embeddings [T, D] of ids [T]; rows where `is_multimodal` [T] is true become those of the items, in order.
 
-        The rows of items are [n_i, D] each, or one [items, n, D]. Raises InputError when they differ from the true
-        places in number, are of another width or no floats, or come without a mask; StageError on a later stage.
+        The rows of items are [n_i, D] each, or one [items, n, D]. Where they are added after layers too, D is
+        `item_width` with items: what is added to a token of text is nought. Raises InputError when they differ from the
+        true places in number, are of another width or no floats, or come without a mask; StageError on a later stage.
         """
         if not self.stage.is_first:
             raise StageError(f"ids are embedded on the first stage, and this is {self.stage}")
@@ -62,6 +73,7 @@ class TextModel(Stack, EagleModelMixin):
             return x_TD
         if is_multimodal is None:
             raise InputError("embeddings of items are given without the mask of their places")
+        x_TD = pad(x_TD, (0, self.item_width - self.width)) if self.added else x_TD
         return merge_embeddings(x_TD, multimodal_embeddings, is_multimodal)
 
     def forward(
@@ -75,21 +87,25 @@ class TextModel(Stack, EagleModelMixin):
     ) -> Hidden:
         """Hidden rows [T, D] after the final norm, of ids [T] or embeddings [T, D] cut into sequences by `step`.
 
+        Embeddings of `item_width` hold beside each row what is added to it after the first layers.
         A stage of a pipeline but the first reads `intermediate_tensors` in place of ids, each but the last returns
         them. Where rows of layers are asked for, by `set_aux_hidden_state_layers`, a list of them stands beside those
         of the end. Raises StageError where what an earlier stage sends is not there, and where the first is given some.
         """
+        added = list[Tensor]()
         if self._has_earlier(intermediate_tensors):
             x_TD = intermediate_tensors[HIDDEN]
         else:
             if inputs_embeds is None:
                 assert input_ids is not None
                 inputs_embeds = self.embed_input_ids(input_ids)
+            if self.added and inputs_embeds.shape[-1] == self.item_width:
+                inputs_embeds, *added = torch.split(inputs_embeds, self.width, -1)
             x_TD = self.embed(inputs_embeds, positions, step.types)
         if self.aux_hidden_state_layers:
-            return self._with_aux(x_TD, step, intermediate_tensors)
-        for layer in self.layers:
-            x_TD = layer(x_TD, step)
+            return self._with_aux(x_TD, step, intermediate_tensors, added)
+        for layer, more_TD in zip_longest(self.layers, added):
+            x_TD = layer(x_TD, step) if more_TD is None else layer(x_TD, step) + more_TD
         if self.norm is not None:
             x_TD = self.norm(x_TD)
         return x_TD if self.stage.is_last else IntermediateTensors({HIDDEN: x_TD})
@@ -101,7 +117,7 @@ class TextModel(Stack, EagleModelMixin):
             raise OptionError(f"there is no layer {max(wanted)} to hand out rows of; {count}, the end, is the last")
         super().keep_aux_hidden_state_layers(wanted)
 
-    def _with_aux(self, x_TD: Tensor, step: Step, given: IntermediateTensors | None) -> Hidden:
+    def _with_aux(self, x_TD: Tensor, step: Step, given: IntermediateTensors | None, added: Sequence[Tensor]) -> Hidden:
         """The rest of `forward` where rows of layers are handed out too, in a loop of its own: the other is hot."""
         here = self.stage.layers(len(self.layers))
         earlier, own = self.aux_of_earlier_stages(given, first_layer=here.start), list[Tensor]()
@@ -109,6 +125,7 @@ class TextModel(Stack, EagleModelMixin):
             self.add_aux_hidden_state(own, layer=0, x_NH=x_TD, residual=None)
         for number in here:
             x_TD = self.layers[number](x_TD, step)
+            x_TD = x_TD + added[number] if number < len(added) else x_TD
             self.add_aux_hidden_state(own, layer=number + 1, x_NH=x_TD, residual=None)
         if self.stage.is_last:
             return (x_TD if self.norm is None else self.norm(x_TD)), [*earlier, *own]
@@ -143,8 +160,8 @@ class TextModel(Stack, EagleModelMixin):
 class LanguageModel(TextModel, SupportsEagle3):
     """The text model of a spec, with its head, which the last stage of a pipeline has."""
 
-    def __init__(self, plan: StackPlan, stage: Stage = WHOLE) -> None:
-        super().__init__(plan, stage)
+    def __init__(self, plan: StackPlan, stage: Stage = WHOLE, *, added: int = 0) -> None:
+        super().__init__(plan, stage, added=added)
         if plan.head is None:
             raise SpecError("a model that writes text has a head", path="language_model.head")
         self.head = plan.head.build(vocab=self.vocab_size, width=plan.width, embed=self.embed)

@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from triptych.assembly.language_model import Hidden, LanguageModel, TextModel
 from triptych.assembly.left_out import refusal, stage_name_of
 from triptych.assembly.stack import own
-from triptych.assembly.tower import Projector, Tower
+from triptych.assembly.tower import DeepProjector, Projector, Tower
 from triptych.capabilities.components import ComponentMap
 from triptych.capabilities.eagle import SupportsEagle3
 from triptych.capabilities.marking import LANGUAGE_MODEL
@@ -24,7 +25,6 @@ from triptych.parts.grid import Grid
 from triptych.parts.step import Step
 from triptych.schemas import check_embeds
 from triptych.settings import WHOLE, Stage
-from triptych.spec.base import PartSpec
 from triptych.spec.plan import ModelPlan
 from triptych.weights.stages import StageMissingLayer, leave_out
 
@@ -54,10 +54,10 @@ class MultimodalModel(nn.Module, SupportsEagle3):
         self.towers = nn.ModuleDict()
         for name, tower in plan.towers.items():
             own(self.towers, name, Tower(tower), where=f"towers.{name}")
-        self.language_model = LanguageModel(plan.language_model, stage)
+        self.language_model = LanguageModel(plan.language_model, stage, added=plan.added)
         self.projectors = nn.ModuleDict()
-        for name, steps in plan.projectors.items():
-            own(self.projectors, name, self._projector(plan, name, steps), where=f"projectors.{name}")
+        for name in plan.projectors:
+            own(self.projectors, name, self._projector(plan, name), where=f"projectors.{name}")
         self._items = dict(plan.items)
         self._rules = dict(plan.tokens)
         self.whole_items = any(rule.attend for rule in self._rules.values())
@@ -70,15 +70,22 @@ class MultimodalModel(nn.Module, SupportsEagle3):
         for path in left_out:
             leave_out(self, path, stage_name_of(path))
 
-    def _projector(self, plan: ModelPlan, name: str, steps: Sequence[tuple[str, str, PartSpec]]) -> Projector:
+    def _projector(self, plan: ModelPlan, name: str) -> Projector:
         if name not in self.towers:
             raise SpecError(f"no tower {name!r} gives it rows{suggest(name, self.towers)}", path=f"projectors.{name}")
-        width, out = int(self.towers[name].out_width), self.language_model.width  # type: ignore[arg-type]
-        projector = Projector(steps, width=width, out=out, key=f"projectors.{name}")
-        if projector.out_width != out:
-            message = f"gives rows of {projector.out_width}; the language model takes {out}"
+        tower, steps, deep = self.towers[name], plan.projectors[name], plan.deepstack.get(name)
+        assert isinstance(tower, Tower)
+        out, key = self.width, f"projectors.{name}"
+        if deep:
+            projector: Projector = DeepProjector(steps, tower, deep=deep, out=out, key=key)
+        else:
+            projector = Projector(steps, width=tower.out_width, out=out, key=key)
+        wanted = out * (1 + len(tower.tapped))
+        if projector.out_width != wanted:
+            taps = f", {len(tower.tapped)} more of them for its taps" if deep else ""
+            message = f"gives rows of {projector.out_width}; the language model takes {out}{taps}"
             place = plan.scopes[""].tree["projectors"].values_at.get(name)
-            raise SpecError(message, path=f"projectors.{name}", place=place)
+            raise SpecError(message, path=key, place=place)
         return projector
 
     def _check_sources(self) -> None:
@@ -91,6 +98,11 @@ class MultimodalModel(nn.Module, SupportsEagle3):
     @property
     def width(self) -> int:
         return int(self.language_model.width)
+
+    @property
+    def item_width(self) -> int:
+        """The width of a row of an item: that of the language model, and once more for each layer it is added after."""
+        return int(self.language_model.item_width)
 
     @property
     def vocab_size(self) -> int:
@@ -138,6 +150,7 @@ class MultimodalModel(nn.Module, SupportsEagle3):
     def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
         """Rows [n_i, D] of each item, modality by modality, through its tower and projector.
 
+        Where rows are added after layers of the language model too, those stand beside the first: D is `item_width`.
         Embeds, under `image_embeds` and the like, are such rows already. `image_grid` and the like are the grids of
         the items, where the spec's size tells them. Raises InputError for a modality without a
         tower, or whose tower is left out, for items that do not fit the schema that the spec states for them, before
@@ -158,7 +171,7 @@ class MultimodalModel(nn.Module, SupportsEagle3):
         return rule.tower if rule else modality
 
     def _checked(self, key: str, embeds: Sequence[Tensor]) -> list[Tensor]:
-        check_embeds(embeds, width=self.width, path=key)
+        check_embeds(embeds, width=self.item_width, path=key)
         return list(embeds)
 
     def _encoded(self, modality: str, items: Sequence[Tensor], told: Sequence[Tensor] | None) -> list[Tensor]:
@@ -191,9 +204,12 @@ class MultimodalModel(nn.Module, SupportsEagle3):
     def _projected(self, modality: str, rows: list[Tensor], grids: list[Grid]) -> list[Tensor]:
         if (name := self._tower_of(modality)) not in self.projectors:
             return rows
-        x_ND, after = self.projectors[name](torch.cat(rows), grids)
+        found_ND, after = self.projectors[name](torch.cat(rows), grids)
         same = after == grids
-        return list(x_ND.split([len(r) for r in rows] if same else [g.rows for g in after]))
+        x_ND: Tensor = pad(
+            found_ND, (0, self.item_width - found_ND.shape[-1])
+        )  # of a tower with fewer taps than another
+        return list(torch.split(x_ND, [len(r) for r in rows] if same else [g.rows for g in after]))
 
     def embed_input_ids(
         self,

@@ -88,7 +88,7 @@ class Stack(nn.Module):
     def __init__(self, plan: StackPlan, stage: Stage = WHOLE) -> None:
         super().__init__()
         taken = plan.taken
-        built = max(taken) if taken else len(plan.layers)
+        built = max((*taken, *plan.tapped)) if taken else len(plan.layers)
         self.width, self.taken = plan.width, taken
         self.embed = plan.embed.build(width=plan.width)
         here = stage.layers(built)

@@ -17,7 +17,7 @@ from triptych.assembly.stack import Stack, own
 from triptych.errors import InputError
 from triptych.parts.grid import Grid
 from triptych.parts.tower_step import TowerStep
-from triptych.spec.base import PartSpec
+from triptych.spec.projectors import Steps
 from triptych.spec.stack import StackPlan
 
 PICTURES = 4  # dims of several pictures [t, C, Y, X]; one has a dim less
@@ -27,13 +27,16 @@ class Tower(Stack):
     """Items -> rows of each, by a stack whose sequences are the items.
 
     An item of several pictures (tiles of an image, frames of a video) is as many sequences. Rows are also cut into
-    frames, and as the plan says, for attention that stays within a cut.
+    frames, and as the plan says, for attention that stays within a cut. Those of layers that are tapped stand beside
+    those of the end, which are `end_width` wide.
     """
 
     def __init__(self, plan: StackPlan) -> None:
         super().__init__(plan)
         self.skip = plan.output.skip
-        self.out_width = plan.width * len(self.taken or (0,))
+        self.tapped = plan.tapped
+        self.end_width = plan.width * len(self.taken or (0,))
+        self.out_width = self.end_width + plan.width * len(self.tapped)
         self.cuts: dict[str, Any] = dict(plan.cuts)
 
     def forward(self, items: Sequence[Tensor], grids: Sequence[Grid] | None = None) -> tuple[list[Tensor], list[Grid]]:
@@ -58,7 +61,7 @@ class Tower(Stack):
         x_ND, grids, lengths = self.embed(items, *told)
         step = TowerStep(grids, lengths, device=x_ND.device, places=self._places(grids), cuts=self.cuts)
         x_ND = step.ordered(x_ND)
-        wanted = set(self.taken or ())
+        wanted = {*(self.taken or ()), *self.tapped}
         taken = {0: x_ND}
         for number, layer in enumerate(self.layers, 1):
             x_ND = layer(x_ND, step)
@@ -68,7 +71,7 @@ class Tower(Stack):
             x_ND = torch.cat([taken[n] for n in self.taken], -1)
         elif self.norm is not None:
             x_ND = self.norm(x_ND)
-        x_ND = step.back(x_ND)
+        x_ND = step.back(torch.cat([x_ND, *(taken[n] for n in self.tapped)], -1))
         return [rows[self.skip :] for rows in torch.split(x_ND, lengths)], grids
 
     def _places(self, grids: Sequence[Grid]) -> NDArray[np.int64] | None:
@@ -80,7 +83,7 @@ class Tower(Stack):
 class Projector(nn.Module):
     """An ordered program of steps, norms among them: rows and grids -> rows and grids."""
 
-    def __init__(self, steps: Sequence[tuple[str, str, PartSpec]], *, width: int, out: int, key: str) -> None:
+    def __init__(self, steps: Steps, *, width: int, out: int, key: str) -> None:
         super().__init__()
         self.kinds = {name: kind for name, kind, _ in steps}
         for name, kind, spec in steps:
@@ -94,3 +97,25 @@ class Projector(nn.Module):
             step = self.get_submodule(name)
             x_ND, grids = (step(x_ND), grids) if kind == "norm" else step(x_ND, grids)
         return x_ND, grids
+
+
+class DeepProjector(Projector):
+    """A projector of the rows of a tower's end, and `deep`: one for those of each layer that is tapped.
+
+    What these give stands beside what the end's gives. Meng et al. 2024, DeepStack, arXiv 2406.04334.
+    """
+
+    deep: nn.ModuleList
+
+    def __init__(self, steps: Steps, tower: Tower, *, deep: Steps, out: int, key: str) -> None:
+        super().__init__(steps, width=tower.end_width, out=out, key=key)
+        self.widths = [tower.end_width, *(tower.width for _ in tower.tapped)]
+        copies = [Projector(deep, width=tower.width, out=out, key=f"{key}.deep.{n}") for n in range(len(tower.tapped))]
+        own(self, "deep", nn.ModuleList(copies), where=key)
+        self.out_width += sum(each.out_width for each in copies)
+
+    def forward(self, x_ND: Tensor, grids: list[Grid]) -> tuple[Tensor, list[Grid]]:
+        end_ND, *tapped_ND = torch.split(x_ND, self.widths, -1)
+        rows, after = super().forward(end_ND, grids)
+        deep = [each(x, grids)[0] for each, x in zip(self.deep, tapped_ND, strict=True)]
+        return torch.cat([rows, *deep], -1), after

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from triptych.assembly import Assembled, MultimodalModel, TextModel, Tower
+from triptych.assembly.tower import DeepProjector, Projector
 from triptych.check.counts import cache_facts, needs_of, parameters_of
 from triptych.spec.base import PartSpec
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan
+from triptych.spec.projectors import Steps
 from triptych.spec.stack import BlockPlan, BranchPlan, StackPlan
 
 Option = int | float | str | bool
@@ -66,12 +68,19 @@ def _before_text(plan: ModelPlan, module: MultimodalModel) -> Iterator[Node]:
         assert isinstance(tower, Tower)
         yield _tower(plan, name, tower)
     for name, projector in module.projectors.items():
-        steps = [
-            Node(step, "step", parameters_of(projector.get_submodule(step)), options=_options(spec))
-            for step, _, spec in plan.projectors[name]
-        ]
+        assert isinstance(projector, Projector)
+        steps = [*_steps(projector, plan.projectors[name])]
+        if isinstance(projector, DeepProjector):
+            steps += [
+                s for n, each in enumerate(projector.deep) for s in _steps(each, plan.deepstack[name], f"deep.{n}.")
+            ]
         facts = {"width_in": module.towers[name].out_width, "width_out": projector.out_width}
         yield Node(f"projectors.{name}", "projector", parameters_of(projector), facts=facts, children=tuple(steps))  # type: ignore[arg-type]
+
+
+def _steps(projector: nn.Module, steps: Steps, before: str = "") -> Iterator[Node]:
+    for name, _, spec in steps:
+        yield Node(f"{before}{name}", "step", parameters_of(projector.get_submodule(name)), options=_options(spec))
 
 
 def _tower(plan: ModelPlan, name: str, tower: Tower) -> Node:

@@ -38,8 +38,8 @@ def check_count(assembled: Assembled, modality: str, facts: ItemFacts) -> None:
     assert isinstance(module, MultimodalModel)
     (rows,) = module.embed_multimodal(**item_of(assembled, modality, facts))
     declared = rule.count(facts, {})
-    if tuple(rows.shape) != (declared, module.width):
-        found = f"{tuple(rows.shape)} for one of {facts}; {(declared, module.width)} is declared"
+    if tuple(rows.shape) != (declared, module.item_width):
+        found = f"{tuple(rows.shape)} for one of {facts}; {(declared, module.item_width)} is declared"
         raise SpecError(f"the projector gives rows of shape {found}", path=f"tokens.{modality}.count")
 
 

@@ -10,7 +10,7 @@ from triptych.errors import Place
 from triptych.spec.document import Tree
 from triptych.spec.merge import AFRESH
 
-ORDERED = ("blocks", "programs", "projectors")  # whose branches and steps run one after the other
+ORDERED = ("blocks", "programs", "projectors", "deepstack")  # whose branches and steps run one after the other
 ORDER = "(order)"  # of the keys, as the last word of a path
 
 

@@ -35,8 +35,9 @@ class Draft:
             self._stack((section,), self.tree.get(section))
         for name, sub in (self.tree.get("towers") or {}).items():
             self._stack(("towers", name), sub)
-        for name, steps in (self.tree.get("projectors") or {}).items():
-            self._steps(("projectors", name), steps)
+        for section in ("projectors", "deepstack"):
+            for name, steps in (self.tree.get(section) or {}).items():
+                self._steps((section, name), steps)
         if (pooler := self.tree.get("pooler")) is not None:
             named = pooler if pooler.get("use") or pooler.get("like") else pooler.having("use", "sequence")
             self._part(("pooler",), "pooler", named, self.tree.values_at.get("pooler"))

@@ -17,7 +17,7 @@ from triptych.spec.catalog import load_named
 from triptych.spec.conversion import converted
 from triptych.spec.document import Tree, walk
 from triptych.spec.overrides import overridden, replaced
-from triptych.spec.projectors import Steps, plan_projectors
+from triptych.spec.projectors import Steps, check_added, plan_deepstack, plan_projectors, untapped
 from triptych.spec.schemas import named_problems, plan_items, plan_schemas
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.sources import SourceRule, source_rules
@@ -26,7 +26,14 @@ from triptych.spec.structure import check_structure
 from triptych.spec.sub_model import child_scope
 from triptych.spec.tokens import TokenRule, token_rules
 
-OF_TOWERS = ["projectors", "programs", "pooler", "tokens", "positions"]  # what cannot be told without the towers
+OF_TOWERS = [
+    "projectors",
+    "deepstack",
+    "programs",
+    "pooler",
+    "tokens",
+    "positions",
+]  # what cannot be told without the towers
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class ModelPlan:
     `sources` are what a decoder looks at beside its prompt. `schemas` are those that the spec states, by name; `items`
     says what one item of each modality is. `processor` and `dummy_inputs` are registered names, None for the generic
     ones; `transcription` is one too, None for a model that does not write down speech. `positions` says where the
-    tokens of a prompt with items stand; None where each stands at its number.
+    tokens of a prompt with items stand; None where each stands at its number. `deepstack` are the steps for the rows of
+    each tap of a tower, which are added after the first layers of the language model.
     """
 
     name: str
@@ -53,6 +61,12 @@ class ModelPlan:
     dummy_inputs: str | None
     transcription: str | None
     positions: PartSpec | None = None
+    deepstack: Mapping[str, Steps] = field(default_factory=dict)
+
+    @property
+    def added(self) -> int:
+        """After how many layers of the language model rows of items are added."""
+        return max((len(self.towers[name].tapped) for name in self.deepstack), default=0)
 
 
 @dataclass
@@ -66,6 +80,7 @@ class _Sections:
     schemas: Mapping[str, Schema] = field(default_factory=dict)
     items: Mapping[str, ItemSchema] = field(default_factory=dict)
     positions: PartSpec | None = None
+    deepstack: Mapping[str, Steps] = field(default_factory=dict)
 
 
 @dataclass
@@ -101,8 +116,10 @@ def plan(
     planner.scopes[""] = scope.knowing(**_configs(planner, scope, towers))
     declared = [key for key, sub in (tree.get("towers") or {}).items() if sub]
     text = bool(language_model) == bool(tree.get("language_model"))
-    sections = _sections(planner, towers=len(towers) >= len(declared), text=text)
+    sections = _sections(planner, towers if len(towers) >= len(declared) else None, text=text)
     if len(towers) >= len(declared) and language_model is not None:
+        with planner.problems.catching():
+            check_added(scope, sections.deepstack, towers, layers=len(language_model.layers))
         with planner.problems.catching():
             sections.sources = source_rules(planner.scopes[""], planner.scopes, language_model)
     planner.problems.problems += named_problems(tree)
@@ -111,7 +128,7 @@ def plan(
     return ModelPlan(
         name=name,
         language_model=language_model,
-        towers=towers,
+        towers=untapped(towers, sections.deepstack) if language_model else towers,
         scopes=planner.scopes,
         processor=tree.get("processor"),
         dummy_inputs=tree.get("dummy_inputs"),
@@ -139,13 +156,14 @@ def _language_model(scope: Scope, planner: _Planner) -> StackPlan | None:
     return _sub_model(scope, planner, ("language_model",), sub, "language_model") if sub else None
 
 
-def _sections(planner: _Planner, *, towers: bool, text: bool) -> _Sections:
+def _sections(planner: _Planner, towers: Mapping[str, StackPlan] | None, *, text: bool) -> _Sections:
     """What speaks of the towers and of the language model; where one of these failed it would only add noise."""
     scope, found, catching = planner.scopes[""], _Sections(), planner.problems.catching
     tree = scope.tree
-    if towers:
+    if towers is not None:
         with catching():
             found.projectors = plan_projectors(scope)
+            found.deepstack = plan_deepstack(scope, towers, found.projectors)
         with catching():
             found.pooler = defaulted(scope, "pooler", tree, "sequence") if tree.get("pooler") is not None else None
         with catching():
@@ -154,11 +172,11 @@ def _sections(planner: _Planner, *, towers: bool, text: bool) -> _Sections:
             if (positions := tree.get("positions")) is not None:
                 at = scope.at("positions")
                 found.positions = at.part("positions", positions, tree.values_at.get("positions"))[1]
-    if towers and text:
+    if towers is not None and text:
         with catching():
             found.schemas = plan_schemas(scope)
             found.items = plan_items(scope, found.schemas, planner.scopes)
-    passed_over = [*([] if towers else OF_TOWERS), *([] if towers and text else ["schemas"])]
+    passed_over = [*(OF_TOWERS if towers is None else ()), *(["schemas"] if towers is None or not text else ())]
     for _, value, _ in walk([tree.get(section) for section in passed_over]):
         scope.mention(value)
     return found

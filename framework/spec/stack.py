@@ -50,11 +50,13 @@ def _listed(value: object) -> object:
 class Output(BaseSpec):
     """Which rows a tower hands out: after which layers (0 the embedding, -1 the last), less an item's first `skip`.
 
-    Several layers stand side by side in the width. Without `layers`: the last, after the norm.
+    Several layers stand side by side in the width. Without `layers`: the last, after the norm. `taps` are numbers of
+    layers, the first 0, whose rows stand beside those, for a language model that adds them after layers of its own.
     """
 
     layers: Annotated[tuple[int, ...], BeforeValidator(_listed)] | None = None
     skip: NonNegativeInt = 0
+    taps: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_listed)] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ class StackPlan:
         """The layers whose rows are handed out, counted from 0 (the embedding); None for the normed end."""
         return tuple(n % (len(self.layers) + 1) for n in self.output.layers) if self.output.layers else None
 
+    @property
+    def tapped(self) -> tuple[int, ...]:
+        """The layers whose rows are handed out beside those, counted from 0 (the embedding) too."""
+        return tuple(n + 1 for n in self.output.taps or ())
+
 
 def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     problems = Collector()
@@ -96,7 +103,7 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     with problems.catching():
         output = scope.at("output").typed(Output, scope.value(tree.get("output") or Tree()))
         if facts:
-            _check_taken(scope, output, facts.count, (tree.get("output") or Tree()).values_at.get("layers"))
+            _check_taken(scope, output, facts.count, tree.get("output") or Tree())
     with problems.catching():
         blocks = _layers(scope, layers, facts.count if facts else 1, layers.values_at.get("block", place))
     embed, head = None, None
@@ -125,11 +132,19 @@ def mixers_of(blocks: Iterable[BlockPlan]) -> Iterator[PartSpec]:
             yield branch.mixer
 
 
-def _check_taken(scope: Scope, output: Output, count: int, place: Place | None) -> None:
+def _check_taken(scope: Scope, output: Output, count: int, tree: Tree) -> None:
+    at = scope.at("output")
     for number in output.layers or ():
         if not -count - 1 <= number <= count:
             message = f"rows after layer {number} of {count}; 0 is the embedding, {count} or -1 the last"
-            raise SpecError(message, path=".".join((*scope.path, "output", "layers")), place=place)
+            at.at("layers").fail(message, tree.values_at.get("layers"))
+    if [*(output.taps or ())] != sorted({*(output.taps or ())}):
+        message = f"layers are tapped from the first to the last, each once, not {[*(output.taps or ())]}"
+        at.at("taps").fail(message, tree.values_at.get("taps"))
+    for number in output.taps or ():
+        if number >= count:
+            message = f"the rows of layer {number} of {count}; {count - 1} is the last"
+            at.at("taps").fail(message, tree.values_at.get("taps"))
 
 
 def defaulted(scope: Scope, kind: str, stack: Tree, use: str) -> PartSpec:

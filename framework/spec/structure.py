@@ -72,6 +72,7 @@ class OutputForm(BaseSpec):
 
     layers: Or[LayerNumbers] | None = None
     skip: Or[int] | None = None
+    taps: Or[LayerNumbers] | None = None
 
 
 class SubModelForm(BaseSpec):
@@ -145,7 +146,10 @@ class PromptUpdateForm(BaseSpec):
 
 
 class ChangesForm(BaseSpec):
-    """What a spec says of a model, and what another may change of it."""
+    """What a spec says of a model, and what another may change of it.
+
+    `deepstack` says by tower what a projector is of the rows of each of its taps; each tap has one of its own.
+    """
 
     config: dict[str, ConfigPlace | None] | None = None
     defaults: Plain | None = None
@@ -155,6 +159,7 @@ class ChangesForm(BaseSpec):
     tower: StackForm | None = None
     towers: dict[Name, StackForm | None] | None = None
     projectors: dict[Name, StepsRef | None] | None = None
+    deepstack: dict[Name, StepsRef | None] | None = None
     programs: dict[Name, Steps | None] | None = None
     blocks: dict[Name, Block[BranchForm] | None] | None = None
     parts: dict[Name, AnyPart | None] | None = None

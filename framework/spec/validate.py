@@ -24,6 +24,7 @@ SPEAKS_OF = {  # section -> what its expressions may name
     "schemas": frozenset({"config"}) | CHILDREN,
     "tokens": frozenset({"config", "rows", "grid"}) | CHILDREN,
     "projectors": ROOTS | CHILDREN,
+    "deepstack": ROOTS | CHILDREN,
     "programs": ROOTS | CHILDREN,
     "positions": ROOTS | CHILDREN,
 }

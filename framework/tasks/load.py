@@ -223,9 +223,15 @@ def _processor(
         sources=of.plan.sources if of else {},
         name=of.name if of and folder is None else str(folder),
         dtype=next(module.parameters()).dtype,
-        width=getattr(module.get_language_model(), "width", None),
+        width=_item_width(module.get_language_model()),
     )
     return build_processor(module, context, plan=of.plan if of else None)
+
+
+def _item_width(text: object) -> int | None:
+    """The width of rows of items, as far as a language model tells."""
+    found: int | None = getattr(text, "item_width", getattr(text, "width", None))
+    return found
 
 
 def _check_unchanged(model: type, changes: Sequence[str]) -> None:
