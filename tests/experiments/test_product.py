@@ -19,7 +19,7 @@ from triptych.spec.catalog import catalog
 
 CONF = Path(triptych.conf.__file__).parent
 # 4 x 4 patches, but with a class token, or as many as an image of any size has at the most
-ROWS = {"clip": 17, "internvl": 17, "qwen2_vl": 5120, "qwen2_5_vl": 5120}
+ROWS = {"clip": 17, "internvl": 17, "qwen2_vl": 5120, "qwen2_5_vl": 5120, "qwen3_vl": 3920}
 MEMBERS = [*product(*(offered_names(group) for group in GROUPS))]
 
 

@@ -31,7 +31,7 @@ Size = tuple[int, ...]
 
 def all_cases() -> Iterator[Case]:
     for name, given in GIVEN["cases"].items():
-        assert not set(given) - {"tiny", "change", *SUB}, name
+        assert not set(given) - {"tiny", "change", "apart", *SUB}, name
         tiny = tiny_config(given["tiny"])
         assert tiny is not None
         yield Case(
@@ -86,13 +86,22 @@ class Pair:
             data[kind].append(torch.tensor(grid))
             pace = next(paces, None) if kind == "video" else None
             found = {kind: vectors, f"{kind}_grid": data[kind][-1], f"{kind}_seconds": pace and torch.tensor(pace)}
-            count = len(vectors) // 4
-            items.append(_feature(kind, found, f"{seed}.{number}", PlaceholderRange(len(ids), count)))
-            ids += [self.case.config[f"{kind}_token_id"]] * count + self._words(words + number, draw)
+            tokens = self._tokens(kind, grid, draw)
+            mask = torch.tensor(tokens) == self.case.config[f"{kind}_token_id"]
+            items.append(_feature(kind, found, f"{seed}.{number}", PlaceholderRange(len(ids), len(tokens), mask)))
+            ids += tokens + self._words(words + number, draw)
         return Asked(Prompt(tuple(ids), tuple(items)), self._media(ids, items, seconds))
 
     def wanted(self, asked: Asked) -> Tensor:
         return self.oracle.logits(asked.prompt.token_ids, **asked.media)
+
+    def _tokens(self, kind: str, grid: Sequence[int], draw: torch.Generator) -> list[int]:
+        """Placeholders of an item; between the moments of a video a word or two, where these stand apart."""
+        own = [self.case.config[f"{kind}_token_id"]] * (grid[1] * grid[2] // 4)
+        found = list(own)
+        for moment in range(1, grid[0]):
+            found += [*(self._words(1 + moment % 2, draw) if GIVEN["cases"][self.case.name].get("apart") else ()), *own]
+        return found
 
     @property
     def _width(self) -> int:

@@ -79,15 +79,21 @@ def test_rows_of_items_are_those_of_the_reference_alone_and_together(pair: Pair)
     asked = pair.ask(*MIXED)
     inner = pair.oracle.model.model
     with torch.inference_mode():
-        images = inner.get_image_features(asked.media["pixel_values"], asked.media["image_grid_thw"]).pooler_output
+        images = _rows(inner.get_image_features(asked.media["pixel_values"], asked.media["image_grid_thw"]))
         video = inner.get_video_features(asked.media["pixel_values_videos"], asked.media["video_grid_thw"])
-        wanted = [*images, *video.pooler_output]
+        wanted = [*images, *_rows(video)]
         data = [item.data.get_data() for item in asked.prompt.features if item.data]
         alone = [pair.model.module.embed_multimodal(**{k: [v] for k, v in each.items()})[0] for each in data]
         grids = [each["image_grid"] for each in data[:2]]
         both = pair.model.module.embed_multimodal(image=[each["image"] for each in data[:2]], image_grid=grids)
     for found, theirs in zip([*alone, *both], [*wanted, *images], strict=True):
-        assert rms_ratio(found, theirs[:, : found.shape[1]]) <= TOLERANCE
+        assert rms_ratio(found, theirs) <= TOLERANCE
+
+
+def _rows(found: Any) -> list[Tensor]:
+    """The reference's rows of each item, those that it adds after layers beside them."""
+    deep = getattr(found, "deepstack_features", None) or ()
+    return [torch.cat(rows, -1) for rows in zip(found.pooler_output, *deep, strict=True)]
 
 
 def test_pieces_of_a_prompt_decoding_and_reused_rows_give_the_references_tokens(pair: Pair) -> None:
@@ -142,7 +148,7 @@ def test_the_built_model_has_positions_of_several_axes(pair: Pair) -> None:
     assert supports_mrope(pair.model.module)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name.startswith("qwen2")])
 def test_names_of_other_layouts_give_the_same_model(name: str, tmp_path: Path) -> None:
     pair = Pair.of(CASES[name], tmp_path)
     wanted = pair.model.module.state_dict()
