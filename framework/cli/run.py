@@ -31,6 +31,9 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--image", action="append", default=[], metavar="FILE", help="an image that goes with the prompt; repeatable"
     )
+    parser.add_argument(
+        "--video", action="append", default=[], metavar="FILE", help="a video that goes with the prompt; repeatable"
+    )
     parser.add_argument("--spec", metavar="SPEC", help="the spec that reads the checkpoint, if not its config's")
     parser.add_argument("--raw", action="store_true", help="the prompt as it is, without the chat template")
     parser.add_argument(
@@ -45,14 +48,13 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
-    options = options_of(args)
+    options = {"images": args.image or None, "videos": args.video or None, "raw": args.raw, **options_of(args)}
     model = _model(args)
     if args.json:
-        images = [args.image] if args.image else None
-        (answer,) = model.generate([prompt], images, raw=args.raw, **options)
+        (answer,) = model.generate(prompt, **options)
         print_json(_printed(answer))
         return 0
-    for text in model.stream(prompt, args.image or None, raw=args.raw, **options):
+    for text in model.stream(prompt, **options):
         sys.stdout.write(text)
         sys.stdout.flush()
     print()

@@ -79,15 +79,20 @@ def _pairs(pieces: Sequence[str]) -> list[tuple[str, str]]:
     return list(zip(pieces[::2], pieces[1::2], strict=True))
 
 
-def in_front(text: str, target: str | None, items: int, *, between: str = "\n") -> str:
-    """The text with a target for each item before it, as a chat turn has them; unchanged when it has one already."""
-    return text if not items or target is None or target in text else f"{target * items}{between}{text}"
+def in_front(text: str, targets: Mapping[str, str], counts: Mapping[str, int], *, between: str = "\n") -> str:
+    """The text with a target for each item before it, as a chat turn has them, but those that it has already."""
+    lacking = {m: count for m, count in counts.items() if m in targets and targets[m] not in text}
+    written = "".join(targets[modality] * count for modality, count in lacking.items())
+    return f"{written}{between}{text}" if written else text
 
 
-def check_taken(images: int) -> None:
-    """Raise InputError when there are images, for a model that takes none."""
-    if images:
-        raise InputError(f"{_several(images, 'image')} given, and this model takes none; leave the images out")
+def check_taken(items: Mapping[str, object]) -> None:
+    """Raise InputError when there are items, for a model that takes none."""
+    if counts := {m: len(given) if isinstance(given, list | tuple) else 1 for m, given in items.items()}:
+        given = " and ".join(_several(count, modality) for modality, count in counts.items())
+        raise InputError(
+            f"{given} given, and this model takes none; leave the {' and '.join(f'{m}s' for m in counts)} out"
+        )
 
 
 def check_placeholders(

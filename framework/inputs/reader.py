@@ -1,15 +1,15 @@
-"""From what a user gives, text or token ids and images, to a prompt as the model takes it."""
+"""From what a user gives, text or token ids and items beside it, to a prompt as the model takes it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from triptych.errors import InputError
-from triptych.inputs.images import ImageInput
 from triptych.inputs.media import MultiModalDataItems
 from triptych.inputs.processing import BaseMultiModalProcessor, ProcessorInputs
 from triptych.inputs.prompt import Prompt, check_taken, in_front
@@ -25,14 +25,14 @@ MARK = "\N{INVISIBLE SEPARATOR}" * 3  # a text that no template writes by itself
 class PromptReader:
     """The tokenizer and chat template of one checkpoint, and what prepares items; loaded when first needed.
 
-    `processor` prepares items, `target` is the text that stands for an image in a prompt; None for a model that takes
-    none.
+    `processor` prepares items; None for a model that takes none. `targets` are the texts that stand for an item in a
+    prompt, by modality.
     """
 
     folder: Path | None
     tokenizer: Tokenizer | None
     processor: BaseMultiModalProcessor[Any] | None = None
-    target: str | None = None
+    targets: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def template(self) -> ChatTemplate | None:
@@ -43,17 +43,21 @@ class PromptReader:
 
         return load_chat_template(self.folder, self.tokenizer.named)
 
-    def read(self, prompt: str | Sequence[int], images: Sequence[ImageInput] = (), *, raw: bool = False) -> Prompt:
-        """The prompt with its images; a text becomes a user's turn of a chat unless `raw`, or no template is there.
+    def read(
+        self, prompt: str | Sequence[int], items: Mapping[str, object] = MappingProxyType({}), *, raw: bool = False
+    ) -> Prompt:
+        """The prompt with its items by modality; a text becomes a user's turn of a chat unless `raw`, or no template is
+        there.
 
-        Raises InputError for what cannot be read, and when images and placeholders do not fit together.
+        Raises InputError for what cannot be read, and when items and placeholders do not fit together.
         """
         if self.processor is None:
-            check_taken(len(images))
-            return Prompt(tuple(self._encode(prompt, 0, raw=raw) if isinstance(prompt, str) else prompt))
-        items = self.processor.info.get_data_parser().parse_mm_data({"image": list(images)})
-        ids = self._encode(prompt, len(images), raw=raw) if isinstance(prompt, str) else [*prompt]
-        return self._prepared(self.processor, ids, items)
+            check_taken(items)
+            return Prompt(tuple(self._encode(prompt, {}, raw=raw) if isinstance(prompt, str) else prompt))
+        parsed = self.processor.info.get_data_parser().parse_mm_data(items)
+        counts = parsed.get_all_counts()
+        ids = self._encode(prompt, counts, raw=raw) if isinstance(prompt, str) else [*prompt]
+        return self._prepared(self.processor, ids, parsed)
 
     def read_items(self, prompt: str | Sequence[int], items: Mapping[str, object]) -> Prompt:
         """The prompt as it is written, special tokens and all, with its items by modality.
@@ -74,41 +78,42 @@ class PromptReader:
             return Prompt(found.prompt_token_ids, sources=features)
         return Prompt(found.prompt_token_ids, features, blocks=processor.info.get_blocks(found))
 
-    def _encode(self, text: str, images: int, *, raw: bool) -> list[int]:
+    def _encode(self, text: str, counts: Mapping[str, int], *, raw: bool) -> list[int]:
         if self.tokenizer is None:
             raise InputError("is text, and this model has no tokenizer; give token ids")
-        turn = None if raw or self.template is None else self._turn(self.template, text, images)
-        whole = self._in_front(text, images) if turn is None else turn
+        turn = None if raw or self.template is None else self._turn(self.template, text, counts)
+        whole = self._in_front(text, counts) if turn is None else turn
         if self.processor is not None:
             return self.processor.encode(whole, bare=turn is not None)
         return self.tokenizer.encode(whole) if turn is None else self.tokenizer.encode_bare(whole)
 
-    def _in_front(self, text: str, images: int) -> str:
+    def _in_front(self, text: str, counts: Mapping[str, int]) -> str:
         between = self.processor.between if self.processor is not None else "\n"
-        return in_front(text, self.target, images, between=between)
+        return in_front(text, self.targets, counts, between=between)
 
-    def _turn(self, template: ChatTemplate, text: str, images: int) -> str:
+    def _turn(self, template: ChatTemplate, text: str, counts: Mapping[str, int]) -> str:
         """A user's turn in the first form that loses nothing: some templates show parts only, others plain text only.
 
-        Where no placeholder is written for parts that are images, they stand in the text.
+        Where no placeholder is written for parts that are items, they stand in the text.
         """
-        marked = zip(self._forms(text, images), self._forms(text + MARK, images), strict=True)
-        fitting = (content for content, probe in marked if self._shows(template, probe, text, images))
+        marked = zip(self._forms(text, counts), self._forms(text + MARK, counts), strict=True)
+        fitting = (content for content, probe in marked if self._shows(template, probe, text, counts))
         return template.render([{"role": "user", "content": next(fitting, text)}])
 
-    def _forms(self, text: str, images: int) -> list[str | list[dict[str, str]]]:
-        """What the content of a message may be: parts that are images, a plain text, one part that is text."""
-        whole = self._in_front(text, images)
+    def _forms(self, text: str, counts: Mapping[str, int]) -> list[str | list[dict[str, str]]]:
+        """What the content of a message may be: parts that are items, a plain text, one part that is text."""
+        whole = self._in_front(text, counts)
         part = {"type": "text", "text": text}
-        with_images = [[*({"type": "image"} for _ in range(images)), part]] if whole != text else []
-        return [*with_images, whole, [{**part, "text": whole}]]
+        items = [
+            {"type": m} for m, count in counts.items() for _ in range(count) if self.targets.get(m, "") not in text
+        ]
+        return [*([[*items, part]] if whole != text else []), whole, [{**part, "text": whole}]]
 
-    def _shows(self, template: ChatTemplate, content: object, text: str, images: int) -> bool:
-        """Whether a turn of this content has the mark at the end of its text, and a placeholder for each image."""
+    def _shows(self, template: ChatTemplate, content: object, text: str, counts: Mapping[str, int]) -> bool:
+        """Whether a turn of this content has the mark at the end of its text, and a placeholder for each item."""
         try:
             turn = template.render([{"role": "user", "content": content}])
         except InputError:
             return False
-        if self.target is None:
-            return MARK in turn
-        return MARK in turn and turn.count(self.target) == (text.count(self.target) or images)
+        wanted = {target: text.count(target) or counts.get(m, 0) for m, target in self.targets.items()}
+        return MARK in turn and all(turn.count(target) == count for target, count in wanted.items())

@@ -35,7 +35,7 @@ from triptych.spec.conversion import labels_of
 from triptych.tasks.completion import Completion, GenerateOptions, completed
 from triptych.tasks.likelihood import Likelihood, as_answers, likelihoods
 from triptych.tasks.pooling import Pooling
-from triptych.tasks.prompts import Images, Prompt, Prompts, is_single, paired, read_each
+from triptych.tasks.prompts import Images, Prompt, Prompts, Videos, is_single, paired, read_each
 from triptych.tasks.score import Scorer, score
 from triptych.tasks.transcript import Transcript
 from triptych.weights import StageMissingLayer
@@ -73,7 +73,9 @@ class Model:
         self.processor = processor
         written: Any = getattr(module, "get_placeholder_str", lambda *_: None)
         self._grammars = Grammars(tokenizer, vocab_size=getattr(module, "vocab_size", 0))
-        self._reader = PromptReader(folder, tokenizer, processor, written("image", 1))
+        taken = processor.info.get_supported_mm_limits() if processor is not None else ()
+        targets = {modality: target for modality in taken if (target := written(modality, 1))}
+        self._reader = PromptReader(folder, tokenizer, processor, targets)
         first = next(module.parameters())
         self.device, self.dtype = first.device, first.dtype
 
@@ -82,6 +84,7 @@ class Model:
         prompts: Prompts,
         images: Images | None = None,
         *,
+        videos: Videos | None = None,
         raw: bool = False,
         max_batch: int = 32,
         **options: Unpack[GenerateOptions],
@@ -89,11 +92,11 @@ class Model:
         """Answer each prompt, a text or token ids, all with the same options, `max_batch` of them at a time.
 
         A text is a user's turn where the checkpoint has a chat template, unless `raw`. `images` are an image or a list
-        for one prompt, a list for each of several. Raises OptionError and InputError with all that is wrong, before
-        anything runs; the first prompt that fails after that ends all with its error, which names it. An `Engine` goes
-        on with the others.
+        for one prompt, a list for each of several; `videos` likewise: files, arrays or lists of frames. Raises
+        OptionError and InputError with all that is wrong, before anything runs; the first prompt that fails after that
+        ends all with its error, which names it. An `Engine` goes on with the others.
         """
-        requests = self.requests(prompts, images, raw=raw, **options)
+        requests = self.requests(prompts, images, videos=videos, raw=raw, **options)
         answers: list[list[Event]] = [[] for _ in requests]
         for event in self.run(requests, max_batch=max_batch, live=False):
             answers[event.request].append(event)
@@ -105,13 +108,14 @@ class Model:
         prompt: Prompt,
         images: ImageInput | Sequence[ImageInput] | None = None,
         *,
+        videos: Videos | None = None,
         raw: bool = False,
         **options: Unpack[GenerateOptions],
     ) -> Iterator[str]:
         """The text of the answer to one prompt as it comes; the pieces together are what `generate` gives as text."""
         if not is_single(prompt):
             raise InputError("stream takes one prompt, a text or token ids", path="prompt")
-        requests = self.requests(prompt, images, raw=raw, **options)
+        requests = self.requests(prompt, images, videos=videos, raw=raw, **options)
         events = self.run(requests, max_batch=1, live=True)
         return (event.text for event in events if event.text)
 
@@ -191,15 +195,16 @@ class Model:
         answers: Prompts,
         images: Images | None = None,
         *,
+        videos: Videos | None = None,
         raw: bool = False,
         max_batch: int = 32,
     ) -> list[Likelihood]:
-        """How likely each answer, a text or token ids, is after its prompt. Prompts and images are those of `generate`.
+        """How likely each answer, a text or token ids, is after its prompt. Prompts and items are those of `generate`.
 
         Raises InputError with all that is wrong, before anything runs.
         """
         self._check_writes()
-        read = read_each(paired(prompts, images), partial(self._reader.read, raw=raw))
+        read = read_each(paired(prompts, images, video=videos), partial(self._reader.read, raw=raw))
         given = as_answers(answers, count=len(read), tokenizer=self.tokenizer)
         return likelihoods(self.runs, read, given, run=self._options(max_batch=max_batch))
 
@@ -240,16 +245,22 @@ class Model:
         return labels_of(self.config)
 
     @torch.inference_mode()
-    def logits(self, token_ids: Sequence[int], images: ImageInput | Sequence[ImageInput] | None = None) -> Tensor:
-        """The logits [T, V] of every position of one prompt, float32; placeholders of images count as their rows.
+    def logits(
+        self,
+        token_ids: Sequence[int],
+        images: ImageInput | Sequence[ImageInput] | None = None,
+        *,
+        videos: Videos | None = None,
+    ) -> Tensor:
+        """The logits [T, V] of every position of one prompt, float32; placeholders of items count as their rows.
 
         Raises InputError for what is no prompt of token ids, and as `generate` does.
         """
         self._check_writes()
         if isinstance(token_ids, str) or not (given := as_token_ids(token_ids)):
             raise InputError("token ids are needed, at least one", path="prompt")
-        ((ids, pictures),) = paired(given, images)
-        prompt = self._reader.read(ids, pictures)
+        ((ids, items),) = paired(given, images, video=videos)
+        prompt = self._reader.read(ids, items)
         check_prompts(self.module, [prompt])
         step = step_of([prompt], device=self.device)
         hidden_TD = read_prompts(self.runs, [prompt], step, run=self._options(max_batch=1))
@@ -260,6 +271,7 @@ class Model:
         prompts: Prompts,
         images: Images | None = None,
         *,
+        videos: Videos | None = None,
         raw: bool = False,
         **options: Unpack[GenerateOptions],
     ) -> list[Request]:
@@ -270,7 +282,8 @@ class Model:
             raise OptionError("stop strings need a tokenizer, and this model has none; use stop_token_ids", path="stop")
         grammar = self._grammars.of(asked)
         read = partial(self._reader.read, raw=raw)
-        found = [Request(prompt, asked, grammar) for prompt in read_each(paired(prompts, images), read)]
+        given = paired(prompts, images, video=videos)
+        found = [Request(prompt, asked, grammar) for prompt in read_each(given, read)]
         return self.runs.seeded(found) if isinstance(self.runs, Staged) else found
 
     def _check_writes(self) -> None:

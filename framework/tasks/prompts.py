@@ -1,4 +1,4 @@
-"""The forms in which prompts and images may be given, brought to one: prompts, and a list of images for each."""
+"""The forms in which prompts and items may be given, brought to one: prompts, and the items of each by modality."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from triptych.errors import InputError, InputTypeError, Problem, short
 from triptych.inputs.images import ImageInput
+from triptych.inputs.media.video_files import VideoFile
 
 P = TypeVar("P")
 Q = TypeVar("Q")
@@ -19,21 +21,26 @@ R = TypeVar("R")
 Prompt = str | Sequence[int]
 Prompts = Prompt | Sequence[str] | Sequence[Sequence[int]]
 Images = ImageInput | Sequence[ImageInput] | Sequence[Sequence[ImageInput]]
+Videos = VideoFile | NDArray[np.uint8] | Tensor | Sequence[Any] | tuple[Any, Mapping[str, object]]
+"""A file, an array or a list of frames, any of the two with metadata, or several of these; a list for each prompt."""
 
 
-def paired(prompts: Prompts, images: Images | None) -> list[tuple[Prompt, tuple[ImageInput, ...]]]:
-    """Each prompt with its images. One prompt takes an image or a list of them, several take a list for each.
+def paired(prompts: Prompts, images: Images | None = None, **others: object) -> list[tuple[Prompt, dict[str, object]]]:
+    """Each prompt with its items by modality. One takes an image or a list of them, several take a list for each.
 
-    Raises InputError for what is neither text nor token ids, and for lists of different lengths.
+    `others` are items of other modalities (`video`) in the same forms. Raises InputError for what is neither text nor
+    token ids, and for lists of different lengths.
     """
+    given = {m: each for m, each in {"image": images, **others}.items() if each is not None}
     if is_single(prompts):
-        return [(prompts, _as_images(images))]
+        return [(prompts, _items(given))]
     listed = _as_prompts(prompts)
-    if images is None:
-        return [(prompt, ()) for prompt in listed]
-    if _is_image(images) or not isinstance(images, Sequence) or len(images) != len(listed):
-        raise InputError(f"{len(listed)} prompts take as many lists of images, one for each", path="images")
-    return [(prompt, _as_images(given)) for prompt, given in zip(listed, images, strict=True)]
+    for modality, each in given.items():
+        if not _is_list(each) or isinstance(each, str) or len(each) != len(listed):
+            wanted = f"{len(listed)} prompts take as many lists of {modality}s, one for each"
+            raise InputError(wanted, path=f"{modality}s")
+    own = [{m: each[number] for m, each in given.items()} for number in range(len(listed))]  # type: ignore[index]
+    return [(prompt, _items(items)) for prompt, items in zip(listed, own, strict=True)]
 
 
 def read_each(listed: Sequence[tuple[P, Q]], read: Callable[[P, Q], R]) -> list[R]:
@@ -73,6 +80,12 @@ def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
 
 def _is_id(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _items(given: Mapping[str, object]) -> dict[str, object]:
+    """Of each modality that there is something of; images in a list."""
+    listed = {m: _as_images(each) if m == "image" else each for m, each in given.items() if each is not None}
+    return {m: each for m, each in listed.items() if not (isinstance(each, list | tuple) and not each)}
 
 
 def _as_images(images: Any) -> tuple[ImageInput, ...]:

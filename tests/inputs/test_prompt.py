@@ -61,7 +61,7 @@ def reader_of(folder: Path | None, tokenizer: Tokenizer | None, rule: TokenRule 
     if rule is None:
         return PromptReader(folder, tokenizer)
     info = SpecProcessingInfo(InputProcessingContext({}, tokenizer=tokenizer, folder=folder, tokens={"image": rule}))
-    return PromptReader(folder, tokenizer, SpecProcessor(info, SpecDummyInputsBuilder(info)), rule.target)
+    return PromptReader(folder, tokenizer, SpecProcessor(info, SpecDummyInputsBuilder(info)), {"image": rule.target})
 
 
 @pytest.fixture(params=[byte_level, byte_fallback])
@@ -90,7 +90,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[PromptRe
 )
 def test_ids_and_pixels_are_those_of_the_reference(checkpoint: tuple[PromptReader, Any], text: str, count: int) -> None:
     reader, reference = checkpoint
-    found = reader.read(text, IMAGES[:count], raw=True)
+    found = reader.read(text, {"image": IMAGES[:count]}, raw=True)
     wanted = reference(text=text, images=IMAGES[:count] or None)
     assert list(found.token_ids) == wanted["input_ids"][0]
     assert [i for i, of_image in enumerate(found.item_rows()) if of_image] == [
@@ -109,19 +109,19 @@ def test_a_chat_turn_is_that_of_the_reference(checkpoint: tuple[PromptReader, An
     chat = [{"role": "user", "content": parts if count else "What is this?"}]
     text = reference.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
     wanted = reference(text=text, images=IMAGES[:count] or None, add_special_tokens=False)
-    assert list(reader.read("What is this?", IMAGES[:count]).token_ids) == wanted["input_ids"][0]
+    assert list(reader.read("What is this?", {"image": IMAGES[:count]}).token_ids) == wanted["input_ids"][0]
 
 
 def test_ids_that_a_processor_has_expanded_stay_as_they_are(checkpoint: tuple[PromptReader, Any]) -> None:
     reader, reference = checkpoint
     ids = reference(text="a <image> b <image> c", images=IMAGES[:2])["input_ids"][0]
-    assert list(reader.read(ids, IMAGES[:2]).token_ids) == ids
+    assert list(reader.read(ids, {"image": IMAGES[:2]}).token_ids) == ids
 
 
 def test_text_without_placeholders_gets_them_in_front(checkpoint: tuple[PromptReader, Any]) -> None:
     reader, _ = checkpoint
-    found = reader.read("What?", IMAGES[:2], raw=True)
-    assert found.token_ids == reader.read("<image><image>\nWhat?", IMAGES[:2], raw=True).token_ids
+    found = reader.read("What?", {"image": IMAGES[:2]}, raw=True)
+    assert found.token_ids == reader.read("<image><image>\nWhat?", {"image": IMAGES[:2]}, raw=True).token_ids
     assert found.token_ids[:9] == (1, *[PLACEHOLDER] * 8)
 
 
@@ -130,7 +130,7 @@ def test_a_template_for_text_only_gets_placeholders_in_the_text(checkpoint: tupl
     assert reader.folder is not None
     plain = "{% for message in messages %}USER: {{ message.content | trim }} ASSISTANT:{% endfor %}"
     (reader.folder / "chat_template.jinja").write_text(plain, encoding="utf-8")
-    found = reader.read("What?", IMAGES[:1])
+    found = reader.read("What?", {"image": IMAGES[:1]})
     assert reader.tokenizer is not None
     bare = reader.tokenizer.encode_bare("USER: <image>\nWhat? ASSISTANT:")
     assert found.token_ids == tuple(i for token in bare for i in [token] * (4 if token == PLACEHOLDER else 1))
@@ -145,7 +145,7 @@ def test_a_template_for_parts_only_loses_no_text(checkpoint: tuple[PromptReader,
     images = "<image>" * count if "<image>" not in text else ""
     bare = reader.tokenizer.encode_bare(f"USER: {images}\n{text}ASSISTANT:")
     wanted = [i for token in bare for i in [token] * (4 if token == PLACEHOLDER else 1)]
-    assert list(reader.read(text, IMAGES[:count]).token_ids) == wanted
+    assert list(reader.read(text, {"image": IMAGES[:count]}).token_ids) == wanted
 
 
 def test_what_a_template_says_against_a_turn_is_told(checkpoint: tuple[PromptReader, Any]) -> None:
@@ -166,7 +166,7 @@ class Blind(ByteTokenizer):
 def read(
     text: str | Sequence[int], count: int, tokenizer: Tokenizer, folder: Path, rule: TokenRule | None = RULE
 ) -> Any:
-    return reader_of(folder, tokenizer, rule).read(text, IMAGES[:count], raw=True)
+    return reader_of(folder, tokenizer, rule).read(text, {"image": IMAGES[:count]}, raw=True)
 
 
 def test_a_target_that_is_no_token_is_found_in_the_text(checkpoint: tuple[PromptReader, Any]) -> None:
@@ -235,7 +235,7 @@ def test_images_and_placeholders_must_fit(
     checkpoint: tuple[PromptReader, Any], prompt: str | list[int], count: int, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        checkpoint[0].read(prompt, IMAGES[:count], raw=True)
+        checkpoint[0].read(prompt, {"image": IMAGES[:count]}, raw=True)
 
 
 def test_a_model_that_takes_none_says_so(tmp_path: Path) -> None:
@@ -250,4 +250,4 @@ def test_text_to_a_model_without_a_tokenizer_is_refused() -> None:
 
 def test_images_to_a_model_without_a_folder_are_refused() -> None:
     with pytest.raises(InputError, match="this model came without one"):
-        reader_of(None, ByteTokenizer(256)).read("hello", IMAGES[:1])
+        reader_of(None, ByteTokenizer(256)).read("hello", {"image": IMAGES[:1]})
