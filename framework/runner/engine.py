@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -17,23 +16,19 @@ import torch
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.registry.authors import is_out_of_memory
 from triptych.runner.arrivals import Arrivals
-from triptych.runner.encoded import EncodedItems
+from triptych.runner.engine_state import EngineState
 from triptych.runner.entry import Entry
 from triptych.runner.event import Event, Failure, Log
 from triptych.runner.failures import INTERRUPTS, as_told, no_room
-from triptych.runner.flight import Flight, Landed
-from triptych.runner.launch import launch
+from triptych.runner.flight import Landed
 from triptych.runner.logprobs import TokenLogprob
-from triptych.runner.pages import PagePool
 from triptych.runner.prompt_scores import take_scores
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.request import Request, RunOptions
-from triptych.runner.sampling import Sampler
-from triptych.runner.schedule import Plan, Scheduler
+from triptych.runner.schedule import Plan
 from triptych.runner.sizes import Sizes
 from triptych.runner.staged import Staged
-from triptych.runner.step_items import StepItems, read_items
-from triptych.runner.tables import PageTables
+from triptych.runner.step_items import read_items
 
 logger = logging.getLogger(__name__)
 
@@ -63,21 +58,13 @@ class Engine:
         self._numbers = count()
         self._most = run.max_num_batched_tokens
         self._depth = 1 if run.overlaps and not self._in_stages else 0
-        self._flights = deque[Flight]()
         self._begin()
         self._sound = True
 
     def _begin(self) -> None:
         """With nothing read: whoever is here waits, with the tokens that its log has."""
-        layout = self._sizes.layout
-        self._flights.clear()
-        self._pool = PagePool(layout.pages)
-        self._tables = PageTables(self._pool, layout.groups, reuse=not self._cache.states)
-        self._scheduler = Scheduler(self._tables, seqs=self._sizes.seqs, tokens=self._most)
-        vocab, device = self._model.vocab_size, self._run.device
-        self._sampler = Sampler(self._sizes.seqs, vocab_size=vocab, device=device, end_ids=self._end_ids)
-        budget = self._run.encoder_cache_bytes
-        self._encoded = EncodedItems(self._model, budget=budget, device=device, apart=not self._in_stages)
+        given = self._model, self._cache, self._sizes, self._run
+        self._state = EngineState(*given, tokens=self._most, end_ids=self._end_ids)
         for entry in [*self._entries.values()]:
             self._begin_again(entry)
 
@@ -92,7 +79,7 @@ class Engine:
             del self._entries[entry.number]
         else:
             self._entries[entry.number] = again
-            self._scheduler.add(again)
+            self._state.scheduler.add(again)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -122,7 +109,7 @@ class Engine:
                 self._most = self._run.max_num_batched_tokens  # what took the memory may be gone
                 self._begin()
             self._entries[entry.number] = entry
-            self._scheduler.add(entry)
+            self._state.scheduler.add(entry)
 
     def cancel(self, number: int) -> None:
         """A request is wanted no longer; nothing happens to one that has ended."""
@@ -152,51 +139,24 @@ class Engine:
             return self._step()
 
     def _step(self) -> list[Event | Failure]:
-        found = self._landed(leave=0) if self._has_to_wait() else []
-        plan = self._scheduler.plan()
+        found = self._landed(leave=0) if self._state.has_to_wait else []
+        plan = self._state.scheduler.plan()
         try:
-            self._prepare(plan)
-            items = read_items(plan.chunks, self._encoded)
+            self._state.prepare(plan)
+            items = read_items(plan.chunks, self._state.encoded)
             plan.chunks = items.chunks
             found += [self._end_with(*each) for each in items.failures]
             if plan.entries:
-                self._launch(plan, items)
+                self._state.launch(plan, items)
         except Exception as error:
             found += self._landed(leave=0)
             return found + self._failed(plan, error)
         return found + self._landed(leave=self._depth if plan.entries else 0)
 
-    def _has_to_wait(self) -> bool:
-        """Whether the next step needs what is in flight: its tokens, or the pages of who may have ended by them."""
-        return any(flight.is_needed for flight in self._flights) or (bool(self._flights) and self._scheduler.is_short)
-
-    def _launch(self, plan: Plan, items: StepItems) -> None:
-        before = self._flights[-1] if self._flights else None
-        flight = launch(self._model, self._cache, self._sampler, plan=plan, items=items, before=before)
-        for chunk in plan.chunks:
-            self._scheduler.advance(chunk)
-        for entry in flight.entries:
-            entry.foresee()
-            if entry.has_its_last:
-                self._scheduler.rest(entry)
-        self._flights.append(flight)
-
-    def _prepare(self, plan: Plan) -> None:
-        for _, slot in plan.stopped:
-            self._sampler.remove(slot)
-        for entry in plan.started:
-            assert entry.slot is not None
-            prompt = entry.request.prompt.token_ids
-            self._sampler.add(entry.slot, entry.options, prompt, answer_ids=entry.answer_ids, mask=entry.form)
-        for copy in plan.copies:
-            self._cache.copy(copy.group, copy.source.page, copy.to, copy.source.rows)
-
     def _landed(self, *, leave: int) -> list[Event | Failure]:
         """What has come of all flights but the last ones, which are left."""
-        found: list[Event | Failure] = []
-        while len(self._flights) > leave:
-            found += filter(None, map(self._told, self._flights.popleft().land()))
-        return found
+        told = map(self._told, self._state.landed(leave=leave))
+        return [each for each in told if each is not None]
 
     def _told(self, landed: Landed) -> Event | Failure | None:
         """None of a token that is one too many."""
@@ -249,14 +209,5 @@ class Engine:
 
     def _end(self, entry: Entry, *, is_sound: bool = True) -> None:
         """No more comes of a request; its pages and its slot go back once nothing of it is in flight."""
-        if entry.ahead:
-            self._scheduler.rest(entry)
-            return
-        if entry.slot is not None:
-            self._sampler.remove(entry.slot)
-        if entry.log.error is None and entry.writing and is_sound:
-            self._scheduler.drop(entry)
-        else:  # others are spared what it wrote: that these are numbers is seen when a token is drawn
-            self._cache.clear(self._tables.alone(entry))
-            self._scheduler.discard(entry)
-        del self._entries[entry.number]
+        if self._state.end(entry, is_sound=is_sound):
+            del self._entries[entry.number]

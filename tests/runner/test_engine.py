@@ -168,7 +168,7 @@ def test_a_long_request_fits_because_what_it_sees_no_more_is_given_back(spec: st
     stopped = note_stopped(running)
     assert answered(running, [LONG]) == answered(engine(spec), [LONG])
     assert not stopped
-    assert running._pool.available == cut.pages
+    assert running._state.pool.available == cut.pages
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -213,13 +213,13 @@ def test_neighbours_that_come_and_are_cancelled_change_nothing(spec: str, data: 
     finish(running)
     assert {n: tokens(found)[number] for number, n in watched.items()} == {n: alone(spec)[n] for n in (0, 3)}
     assert not running.busy
-    assert running._pool.available == running._pool.pages
+    assert running._state.pool.available == running._state.pool.pages
 
 
 def note_stopped(running: Engine) -> list[tuple[Entry, int]]:
     """Who makes way from now on, with the slot that each had."""
     stopped: list[tuple[Entry, int]] = []
-    plan = running._scheduler.plan
+    plan = running._state.scheduler.plan
 
     def noted() -> Plan:
         found = plan()
@@ -227,7 +227,7 @@ def note_stopped(running: Engine) -> list[tuple[Entry, int]]:
         stopped.extend(found.stopped)
         return found
 
-    running._scheduler.plan = noted  # type: ignore[method-assign]
+    running._state.scheduler.plan = noted  # type: ignore[method-assign]
     return stopped
 
 
@@ -252,6 +252,6 @@ def test_no_slot_or_entry_is_left_behind(overlap: bool) -> None:
         running.cancel(number)
     running.cancel(10**6)
     finish(running)
-    assert not running._sampler._options
-    assert len(running._scheduler._slots) == 3
+    assert not running._state.sampler._options
+    assert len(running._state.scheduler._slots) == 3
     assert isinstance(running._cache, Cache)

@@ -107,8 +107,10 @@ def test_who_makes_way_hears_its_sound_again(
     run = RunOptions(device=RUN.device, dtype=RUN.dtype, cache_bytes=4 * (3 * states + rows * 64))
     engine = Engine(model.runs, sizes=Sizes.of([(25, COUNT)] * 3, needs, run), run=run)
     stopped = []
-    stop = engine._scheduler._stop_youngest
-    monkeypatch.setattr(engine._scheduler, "_stop_youngest", lambda plan: stopped.append(found := stop(plan)) or found)
+    stop = engine._state.scheduler._stop_youngest
+    monkeypatch.setattr(
+        engine._state.scheduler, "_stop_youngest", lambda plan: stopped.append(found := stop(plan)) or found
+    )
     chosen = [3, 5, 1]
     numbers = [engine.add(requests[n]) for n in chosen]
     found: dict[int, list[int]] = {number: [] for number in numbers}

@@ -141,7 +141,7 @@ def test_what_an_engine_keeps_of_images_is_within_its_option(
     (rows, _) = encoded(EncodedItems(model.module, budget=1, device=torch.device("cpu")), request.prompt.features)
     running = triptych.Engine(model, encoder_cache_memory=room * rows.nbytes)
     running.submit(TEXT, pictures(1, 2), raw=True, **DRAWN).result()
-    assert running._runner._encoded.nbytes == room * rows.nbytes
+    assert running._runner._state.encoded.nbytes == room * rows.nbytes
     counted = calls(model, monkeypatch)
     for seeds in ((2, 2), (1, 1)):
         running.submit(TEXT, pictures(*seeds), raw=True, **DRAWN).result()

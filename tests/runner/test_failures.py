@@ -73,9 +73,9 @@ def alone(module: Any, *prompts: Sequence[int]) -> list[list[int]]:
 
 def check_nothing_is_left(running: Engine) -> None:
     assert not running.busy
-    assert running._pool.available == running._sizes.layout.pages
-    assert not running._sampler._options
-    assert len(running._scheduler._slots) == running._sizes.seqs
+    assert running._state.pool.available == running._sizes.layout.pages
+    assert not running._state.sampler._options
+    assert len(running._state.scheduler._slots) == running._sizes.seqs
 
 
 @pytest.mark.parametrize("shape", [{}, FEW], ids=["a page each", "small pages"])

@@ -104,7 +104,7 @@ def test_who_stopped_keeps_pages_and_slot_until_its_last_row_has_landed() -> Non
     while not first.log.ended:
         running.step()
     assert (first.slot, second.slot) == (0, None)
-    assert running._pool.available == 0
+    assert running._state.pool.available == 0
     running.step()
     assert first.number not in running._entries
     finish(running)
@@ -139,8 +139,8 @@ def test_who_is_cancelled_in_flight_hears_no_more_and_leaves_nothing() -> None:
     assert gone.log.cancelled
     assert tokens(gone) == expected(PROMPTS[1], 2)
     assert tokens(kept) == expected(PROMPTS[0], 9)
-    assert running._pool.available == 4
-    assert sorted(running._scheduler._slots) == [0, 1, 2, 3]
+    assert running._state.pool.available == 4
+    assert sorted(running._state.scheduler._slots) == [0, 1, 2, 3]
 
 
 def test_who_has_ended_and_is_cancelled_has_ended() -> None:

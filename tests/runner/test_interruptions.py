@@ -129,9 +129,9 @@ def test_an_interruption_changes_no_answer_and_nothing_is_lost(
             finish(running)
     finish(running)
     assert answers([entry.log for entry in entries]) == undisturbed()
-    assert running._pool.available == running._sizes.layout.pages
-    assert not running._sampler._options
-    assert sorted(running._scheduler._slots) == [0, 1, 2]
+    assert running._state.pool.available == running._sizes.layout.pages
+    assert not running._state.sampler._options
+    assert sorted(running._state.scheduler._slots) == [0, 1, 2]
 
 
 @given(after=st.sampled_from(range(1, 600)), overlap=st.booleans())
@@ -147,7 +147,7 @@ def test_a_request_whose_cancelling_is_interrupted_is_gone(after: int, overlap: 
         running.cancel(other.number)
     finish(running)
     assert answers([kept.log]) == undisturbed()[:1]
-    assert running._pool.available == running._sizes.layout.pages
+    assert running._state.pool.available == running._sizes.layout.pages
 
 
 @pytest.mark.parametrize("wrong", ["forward", "compute_logits"])

@@ -125,11 +125,11 @@ def check_empty(engine: triptych.Engine) -> None:
     runner = engine._runner
     assert not engine._news
     assert not runner.busy
-    assert runner._pool.available == runner._sizes.layout.pages
-    assert not runner._sampler._options
-    assert not runner._sampler._masks
-    assert sorted(runner._scheduler._slots) == [*range(runner._sizes.seqs)]
-    kept = runner._encoded
+    assert runner._state.pool.available == runner._sizes.layout.pages
+    assert not runner._state.sampler._options
+    assert not runner._state.sampler._masks
+    assert sorted(runner._state.scheduler._slots) == [*range(runner._sizes.seqs)]
+    kept = runner._state.encoded
     assert kept.nbytes == sum(rows.untyped_storage().nbytes() for rows in kept._rows.values())
     assert kept.nbytes <= 3 * 2**12 or len(kept) == 1
 

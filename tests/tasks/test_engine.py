@@ -260,8 +260,8 @@ def test_a_thousand_requests_come_and_go_and_nothing_is_left(model: triptych.Mod
     engine.run()
     runner = engine._runner
     assert not runner.busy
-    assert runner._pool.available == runner._pool.pages
-    assert not runner._sampler._options
+    assert runner._state.pool.available == runner._state.pool.pages
+    assert not runner._state.sampler._options
     assert not engine._news
 
 
