@@ -62,8 +62,8 @@ NAMES: dict[str, tuple[str, ...]] = {
             "InputProcessingContext",
             "MultiModalBudget",
         ),
-        *("MultiModalInputs", "ProcessorInputs", "SpecDummyInputsBuilder", "SpecProcessingInfo", "SpecProcessor"),
-        *("build_processor", "get_budget", "get_dummy_inputs", "get_max_tokens_per_item"),
+        *("MultiModalInputs", "ProcessorInputs", "SoundCutWarning", "SpecDummyInputsBuilder", "SpecProcessingInfo"),
+        *("SpecProcessor", "build_processor", "get_budget", "get_dummy_inputs", "get_max_tokens_per_item"),
     ),
     "triptych.inputs.updates": (
         *("AppliedUpdates", "ItemUpdates", "PlaceholderFeaturesInfo", "PromptIndex", "PromptIndexTargets"),

@@ -20,15 +20,15 @@ from triptych.parts.tower_step import TowerStep
 from triptych.spec.projectors import Steps
 from triptych.spec.stack import StackPlan
 
-PICTURES = 4  # dims of several pictures [t, C, Y, X]; one has a dim less
+Pieces = Callable[[Tensor], Sequence[Tensor]]
 
 
 class Tower(Stack):
     """Items -> rows of each, by a stack whose sequences are the items.
 
-    An item of several pictures (tiles of an image, frames of a video) is as many sequences. Rows are also cut into
-    frames, and as the plan says, for attention that stays within a cut. Those of layers that are tapped stand beside
-    those of the end, which are `end_width` wide.
+    An item of several pieces (tiles of an image, frames of a video, clips of a sound) is as many sequences. Rows are
+    also cut into frames, and as the plan says, for attention that stays within a cut. Those of layers that are tapped
+    stand beside those of the end, which are `end_width` wide.
     """
 
     def __init__(self, plan: StackPlan) -> None:
@@ -42,20 +42,25 @@ class Tower(Stack):
     def forward(self, items: Sequence[Tensor], grids: Sequence[Grid] | None = None) -> tuple[list[Tensor], list[Grid]]:
         """Rows [n_i, out_width] of each item, in order, and the grid that they come from.
 
-        `grids` are told where the tensors of items do not show them, as vectors of patches. What the rows of an item
-        [t, C, Y, X] are is one picture's after the other's. Raises InputError for items whose grids are not told.
+        `grids` are told where the tensors of items do not show them, as vectors of patches. The rows of an item of
+        several pieces are one piece's after the other's. Raises InputError for items whose grids are not told.
         """
         if getattr(self.embed, "takes_grids", False):
             if grids is None or len(grids) != len(items):
                 raise InputError(f"this tower takes the grid of each item beside its tensor; {len(items)} are needed")
             return self._encoded(items, grids)
-        counts = [len(item) if item.ndim == PICTURES else 1 for item in items]
-        if all(item.ndim < PICTURES for item in items):
-            return self._encoded(items)
-        rows, grids = self._encoded([p for item in items for p in (item if item.ndim == PICTURES else [item])])
-        firsts = [0, *accumulate(counts)]
-        joined = [torch.cat(rows[a:b]) for a, b in pairwise(firsts)]
-        return joined, [grids[a]._replace(t=n * grids[a].t) for a, n in zip(firsts, counts, strict=False)]
+        pieces = [self._pieces(item) for item in items]
+        if all(len(each) == 1 for each in pieces):
+            return self._encoded([piece for each in pieces for piece in each])
+        rows, grids = self._encoded([piece for each in pieces for piece in each])
+        bounds = [*pairwise([0, *accumulate(map(len, pieces))])]
+        joined = [torch.cat(rows[a:b]) for a, b in bounds]
+        return joined, [grids[a]._replace(t=sum(grid.t for grid in grids[a:b])) for a, b in bounds]
+
+    def _pieces(self, item: Tensor) -> Sequence[Tensor]:
+        """The sequences of an item, as the embedding cuts it; itself where that cuts nothing."""
+        pieces: Pieces | None = getattr(self.embed, "pieces", None)
+        return [item] if pieces is None else pieces(item)
 
     def _encoded(self, items: Sequence[Tensor], *told: Sequence[Grid]) -> tuple[list[Tensor], list[Grid]]:
         x_ND, grids, lengths = self.embed(items, *told)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import torch
 
 from triptych.assembly import Assembled, LanguageModel, MultimodalModel, TextModel, Tower
 from triptych.check.token_counts import ITEMS, check_counts, pictures, stated
-from triptych.errors import SpecError, TriptychError
+from triptych.errors import InputError, SpecError, TriptychError
 from triptych.parts.cache_layout import row_size
 from triptych.parts.sources import Source
 from triptych.parts.step import Step
+from triptych.spec.tokens import Grid, Size
 
 LENGTHS = (5, 1, 3)
 
@@ -77,9 +79,17 @@ def _check_tower(module: Tower, assembled: Assembled) -> None:
     if not items.get("size") or items.get("rows") is None:
         raise SpecError("a tower says the `size` of its items, and the `rows` that it gives for one", path="items")
     size = scope.at("items", "size").part("size", items["size"])[1].build()
-    grid = size(ITEMS["image"][0], {})
+    grid = _any_grid(size)
     rows, _ = module([pictures(grid, module, several=False)], [grid])
     declared = scope.knowing(grid=grid._asdict()).value(items["rows"])
     given = len(rows[0]) + module.skip
     if given != declared:
         raise SpecError(f"the tower gives {given} rows for an item; {declared} are declared", path="items.rows")
+
+
+def _any_grid(size: Size) -> Grid:
+    """That of the first item which the size takes."""
+    for items in ITEMS.values():
+        with suppress(InputError):
+            return size(items[0], {})
+    raise SpecError(f"takes none of {', '.join(ITEMS)}", path="items.size")

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from triptych.assembly import Assembled, MultimodalModel, Tower
-from triptych.assembly.tower import PICTURES
 from triptych.errors import SpecError
+from triptych.parts.patches import PICTURES
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, VideoFacts
 
 ITEMS: Mapping[str, Sequence[ItemFacts]] = {
@@ -64,9 +64,9 @@ def stated(assembled: Assembled, modality: str) -> torch.Tensor | None:
 
 
 def pictures(grid: Any, tower: Tower, *, several: bool) -> torch.Tensor:
-    """An item of that grid, on meta: vectors of patches, one picture, or several."""
-    if getattr(tower.embed, "takes_grids", False):
-        return torch.empty(tower.embed.spec.item_shape(grid), device="meta")
+    """An item of that grid, on meta: one picture, or several, unless the embedding says its shape."""
+    if (shape := getattr(getattr(tower.embed, "spec", None), "item_shape", None)) is not None:
+        return torch.empty(shape(grid), device="meta")
     size, channels = tower.embed.size, tower.embed.channels
     dims = [grid.t] if several or grid.t > 1 else []
     return torch.empty(*dims, channels, grid.h * size, grid.w * size, device="meta")

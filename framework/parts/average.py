@@ -1,7 +1,9 @@
-"""The mean of neighbouring rows of a picture."""
-# N rows of all items, D width, t pictures, h and w rows and columns after the step
+"""The mean of neighbouring rows of a picture, or of a sound."""
+# N rows of all items, D width, t frames, h and w rows and columns after the step, T, Y and X those of a block
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from triptych.parts.grid import Grid
 
 
 class Average(nn.Module):
-    """[N, D] -> [N / side^2, D]; `width` is that of what comes out."""
+    """[N, D] -> [N / (frames side^2), D]; `width` is that of what comes out."""
 
     Spec = AverageSpec
 
@@ -26,11 +28,18 @@ class Average(nn.Module):
         if sum(lengths) != len(x_ND):
             raise SpecError(f"{len(x_ND)} rows to average, and their grids have {sum(lengths)}; `skip` others")
         if small := [grid for grid, to in zip(grids, after, strict=True) if not to.rows]:
-            raise SpecError(f"the mean of {self.spec.side} x {self.spec.side} rows of {small[0].h} x {small[0].w}")
+            block = self.spec.frames, self.spec.side, self.spec.side
+            raise SpecError(f"the mean of {_named(block)} rows of {_named(small[0])}")
         pieces = zip(x_ND.split_with_sizes(lengths), grids, after, strict=True)
         return torch.cat([self._averaged(piece, grid, to) for piece, grid, to in pieces]), after
 
     def _averaged(self, x_ND: Tensor, grid: Grid, to: Grid) -> Tensor:
-        side = self.spec.side
-        whole_thwD = x_ND.view(grid.t, grid.h, grid.w, self.width)[:, : to.h * side, : to.w * side]
-        return whole_thwD.reshape(grid.t, to.h, side, to.w, side, self.width).mean((2, 4)).view(to.rows, self.width)
+        side, frames = self.spec.side, self.spec.frames
+        whole_thwD = x_ND.view(*grid, self.width)[: to.t * frames, : to.h * side, : to.w * side]
+        blocks_tThYwXD = whole_thwD.reshape(to.t, frames, to.h, side, to.w, side, self.width)
+        return blocks_tThYwXD.mean((1, 3, 5)).view(to.rows, self.width)
+
+
+def _named(sizes: Sequence[int]) -> str:
+    """Sizes with an x between them, of one frame without it."""
+    return " x ".join(map(str, sizes[1:] if sizes[0] == 1 else sizes))

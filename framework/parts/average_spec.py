@@ -11,11 +11,12 @@ from triptych.spec.base import PartSpec
 
 
 class AverageSpec(PartSpec):
-    """`side` x `side` neighbours become their mean. What is over at an edge is left out."""
+    """`side` x `side` neighbours in `frames` frames become their mean. What is over at an edge is left out."""
 
     builds: ClassVar[str | type] = "triptych.parts.average:Average"
     side: PositiveInt = Field(le=2**6)
+    frames: PositiveInt = Field(1, le=2**6)
 
     def after(self, grid: Grid) -> Grid:
         """The grid of what comes out."""
-        return Grid(grid.t, grid.h // self.side, grid.w // self.side)
+        return Grid(grid.t // self.frames, grid.h // self.side, grid.w // self.side)

@@ -39,17 +39,27 @@ class Frames(nn.Module):
     def __init__(self, spec: FramesSpec, *, width: int) -> None:
         super().__init__()
         self.spec, self.activation = spec, get_activation(spec.activation)
+        self.takes_grids = spec.told
         self.first = Convolution(spec.channels, width, stride=spec.strides[0])
         self.second = Convolution(width, width, stride=spec.strides[1])
         self.table = Lookup(spec.positions, width)
 
-    def forward(self, items: Sequence[Tensor]) -> tuple[Tensor, list[Grid], list[int]]:
+    def pieces(self, frames_CF: Tensor) -> Sequence[Tensor]:
+        """The clips that an item is heard in, each by itself."""
+        return torch.split(frames_CF, self.spec.clip, -1) if self.spec.clip else [frames_CF]
+
+    def forward(
+        self, items: Sequence[Tensor], grids: Sequence[Grid] | None = None
+    ) -> tuple[Tensor, list[Grid], list[int]]:
         """Spectrograms [C, F] -> rows [N, D] of all, the grid of each, the number of rows of each.
 
-        Raises InputError for one of other channels, and for one that is longer than there are positions.
+        With `grids` an item has as many rows as its grid. Raises InputError for an item of other channels, for one that
+        is longer than there are positions, and for a grid of more rows than it has.
         """
         lengths = [self._length(item) for item in items]
-        rows_ND = torch.cat([self._rows(item) for item in items])
+        if grids is not None:
+            lengths = [_told(grid, most) for grid, most in zip(grids, lengths, strict=True)]
+        rows_ND = torch.cat([self._rows(item)[:length] for item, length in zip(items, lengths, strict=True)])
         return rows_ND, [Grid(length, 1, 1) for length in lengths], lengths
 
     def _rows(self, frames_CF: Tensor) -> Tensor:
@@ -66,3 +76,9 @@ class Frames(nn.Module):
             found = f"audio of {frames_CF.shape[1]} frames gives {length} rows"
             raise InputError(f"{found}; this tower has positions for {most}")
         return length
+
+
+def _told(grid: Grid, most: int) -> int:
+    if not 1 <= grid.rows <= most:
+        raise InputError(f"a grid of {tuple(grid)} for audio of {most} rows; 1 to {most} can be told")
+    return grid.rows

@@ -16,6 +16,8 @@ from triptych.parts.parameters import Linear, parameter
 from triptych.parts.patches_spec import PatchesSpec
 from triptych.parts.places import places_of
 
+PICTURES = 4  # dims of several pictures [t, C, Y, X]; one has a dim less
+
 
 class Patches(nn.Module):
     """norm([class_token, patch(pixels)] + table); what is not there is left out."""
@@ -29,6 +31,10 @@ class Patches(nn.Module):
         self.class_token = parameter(width) if spec.class_token else None
         self.table: nn.Module | None = spec.table.build(width=width) if spec.table else None
         self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
+
+    def pieces(self, item: Tensor) -> Sequence[Tensor]:
+        """The pictures of an item, which may have several [t, C, Y, X]."""
+        return item.unbind() if item.ndim == PICTURES else [item]
 
     def forward(self, items: Sequence[Tensor]) -> tuple[Tensor, list[Grid], list[int]]:
         """Images [C, Y, X] -> rows [N, D] of all, the grid of each, the number of rows of each."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from triptych.errors import SpecError
 from triptych.kernels.linear import linear
 from triptych.parts.activations import get_activation
 from triptych.parts.grid import Grid
 from triptych.parts.parameters import Linear, parameter
-from triptych.parts.projectors_spec import LinearStepSpec, MlpStepSpec
+from triptych.parts.projectors_spec import GateStepSpec, LinearStepSpec, MlpStepSpec
 
 
 class LinearStep(nn.Module):
@@ -42,3 +44,22 @@ class MlpStep(nn.Module):
 
     def forward(self, x: Tensor, grids: list[Grid]) -> tuple[Tensor, list[Grid]]:
         return self.down(self.activation(self.up(x))), grids
+
+
+class GateStep(nn.Module):
+    """value * act(gate), of rows [value, gate]; `width` is that of what comes out. With SiLU what is called SwiGLU.
+
+    N. Shazeer 2020, arXiv 2002.05202. Raises SpecError for rows of an odd width.
+    """
+
+    Spec = GateStepSpec
+
+    def __init__(self, spec: GateStepSpec, *, width: int, out: int) -> None:  # noqa: ARG002  (it has no say in the width)
+        super().__init__()
+        if width % 2:
+            raise SpecError(f"rows of {width} have no halves, a value and its gate")
+        self.width, self.activation = width // 2, get_activation(spec.activation)
+
+    def forward(self, x: Tensor, grids: list[Grid]) -> tuple[Tensor, list[Grid]]:
+        value, gate = torch.split(x, self.width, -1)
+        return value * self.activation(gate), grids

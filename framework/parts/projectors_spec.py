@@ -24,3 +24,10 @@ class MlpStepSpec(PartSpec):
     hidden: Width | Literal["in", "out"] = "out"
     activation: Activation = "gelu"
     bias: bool = True
+
+
+class GateStepSpec(PartSpec):
+    """The first half of a row times the activation of the other."""
+
+    builds: ClassVar[str | type] = "triptych.parts.projectors:GateStep"
+    activation: Activation = "silu"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
-from triptych.errors import Place, short, suggest
+from triptych.errors import InputError, Place, short, suggest
 from triptych.spec.document import Tree
 from triptych.spec.form_types import Attend
 from triptych.spec.item_facts import ItemFacts, ProcessorConfig
@@ -154,6 +154,8 @@ def _count(scope: Scope, tree: Tree, rows: Count, size: Size) -> Count:
     def count(item: ItemFacts, processor: ProcessorConfig) -> int:
         known = {"grid": size(item, processor)._asdict(), "rows": rows(item, processor)}
         found = scope.knowing(**known).value(tree["count"], tree.values_at.get("count"))
+        if found == 0 and found is not False:
+            raise InputError(f"an item of {item} is too small for this model, which makes no row of it")
         if isinstance(found, bool) or not isinstance(found, int) or found < 1:
             message = f"an item of {item} takes 1 or more tokens, not {short(found)}"
             scope.at("count").fail(message, tree.values_at.get("count"))

@@ -15,6 +15,7 @@ from transformers.models.whisper.modeling_whisper import WhisperAttention, Whisp
 
 from tests.parts.drawing import filled
 from triptych.errors import InputError
+from triptych.parts.audio_sizes import AudioFrames
 from triptych.parts.cache import Cache
 from triptych.parts.cache_layout import Layout
 from triptych.parts.cache_needs import Cross
@@ -25,6 +26,7 @@ from triptych.parts.frames_spec import FramesSpec
 from triptych.parts.grid import Grid
 from triptych.parts.sources import Source
 from triptych.parts.step import Step
+from triptych.spec.item_facts import AudioFacts
 
 WIDTH, ROWS = 24, 9
 HEADS: dict[str, Any] = {"source": "audio", "rows": ROWS, "heads": 4, "kv_heads": 2, "head_dim": 8}
@@ -165,8 +167,60 @@ def test_a_source_of_more_rows_than_the_model_looks_at_is_told() -> None:
         (FramesSpec, {"channels": 2, "positions": 0}, "greater than 0"),
         (FramesSpec, {"channels": 2, "positions": 4, "strides": (1,)}, "strides.1\n.*Field required"),
         (FramesSpec, {"channels": 2, "positions": 4, "activation": "zyx"}, "unknown activation 'zyx'"),
+        (FramesSpec, {"channels": 2, "positions": 4, "clip": 8, "told": True}, "an item that is told has one clip"),
+        (AudioFrames, {"frames": 2, "clips": 2, "silence": "told"}, "silence is told of one clip alone, not of 2"),
     ],
 )
 def test_wrong_fields_are_named(model: Any, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         model.model_validate(fields)
+
+
+def test_an_item_in_clips_is_heard_clip_by_clip() -> None:
+    part = filled(FramesSpec(channels=3, positions=4, clip=8), width=6)
+    item = drawn(3, 19)
+    pieces = part.pieces(item)
+    assert [piece.shape[1] for piece in pieces] == [8, 8, 3]
+    assert torch.equal(torch.cat(list(pieces), 1), item)
+    assert filled(FramesSpec(channels=3, positions=4), width=6).pieces(item) == [item]
+
+
+def test_rows_of_silence_that_is_told_are_not_made_and_its_frames_are_heard() -> None:
+    whole, told = (filled(FramesSpec(channels=3, positions=8, told=told), width=6) for told in (False, True))
+    items = [drawn(3, 16), drawn(3, 16, seed=1), drawn(3, 7, seed=2)]
+    rows, grids, lengths = told(items, [Grid(n, 1, 1) for n in (5, 8, 1)])
+    assert (grids, lengths) == ([Grid(n, 1, 1) for n in (5, 8, 1)], [5, 8, 1])
+    for item, found in zip(items, rows.split(lengths), strict=True):
+        assert torch.equal(found, whole([item])[0][: len(found)])
+
+
+@pytest.mark.parametrize("grid", [Grid(0, 1, 1), Grid(9, 1, 1)])
+def test_other_rows_than_an_item_has_cannot_be_told(grid: Grid) -> None:
+    with pytest.raises(InputError, match=r"a grid of \(\d, 1, 1\) for audio of 8 rows; 1 to 8 can be told"):
+        filled(FramesSpec(channels=3, positions=8, told=True), width=6)([drawn(3, 16)], [grid])
+
+
+def test_a_waveform_has_a_row_for_each_frames_of_a_stride() -> None:
+    def rows(samples: int, **fields: Any) -> int:
+        return AudioFrames(frames=7, stride=2, **fields)(AudioFacts(samples), {"hop_length": 10}).t
+
+    assert [rows(n) for n in (1, 70, 71, 10**6)] == [4, 4, 4, 4]
+    assert [rows(n, silence="told") for n in (1, 10, 11, 20, 21, 70, 10**6)] == [1, 1, 1, 1, 2, 4, 4]
+    assert [rows(n, clips=3) for n in (1, 70, 71, 141, 210)] == [4, 4, 8, 12, 12]
+    assert [rows(n, clips=3, silence="absent") for n in (1, 21, 70, 71, 91, 141, 210)] == [1, 2, 4, 5, 6, 9, 12]
+    with pytest.raises(InputError, match="an item of 211 samples; this model hears 210 at the most"):
+        rows(211, clips=3)
+
+
+def test_the_largest_sound_fills_all_clips() -> None:
+    assert AudioFrames(frames=7, clips=3).largest("audio", {"hop_length": 10}) == AudioFacts(210)
+    assert AudioFrames(frames=7).largest("audio", {}) == AudioFacts(7 * 160)
+
+
+def test_the_processor_is_told_to_fill_up_what_is_counted() -> None:
+    assert AudioFrames(frames=7).keywords == AudioFrames(frames=7, silence="told").keywords == {}
+    longest: dict[str, object] = {"truncation": False, "padding": "longest"}
+    assert AudioFrames(frames=7, clips=2).keywords == longest | {"pad_to_multiple_of": 1120}
+    absent = AudioFrames(frames=7, clips=2, silence="absent")
+    assert absent.keywords == longest | {"pad_to_multiple_of": 160}
+    assert AudioFrames(frames=7, silence="absent").keywords["truncation"] is True

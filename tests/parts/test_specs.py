@@ -11,12 +11,13 @@ from pydantic import ValidationError
 from triptych.parts.attention_spec import AttentionSpec
 from triptych.parts.cross_attention_spec import CrossAttentionSpec
 from triptych.parts.embed_spec import TokensSpec
+from triptych.parts.frame_stack_spec import FrameStackSpec
 from triptych.parts.frames_spec import FramesSpec
 from triptych.parts.merge_spec import MergeSpec
 from triptych.parts.mlp_spec import GatedMlpSpec, MlpSpec
 from triptych.parts.norms_spec import GainSpec, LayerNormSpec, RmsNormSpec
 from triptych.parts.patches_spec import PatchesSpec
-from triptych.parts.projectors_spec import LinearStepSpec, MlpStepSpec
+from triptych.parts.projectors_spec import GateStepSpec, LinearStepSpec, MlpStepSpec
 from triptych.parts.tables_spec import BucketsSpec, LearnedSpec
 from triptych.registry import get_part, part_names
 from triptych.spec.base import PartSpec
@@ -38,6 +39,8 @@ SPECS: list[PartSpec] = [
     MergeSpec(side=2),
     LinearStepSpec(),
     MlpStepSpec(),
+    GateStepSpec(),
+    FrameStackSpec(frames=2),
 ]
 
 

@@ -15,6 +15,7 @@ from triptych.inputs.processing.feature_extractor import FeatureExtractor, load_
 from triptych.inputs.processing.image_processor import ImageProcessor, load_image_processor
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.settings import MultiModalSettings
+from triptych.spec.item_facts import ProcessorConfig
 from triptych.spec.sources import SourceRule
 from triptych.spec.tokens import TokenRule
 
@@ -57,3 +58,15 @@ class InputProcessingContext:
         if self.folder is None:
             raise InputError("sound needs the feature extractor of a checkpoint folder; this model came without one")
         return load_feature_extractor(self.folder)
+
+    @property
+    def rate(self) -> int | None:
+        """Hz of the sound that the model hears; None for a model that hears none, and where there is no folder."""
+        hears = "audio" in (*self.tokens, *self.sources)
+        return self.feature_extractor.rate if hears and self.folder is not None else None
+
+    def processor_config(self, modality: str) -> ProcessorConfig:
+        """What the checkpoint's processor of a modality was set to; empty where there is no folder."""
+        if self.folder is None:
+            return {}
+        return self.feature_extractor.config if modality == "audio" else self.image_processor.config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from triptych.errors import CheckpointError, InputError
+from triptych.errors import CheckpointError, InputError, TriptychWarning
 from triptych.inputs.media import accepted_kwargs
 from triptych.inputs.media.audio import Waveform
+
+
+class SoundCutWarning(TriptychWarning):
+    """A sound is longer than the model hears: its end is left out."""
 
 
 class FeatureExtractor:
@@ -26,8 +31,9 @@ class FeatureExtractor:
     def __call__(self, samples: Waveform, *, name: str, **keywords: Any) -> Tensor:
         """One waveform, alone, as [channels, frames]. `name` is for errors.
 
-        Raises InputError when the extractor refuses it, or gives something else.
+        Warns of one whose end it leaves out. Raises InputError when it refuses a waveform, or gives something else.
         """
+        self._warn(len(samples), name, keywords)
         given = {"sampling_rate": self.rate, "return_tensors": "pt", **keywords}
         try:
             found = self._extractor(np.asarray(samples), **given)["input_features"]
@@ -38,6 +44,12 @@ class FeatureExtractor:
             told = f"the feature extractor ({self.origin}) gives {shape}, and [1, channels, frames] is needed"
             raise InputError(told, path=name)
         return found[0]
+
+    def _warn(self, samples: int, name: str, keywords: Mapping[str, Any]) -> None:
+        most = keywords.get("max_length") or self.config.get("n_samples")
+        if keywords.get("truncation", True) and most is not None and samples > most:
+            heard = f"has {samples / self.rate:g} s, of which the first {most / self.rate:g} are heard"
+            warnings.warn(f"{name}: {heard}; give the rest as another sound", SoundCutWarning, stacklevel=2)
 
     def accepted(self, keywords: Mapping[str, object]) -> dict[str, object]:
         """The keywords that it takes; it warns of others."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from triptych.errors import InputError, Problem
 from triptych.inputs.media import (
     AudioProcessorItems,
     ImageProcessorItems,
@@ -17,6 +18,7 @@ from triptych.inputs.media import (
     Video,
     VideoProcessorItems,
 )
+from triptych.inputs.media.audio import Waveform
 from triptych.inputs.media.keywords import Scope
 from triptych.inputs.processing.context import InputProcessingContext
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, VideoFacts
@@ -43,13 +45,16 @@ def prepare_items(
 ) -> dict[str, list[Tensor]]:
     """Tensors of each modality under its name, and under `image_grid` and the like what they do not show.
 
-    `given` are images and frames of videos under `images` and `videos`, as `keywords` for their processors are.
+    `given` are images, frames of videos and waveforms under `images`, `videos` and `audio`, as `keywords` for their
+    processors are.
     """
     found: dict[str, list[Tensor]] = {}
     if images := [image for image in given.get("images", ()) if isinstance(image, Image.Image)]:
         found |= _images(ctx, images, keywords["images"])
     if videos := [video for video in given.get("videos", ()) if isinstance(video, np.ndarray)]:
         found |= _videos(ctx, videos, keywords["videos"])
+    if sounds := [sound for sound in given.get("audio", ()) if isinstance(sound, np.ndarray)]:
+        found |= _sounds(ctx, sounds, keywords["audio"])
     return found
 
 
@@ -71,11 +76,30 @@ def _videos(
     return {"video": tensors, **_grids(ctx, "video", [VideoFacts(*video.shape[:3]) for video in videos])}
 
 
+def _sounds(
+    ctx: InputProcessingContext, sounds: Sequence[Waveform], keywords: Mapping[str, object]
+) -> dict[str, list[Tensor]]:
+    extract, named = ctx.feature_extractor, {f"audio[{i}]": sound for i, sound in enumerate(sounds)}
+    for name, sound in named.items():
+        _check_counted(ctx, sound, name)
+    accepted = extract.accepted({**ctx.tokens["audio"].keywords, **keywords})
+    tensors = [extract(sound, name=name, **accepted) for name, sound in named.items()]
+    return {"audio": tensors, **_grids(ctx, "audio", [AudioFacts(len(sound)) for sound in sounds])}
+
+
+def _check_counted(ctx: InputProcessingContext, sound: Waveform, name: str) -> None:
+    """Raise InputError for a sound that is too long or too short, before anything is made of it."""
+    try:
+        ctx.tokens["audio"].count(AudioFacts(len(sound)), ctx.processor_config("audio"))
+    except InputError as error:
+        raise InputError(Problem(problem.message, name) for problem in error.problems) from error
+
+
 def _grids(ctx: InputProcessingContext, modality: str, facts: Sequence[ItemFacts]) -> dict[str, list[Tensor]]:
     rule = ctx.tokens[modality]
     if rule.told is None or (grid := rule.grid) is None:
         return {}
-    return {f"{modality}{GRID}": [torch.tensor([*grid(each, ctx.image_processor.config)]) for each in facts]}
+    return {f"{modality}{GRID}": [torch.tensor([*grid(each, ctx.processor_config(modality))]) for each in facts]}
 
 
 def _of_image(image: Image.Image) -> ImageFacts:

@@ -17,6 +17,7 @@ from triptych.inputs.media import (
     EmbeddingItems,
     ModalityDataItems,
     MultiModalDataItems,
+    MultiModalDataParser,
 )
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder
 from triptych.inputs.processing.info import BaseProcessingInfo
@@ -33,7 +34,7 @@ from triptych.inputs.updates import (
     PromptUpdateDetails,
     ResolvedPromptUpdate,
 )
-from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
+from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, VideoFacts
 from triptych.spec.tokens import TokenRule
 
 
@@ -44,13 +45,20 @@ class SpecProcessingInfo(BaseProcessingInfo):
         """Any number of items of each modality that the spec has a rule for."""
         return dict.fromkeys(self.ctx.tokens)
 
+    def get_data_parser(self) -> MultiModalDataParser:
+        """What reads items; waveforms are brought to the rate that the checkpoint's feature extractor takes."""
+        settings = self.ctx.settings
+        return MultiModalDataParser(
+            target_sr=self.ctx.rate, embeds=settings.embeds, expected_hidden_size=self.ctx.width
+        )
+
     def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int] | None:  # noqa: ARG002
         """By the formula of the spec, for an item of the size that takes most."""
         return {m: self.count(m, self.largest(m)) for m in mm_counts}
 
     def count(self, modality: str, item: ItemFacts) -> int:
         """How many placeholders an item takes, as the checkpoint's processor prepares it."""
-        return self.ctx.tokens[modality].count(item, self._processor_config())
+        return self.ctx.tokens[modality].count(item, self.ctx.processor_config(modality))
 
     def get_blocks(self, prompt: MultiModalInputs) -> tuple[range, ...]:
         """The rows of each item, or those of the whole prompt, as the rules say."""
@@ -62,7 +70,7 @@ class SpecProcessingInfo(BaseProcessingInfo):
 
     def largest(self, modality: str) -> ItemFacts:
         """The facts of an item that takes the most."""
-        return self.ctx.tokens[modality].largest(self._processor_config())
+        return self.ctx.tokens[modality].largest(self.ctx.processor_config(modality))
 
     def content(self, modality: str, count: int, item: ItemFacts | None) -> PromptUpdateDetails:
         """What an item of `count` rows becomes: placeholders, and texts as the tokenizer has them by themselves.
@@ -70,15 +78,12 @@ class SpecProcessingInfo(BaseProcessingInfo):
         Raises InputError for an item without facts (rows that are encoded already) where these are needed, and for
         texts without a tokenizer.
         """
-        rule, config = self.ctx.tokens[modality], self._processor_config() if item is not None else {}
+        rule, config = self.ctx.tokens[modality], self.ctx.processor_config(modality) if item is not None else {}
         pieces = rule.content(count, item, config)
         texts = {piece: self.get_tokenizer().encode_bare(piece) for piece in pieces if isinstance(piece, str)}
         found = [texts[piece] if isinstance(piece, str) else [rule.placeholder] * piece for piece in pieces]
         whole = [*chain.from_iterable(found)]
         return PromptUpdateDetails.select_token_id(whole, rule.placeholder) if texts else PromptUpdateDetails(whole)
-
-    def _processor_config(self) -> ProcessorConfig:
-        return self.get_image_processor().config if self.ctx.folder is not None else {}
 
 
 class SpecDummyInputsBuilder(BaseDummyInputsBuilder[SpecProcessingInfo]):

@@ -38,9 +38,9 @@ class SourceInfo(BaseProcessingInfo):
 
     def get_data_parser(self) -> MultiModalDataParser:
         """What reads waveforms, which are brought to the rate that the checkpoint's feature extractor takes."""
-        rate = self.ctx.feature_extractor.rate if self.ctx.folder is not None else None
+        settings = self.ctx.settings
         return MultiModalDataParser(
-            target_sr=rate, embeds=self.ctx.settings.embeds, expected_hidden_size=self.ctx.width
+            target_sr=self.ctx.rate, embeds=settings.embeds, expected_hidden_size=self.ctx.width
         )
 
 
