@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
@@ -48,6 +48,8 @@ def test_a_longest_edge_is_that_of_the_processor_if_it_has_one() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(height=SIDES, width=SIDES, least=st.integers(1, 4), more=st.integers(0, 9), sides=TILES)
+@example(height=29, width=29, least=1, more=8, sides=(20, 20))  # more than half of four tiles
+@example(height=28, width=28, least=1, more=8, sides=(20, 20))  # and less
 def test_tiles_are_as_many_as_internvls_processor_cuts(
     height: int, width: int, least: int, more: int, sides: tuple[int, int]
 ) -> None:
@@ -58,6 +60,12 @@ def test_tiles_are_as_many_as_internvls_processor_cuts(
     grid = size(ImageFacts(height, width), limits)
     assert grid == Grid(processor.get_number_of_image_patches(height, width), sides[0] // 3, sides[1] // 3)
     assert grid.rows <= size(size.largest("image", limits), limits).rows
+
+
+def test_of_a_processor_that_is_silent_tiles_are_as_many_as_its_class_cuts() -> None:
+    size, processor = RatioTiles(image=384, patch=3), GotOcr2ImageProcessorPil(**RatioTiles.keywords)
+    for height, width in ((100, 1200), (100, 1300), (3000, 4000), (50, 3000)):
+        assert size(ImageFacts(height, width), {}).t == processor.get_number_of_image_patches(height, width)
 
 
 def test_frames_of_a_video_are_no_tiles() -> None:
@@ -75,6 +83,9 @@ def test_frames_of_a_video_are_no_tiles() -> None:
     edge=st.integers(8, 300),
     split=st.booleans(),
 )
+@example(height=40, width=2, side=90, edge=5000, split=True)  # longer than any side may be
+@example(height=30, width=299, side=30, edge=299, split=True)  # whole tiles but for a part of a pixel
+@example(height=299, width=30, side=30, edge=299, split=True)
 def test_tiles_are_as_many_as_idefics3s_processor_cuts(
     height: int, width: int, side: int, edge: int, split: bool
 ) -> None:

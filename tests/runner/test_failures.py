@@ -121,22 +121,24 @@ def test_nor_those_of_a_request_that_is_cancelled_before_anybody_sees_whether_th
     check_nothing_is_left(running)
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["the short one first", "the long one first"])
 @pytest.mark.parametrize("shape", [{}, {"pages": 8, "page": 32}], ids=["a page each", "small pages"])
 def test_nor_the_row_of_a_token_that_ended_an_answer_and_need_not_have_been_computed(
-    module: Any, shape: dict[str, int]
+    module: Any, shape: dict[str, int], turned: bool
 ) -> None:
     ended = [3] * 20
     (answer,) = alone(module, ended)
     last = next(n for n in range(3, 12) if answer[n] not in answer[:n])
-    after = [[5], [4] * 40, [6] * 33]
+    after = [[5], [4] * 60][:: -1 if turned else 1]  # side by side: what is past the end of the short one is masked
     wanted = alone(module, *after)
     assert not any(answer[last] in each for each in wanted)
     with torch.no_grad():
         module.get_parameter("embed.tokens.weight")[answer[last]] = torch.nan
-    running = engine(module, seqs=1, **shape)
+    running = engine(module, seqs=2, **shape)
     options = replace(OPTIONS, stop_token_ids=[answer[last]])
-    found = logs(running, [request(ended, options), *map(request, after)])
-    assert [tokens(log) for log in found] == [answer[: last + 1], *wanted]
+    (found,) = logs(running, [request(ended, options)])
+    assert tokens(found) == answer[: last + 1]
+    assert [tokens(log) for log in logs(running, [*map(request, after)])] == wanted
     check_nothing_is_left(running)
 
 
