@@ -59,7 +59,7 @@ class Tower(Stack):
 
     def _pieces(self, item: Tensor) -> Sequence[Tensor]:
         """The sequences of an item, as the embedding cuts it; itself where that cuts nothing."""
-        pieces: Pieces | None = getattr(self.embed, "pieces", None)
+        pieces: Pieces | None = getattr(self.embed, "sequences", None)
         return [item] if pieces is None else pieces(item)
 
     def _encoded(self, items: Sequence[Tensor], *told: Sequence[Grid]) -> tuple[list[Tensor], list[Grid]]:

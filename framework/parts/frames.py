@@ -44,7 +44,7 @@ class Frames(nn.Module):
         self.second = Convolution(width, width, stride=spec.strides[1])
         self.table = Lookup(spec.positions, width)
 
-    def pieces(self, frames_CF: Tensor) -> Sequence[Tensor]:
+    def sequences(self, frames_CF: Tensor) -> Sequence[Tensor]:
         """The clips that an item is heard in, each by itself."""
         return torch.split(frames_CF, self.spec.clip, -1) if self.spec.clip else [frames_CF]
 

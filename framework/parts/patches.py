@@ -32,7 +32,7 @@ class Patches(nn.Module):
         self.table: nn.Module | None = spec.table.build(width=width) if spec.table else None
         self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
 
-    def pieces(self, item: Tensor) -> Sequence[Tensor]:
+    def sequences(self, item: Tensor) -> Sequence[Tensor]:
         """The pictures of an item, which may have several [t, C, Y, X]."""
         return item.unbind() if item.ndim == PICTURES else [item]
 

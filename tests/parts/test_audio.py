@@ -179,10 +179,10 @@ def test_wrong_fields_are_named(model: Any, fields: dict[str, Any], message: str
 def test_an_item_in_clips_is_heard_clip_by_clip() -> None:
     part = filled(FramesSpec(channels=3, positions=4, clip=8), width=6)
     item = drawn(3, 19)
-    pieces = part.pieces(item)
+    pieces = part.sequences(item)
     assert [piece.shape[1] for piece in pieces] == [8, 8, 3]
     assert torch.equal(torch.cat(list(pieces), 1), item)
-    assert filled(FramesSpec(channels=3, positions=4), width=6).pieces(item) == [item]
+    assert filled(FramesSpec(channels=3, positions=4), width=6).sequences(item) == [item]
 
 
 def test_rows_of_silence_that_is_told_are_not_made_and_its_frames_are_heard() -> None:
