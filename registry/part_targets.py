@@ -5,7 +5,7 @@ from __future__ import annotations
 from triptych.errors import RegistrationError, RegistrationTypeError, UnknownNameError, short, suggest
 
 KINDS = (
-    *("norm", "position", "mixer", "embed", "table", "projector", "head", "pooler"),
+    *("norm", "position", "mixer", "router", "embed", "table", "projector", "head", "pooler"),
     *("cut", "positions", "size", "prompt", "transform", "activation"),
 )
 FUNCTIONS = "activation"  # the kind whose parts are plain functions

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field, FiniteFloat, NonNegativeInt
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from triptych.spec.base import PartSpec
 
@@ -20,6 +20,18 @@ class Transpose(PartSpec):
 
     def __call__(self, x: Tensor) -> Tensor:
         return x.transpose(0, 1) if x.ndim > 1 else x
+
+
+class InputsLast(PartSpec):
+    """Matrices [..., O, I] of so many `inputs`; where these stand before the outputs, they are turned.
+
+    Of square ones nothing tells, and they stay as they are.
+    """
+
+    inputs: PositiveInt
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.transpose(-2, -1) if x.shape[-1] != self.inputs else x
 
 
 class Flatten(PartSpec):

@@ -1,0 +1,40 @@
+"""moe: each row through the few experts that are chosen for it, and what these give summed by its shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from triptych.errors import KernelError
+from triptych.kernels.moe import imagined, reference
+
+
+def experts(
+    x_TD: Tensor,
+    gate_up_EFD: Tensor,
+    down_EDH: Tensor,
+    *,
+    chosen_TK: Tensor,
+    shares_TK: Tensor,
+    activation: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Rows [T, D], of which K numbers of experts are chosen for each, with their shares -> [T, D].
+
+    An expert is down(activation(gate(x)) * up(x)); gate and up are one matrix, F = 2H rows in that order. Raises
+    KernelError where the shapes do not go together.
+    """
+    count, halves, width = gate_up_EFD.shape
+    fits = halves % 2 == 0 and x_TD.shape[-1] == width and down_EDH.shape == (count, width, halves // 2)
+    if not fits or chosen_TK.shape != shares_TK.shape or len(chosen_TK) != len(x_TD):
+        matrices = f"{tuple(gate_up_EFD.shape)} and {tuple(down_EDH.shape)}"
+        chosen = f"{tuple(chosen_TK.shape)} chosen with shares {tuple(shares_TK.shape)}"
+        raise KernelError(f"moe: rows {tuple(x_TD.shape)}, {chosen}, for experts {matrices}")
+    run = reference.experts if _has_values(x_TD) else imagined.experts
+    return run(x_TD, gate_up_EFD, down_EDH, chosen_TK=chosen_TK, shares_TK=shares_TK, activation=activation)
+
+
+def _has_values(x: Tensor) -> bool:
+    """Whether there is something to choose by: not on meta, nor in a computation that is only imagined."""
+    return type(x) in (Tensor, nn.Parameter) and x.device != torch.device("meta")
