@@ -108,6 +108,8 @@ def redraw(model: nn.Module, generator: torch.Generator) -> None:
     """Draw every tensor that a checkpoint would hold anew, as the top of this file says."""
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     turned = {id(m.weight) for m in model.modules() if isinstance(m, Conv1D)}  # stored input by output
+    named = {"gate_up_proj", "down_proj"}
+    stacked = {id(p) for m in model.modules() for name, p in m.named_parameters(recurse=False) if name in named}
     for _, tensor in _saved(model):
         noise = torch.randn(tensor.shape, generator=generator)
         if id(tensor) in tables:
@@ -116,6 +118,7 @@ def redraw(model: nn.Module, generator: torch.Generator) -> None:
             tensor.add_(0.3 * noise)
         else:
             fan_in = tensor.shape[0] if id(tensor) in turned else tensor[0].numel()
+            fan_in = tensor.shape[-1] if id(tensor) in stacked else fan_in
             tensor.copy_(noise * 1.5 / fan_in**0.5)
 
 
