@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from transformers.pytorch_utils import Conv1D
 
 TOLERANCE, MATTERS = 1e-5, 1e-3  # RMS ratios in float32: the same, and not the same
 TINY = Path(__file__).resolve().parent.parent / "tiny"
+INSIDE = {"Idefics2VisionTransformer": "models.idefics2.modeling_idefics2"}  # classes that are not listed at the top
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,9 @@ def rms_ratio(found: Tensor, wanted: Tensor) -> float:
 
 def _model(config: Mapping[str, Any]) -> Any:
     """Of attention that is written out in plain torch, and that alone knows softcaps."""
-    named = getattr(transformers, config["architectures"][0])
+    (name,) = config["architectures"]
+    module = import_module(f"transformers.{INSIDE[name]}") if name in INSIDE else transformers
+    named = getattr(module, name)
     with _quiet():
         read = named.config_class(**json.loads(json.dumps(config)))  # a copy: the class edits what it is given
         read._attn_implementation = "eager"
