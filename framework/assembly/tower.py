@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Iterable, Sequence, Sized
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from triptych.assembly.stack import Stack, own
-from triptych.errors import InputError
+from triptych.errors import InputError, Problem
 from triptych.parts.grid import Grid
 from triptych.parts.tower_step import TowerStep
 from triptych.spec.projectors import Steps
@@ -42,25 +42,34 @@ class Tower(Stack):
     def forward(self, items: Sequence[Tensor], grids: Sequence[Grid] | None = None) -> tuple[list[Tensor], list[Grid]]:
         """Rows [n_i, out_width] of each item, in order, and the grid that they come from.
 
-        `grids` are told where the tensors of items do not show them, as vectors of patches. The rows of an item of
-        several pieces are one piece's after the other's. Raises InputError for items whose grids are not told.
+        `grids` are told where the tensors of items do not show them, as vectors of patches; one with `pictures` is as
+        many pieces. The rows of an item of several pieces are one piece's after the other's. Raises InputError for
+        items whose grids are not told, or that have other vectors.
         """
         if getattr(self.embed, "takes_grids", False):
             if grids is None or len(grids) != len(items):
                 raise InputError(f"this tower takes the grid of each item beside its tensor; {len(items)} are needed")
-            return self._encoded(items, grids)
+            return self._told(items, grids)
         pieces = [self._pieces(item) for item in items]
-        if all(len(each) == 1 for each in pieces):
-            return self._encoded([piece for each in pieces for piece in each])
-        rows, grids = self._encoded([piece for each in pieces for piece in each])
-        bounds = [*pairwise([0, *accumulate(map(len, pieces))])]
-        joined = [torch.cat(rows[a:b]) for a, b in bounds]
-        return joined, [grids[a]._replace(t=sum(grid.t for grid in grids[a:b])) for a, b in bounds]
+        rows, found = self._encoded([*chain.from_iterable(pieces)])
+        bounds = pairwise((0, *accumulate(map(len, pieces))))
+        joined = [found[a]._replace(t=sum(grid.t for grid in found[a:b])) for a, b in bounds]
+        return _joined(rows, pieces), joined
 
     def _pieces(self, item: Tensor) -> Sequence[Tensor]:
         """The sequences of an item, as the embedding cuts it; itself where that cuts nothing."""
         pieces: Pieces | None = getattr(self.embed, "sequences", None)
         return [item] if pieces is None else pieces(item)
+
+    def _told(self, items: Sequence[Tensor], grids: Sequence[Grid]) -> tuple[list[Tensor], list[Grid]]:
+        """Vectors [n, P] of items: of one picture, of several moments of it, or of pictures that differ in size."""
+        own: list[tuple[Grid, ...]] = [getattr(grid, "pictures", (grid,)) for grid in grids]
+        if all(len(pictures) == 1 for pictures in own):
+            return self._encoded(items, [pictures[0] for pictures in own])[0], list(grids)
+        _check_rows(items, own)
+        cut = [item.split_with_sizes([p.rows for p in each]) for item, each in zip(items, own, strict=True)]
+        rows, _ = self._encoded([*chain.from_iterable(cut)], [*chain.from_iterable(own)])
+        return _joined(rows, own), list(grids)
 
     def _encoded(self, items: Sequence[Tensor], *told: Sequence[Grid]) -> tuple[list[Tensor], list[Grid]]:
         x_ND, grids, lengths = self.embed(items, *told)
@@ -83,6 +92,23 @@ class Tower(Stack):
         """Height and width [N, 2] of each row, where the embedding tells them."""
         places: Callable[[Grid], NDArray[np.int64]] | None = getattr(self.embed, "places", None)
         return None if places is None else np.concatenate([places(grid) for grid in grids])
+
+
+def _joined(rows: Sequence[Tensor], pieces: Iterable[Sized]) -> list[Tensor]:
+    """The rows of each piece -> those of each item."""
+    bounds = pairwise((0, *accumulate(map(len, pieces))))
+    return [rows[a] if b - a == 1 else torch.cat([*rows[a:b]]) for a, b in bounds]
+
+
+def _check_rows(items: Sequence[Tensor], pictures: Sequence[Sequence[Grid]]) -> None:
+    """Raise InputError for items that have other vectors than their pictures have places."""
+    wanted = [sum(grid.rows for grid in each) for each in pictures]
+    if problems := [
+        Problem(f"has {len(item)} vectors, and its {len(each)} pictures have {count} places", f"[{number}]")
+        for number, (item, each, count) in enumerate(zip(items, pictures, wanted, strict=True))
+        if len(item) != count
+    ]:
+        raise InputError(problems)
 
 
 class Projector(nn.Module):
