@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import MiniCPMV4_6ImageProcessorPil
 from transformers.models.pixtral.image_processing_pil_pixtral import get_resize_output_image_size
 
 from triptych.errors import InputError
 from triptych.parts.grid import Grid
 from triptych.parts.longest_edge import LongestEdge
 from triptych.parts.ratio_tiles import RatioTiles
+from triptych.parts.slices import SliceGrid, Slices
 from triptych.parts.split_tiles import SplitGrid, SplitTiles
 from triptych.spec.item_facts import AudioFacts, ImageFacts, VideoFacts
 
@@ -114,3 +116,48 @@ def test_tiles_without_a_processor_are_those_that_the_reference_assumes() -> Non
 def test_sound_has_no_height_and_width(size: Any) -> None:
     with pytest.raises(InputError, match="16 samples have no height and width to cut into"):
         size(AudioFacts(16), {})
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    height=SIDES,
+    width=SIDES,
+    side=st.integers(8, 500),
+    most=st.one_of(st.integers(1, 12), st.none()),
+    unit=st.integers(1, 8),
+)
+def test_slices_are_those_that_minicpmvs_processor_cuts(
+    height: int, width: int, side: int, most: int | None, unit: int
+) -> None:
+    """It joins patches four by four: their sizes are those of patches four times as large."""
+    limits = {"max_slice_nums": most, "scale_resolution": side, "slice_mode": most is not None}
+    theirs, facts = MiniCPMV4_6ImageProcessorPil(), (height, width)
+    ways = theirs.get_sliced_grid(facts, most, side) if most is not None else None
+    whole = theirs.find_best_resize(facts, side, unit, "16x", allow_upscale=ways is None)
+    down, across = ways or (0, 0)
+    high, wide = theirs.get_refine_size(facts, ways, side, unit, "16x", allow_upscale=True) if ways else (0, 0)
+    size, patch = Slices(side=448, patch=4 * unit), 4 * unit
+    grid = size(ImageFacts(height, width), limits)
+    assert (grid.h * patch, grid.w * patch, grid.down, grid.across) == (*whole, down, across)
+    assert (grid.high * patch * down, grid.wide * patch * across) == (high, wide)
+    assert grid.t == down * across + 1 == len(grid.pictures)
+    assert grid.rows == sum(picture.rows for picture in grid.pictures)
+    assert grid.t <= size(size.largest("image", limits), limits).t
+
+
+def test_slices_are_as_the_spec_says_where_the_processor_says_nothing() -> None:
+    size = Slices(side=32, patch=8, most=4)
+    assert size(ImageFacts(32, 32), {}) == SliceGrid(1, 4, 4, 0, 0, 0, 0)
+    assert size(ImageFacts(64, 32), {}) == SliceGrid(3, 6, 3, 2, 1, 4, 4)
+    assert size(ImageFacts(500, 500), {}) == SliceGrid(5, 4, 4, 2, 2, 4, 4)
+    assert size(ImageFacts(500, 500), {"max_slice_nums": 1}).t == 1
+    assert size.largest("image", {}) == ImageFacts(64, 64)
+    six = Slices(side=32, patch=8)(ImageFacts(53, 81), {})  # five would do by the pixels, and lie worse
+    assert (six.down, six.across) == (2, 3)
+    assert SliceGrid(3, 6, 3, 2, 1, 4, 4).pictures == (Grid(1, 6, 3), Grid(1, 4, 4), Grid(1, 4, 4))
+
+
+@pytest.mark.parametrize("item", [VideoFacts(3, 64, 64), AudioFacts(100)])
+def test_of_what_is_no_image_there_are_no_slices(item: VideoFacts | AudioFacts) -> None:
+    with pytest.raises(InputError, match=f"{item} are no image to cut into slices; of a video give frames"):
+        Slices(side=32, patch=8)(item, {})

@@ -8,9 +8,11 @@ import pytest
 
 from triptych.assembly import assemble
 from triptych.contrib_models.idefics3 import TileTexts
+from triptych.contrib_models.minicpmv import SliceTexts
 from triptych.errors import InputError, SpecError
 from triptych.parts.grid import Grid
 from triptych.parts.prompts import Lines
+from triptych.parts.slices import SliceGrid
 from triptych.parts.split_tiles import SplitGrid
 from triptych.spec.catalog import load_named
 from triptych.spec.item_facts import ImageFacts
@@ -65,6 +67,16 @@ def test_tiles_stand_under_their_line_and_column_as_idefics3_writes_them() -> No
     assert found(4, SplitGrid(1, 2, 2, 0, 0)) == ["|<all>", 4, "|"]
     with pytest.raises(InputError, match="20 rows that are encoded already do not say how their image was cut"):
         found(20, None)
+
+
+def test_slices_stand_line_by_line_each_marked_or_all_of_them() -> None:
+    cut, whole = SliceGrid(5, 2, 3, 2, 2, 4, 4), ["<image>", 3, "</image>"]
+    line = ["<slice>", 3, "</slice>"] * 2
+    assert SliceTexts()(15, cut) == [*whole, *line, "\n", *line]
+    assert SliceTexts(slices="all")(15, cut) == [*whole, "<slice>", *whole, *whole, "\n", *whole, *whole, "</slice>"]
+    assert SliceTexts()(3, SliceGrid(1, 2, 3, 0, 0, 0, 0)) == whole
+    with pytest.raises(InputError, match="15 rows that are encoded already do not say how their image was cut"):
+        SliceTexts()(15, None)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from triptych.inputs.processing.info import BaseProcessingInfo as BaseProcessing
 from triptych.inputs.processing.inputs import MultiModalInputs as MultiModalInputs
 from triptych.inputs.processing.inputs import ProcessorInputs as ProcessorInputs
 from triptych.inputs.processing.processor import BaseMultiModalProcessor as BaseMultiModalProcessor
+from triptych.inputs.processing.slicer import load_slicer as load_slicer
 from triptych.inputs.processing.spec_driven import SpecDummyInputsBuilder as SpecDummyInputsBuilder
 from triptych.inputs.processing.spec_driven import SpecProcessingInfo as SpecProcessingInfo
 from triptych.inputs.processing.spec_driven import SpecProcessor as SpecProcessor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ class InputProcessingContext:
     `sources` what it says of the items that a decoder hears.
 
     `name` tells the items of one model from those of another. Floating tensors are made `dtype`; `width` is that of the
-    language model's rows, which embeds have to be of.
+    language model's rows, which embeds have to be of. `load_images` makes the image processor of a folder.
     """
 
     config: Mapping[str, Any]
@@ -38,6 +38,7 @@ class InputProcessingContext:
     name: str = ""
     dtype: torch.dtype | None = None
     width: int | None = None
+    load_images: Callable[[Path], ImageProcessor] = load_image_processor
 
     def get_tokenizer(self) -> Tokenizer:
         """The tokenizer. Raises InputError where there is none."""
@@ -50,7 +51,7 @@ class InputProcessingContext:
         """The folder's. Raises CheckpointError for a folder without one, InputError where there is no folder."""
         if self.folder is None:
             raise InputError("images need the image processor of a checkpoint folder, and this model came without one")
-        return load_image_processor(self.folder)
+        return self.load_images(self.folder)
 
     @cached_property
     def feature_extractor(self) -> FeatureExtractor:
