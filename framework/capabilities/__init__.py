@@ -69,6 +69,7 @@ from triptych.capabilities.report import capability_report as capability_report
 from triptych.capabilities.report import check_capabilities as check_capabilities
 from triptych.capabilities.speech import DiarizedSegment as DiarizedSegment
 from triptych.capabilities.speech import ExplicitEncoderDecoderPrompt as ExplicitEncoderDecoderPrompt
+from triptych.capabilities.speech import SpeechPrompt as SpeechPrompt
 from triptych.capabilities.speech import SpeechTask as SpeechTask
 from triptych.capabilities.speech import SpeechToTextConfig as SpeechToTextConfig
 from triptych.capabilities.speech import SpeechToTextParams as SpeechToTextParams

@@ -46,6 +46,13 @@ class SpeechToTextParams:
     """Whether the model is to mark when segments begin and end."""
 
 
+class SpeechPrompt(TypedDict):
+    """What a model begins with whose prompt has places for items, special tokens and all, and these by modality."""
+
+    prompt: str | Sequence[int]
+    multi_modal_data: Mapping[str, object]
+
+
 class ExplicitEncoderDecoderPrompt(TypedDict):
     """What the encoder reads and what the decoder begins with: text, token ids, or a mapping with items beside them."""
 

@@ -14,6 +14,7 @@ from triptych.capabilities.predicates import CapabilityWarning, Flagged, Option
 from triptych.capabilities.speech import (
     DiarizedSegment,
     ExplicitEncoderDecoderPrompt,
+    SpeechPrompt,
     SpeechTask,
     SpeechToTextConfig,
     SpeechToTextParams,
@@ -56,7 +57,7 @@ class SupportsTranscription(Protocol):
     @declared
     def get_generation_prompt(
         cls, stt_params: SpeechToTextParams
-    ) -> str | Sequence[int] | ExplicitEncoderDecoderPrompt:
+    ) -> str | Sequence[int] | SpeechPrompt | ExplicitEncoderDecoderPrompt:
         """The prompt that makes the model write down (or translate) the audio of `stt_params`."""
         ...
 

@@ -144,11 +144,12 @@ class Asked:
         return [*segments_of(token_ids, first_mark=self.first_mark, tokenizer=self.tokenizer, start=start, end=end)]
 
     def _read(self, asked: Any) -> Prompt:
-        """Raises CapabilityError for a prompt of another kind than one of an encoder and a decoder."""
-        if not isinstance(asked, Mapping) or not isinstance(asked.get("encoder_prompt"), Mapping):
-            raise CapabilityError(f"the prompt of {self.model.name} is none of an encoder and a decoder")
-        items = asked["encoder_prompt"]["multi_modal_data"]
-        return self.model.read_items(asked["decoder_prompt"] or "", items)
+        """Raises CapabilityError for a prompt that has no items, its own or its encoder's."""
+        given = asked if isinstance(asked, Mapping) else {}
+        heard = given.get("encoder_prompt", given)
+        if not isinstance(heard, Mapping) or not isinstance(items := heard.get("multi_modal_data"), Mapping):
+            raise CapabilityError(f"the prompt of {self.model.name} has no multi_modal_data to hear")
+        return self.model.read_items(given.get("decoder_prompt", given.get("prompt")) or "", items)
 
     @property
     def _off(self) -> int:

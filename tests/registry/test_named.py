@@ -46,7 +46,7 @@ GROUPS = {
 }
 SHIPPED: dict[str, list[str]] = {  # what is offered without anybody's help
     "processor": ["paligemma"],
-    "transcription": ["whisper"],
+    "transcription": ["voxtral", "whisper"],
 }
 
 
