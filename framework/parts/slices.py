@@ -7,7 +7,7 @@ arXiv 2403.11703), as transformers has it for a later one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil, isqrt, log, sqrt
+from math import ceil, log, sqrt
 from typing import ClassVar, NamedTuple
 
 from pydantic import Field, PositiveInt
@@ -15,6 +15,7 @@ from pydantic import Field, PositiveInt
 from triptych.errors import InputError
 from triptych.parts.grid import Grid
 from triptych.parts.patches_spec import Pixels
+from triptych.parts.smart_resize import near_square
 from triptych.spec.base import PartSpec, Width
 from triptych.spec.item_facts import ImageFacts, ItemFacts, ProcessorConfig
 
@@ -58,8 +59,8 @@ class Slices(PartSpec):
     def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:  # noqa: ARG002
         """An image of as many squares as there may be slices, as near to a square as they can lie."""
         side, most = self._limits(processor)
-        down = next(n for n in range(isqrt(most), 0, -1) if most % n == 0)
-        return ImageFacts(down * side, most // down * side)
+        down, across = near_square(most)
+        return ImageFacts(down * side, across * side)
 
     def __call__(self, item: ItemFacts, processor: ProcessorConfig) -> SliceGrid:
         """Raises InputError for what is no image."""

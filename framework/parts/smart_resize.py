@@ -43,7 +43,7 @@ class SmartResize(PartSpec):
         Where that is few, a strip takes more: it keeps one block of height, and is shrunk as if it had less.
         """
         unit = self.patch * self.merge
-        square = _near_square(max(1, _limits(processor)[1] // unit**2))
+        square = near_square(max(1, _limits(processor)[1] // unit**2))
         sides = [(down * unit, across * unit) for down, across in (square, (1, LONGEST))]
         height, width = max(sides, key=lambda side: self(ImageFacts(*side), processor).rows)
         return VideoFacts(self.frames, height, width) if modality == "video" else ImageFacts(height, width)
@@ -63,7 +63,7 @@ class SmartResize(PartSpec):
         return sides[0], sides[1]
 
 
-def _near_square(most: int) -> tuple[int, int]:
+def near_square(most: int) -> tuple[int, int]:
     """The sides of the most blocks up to so many that make a rectangle not far from a square."""
     for blocks in range(most, 0, -1):
         for down in range(math.isqrt(blocks), 0, -1):

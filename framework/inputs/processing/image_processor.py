@@ -35,11 +35,12 @@ class ImageProcessor:
         Raises InputError when the processor refuses it, or gives something else.
         """
         try:
-            found = self._processor(images=[image], return_tensors="pt", **keywords)["pixel_values"]
+            given = self._processor(images=[image], return_tensors="pt", **keywords)
+            found = given["pixel_values"]
         except Exception as error:  # whatever a processor raises is about this image under these settings
             raise InputError(f"the image processor ({self.origin}) refuses it: {error}", path=name) from error
-        if isinstance(found, Tensor) and found.ndim == VECTORS:
-            return found
+        if (vectors := _vectors(found, given.get("pixel_attention_mask"))) is not None:
+            return vectors
         if not isinstance(found, Tensor) or not _is_one_image(found):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             wanted = "[pictures, channels, y, x] or [1, pictures, channels, y, x]"
@@ -62,6 +63,15 @@ class ImageProcessor:
     def accepted(self, keywords: Mapping[str, object]) -> dict[str, object]:
         """The keywords that it takes; it warns of others."""
         return accepted_kwargs(self._processor, keywords)
+
+
+def _vectors(found: object, mask: Tensor | None) -> Tensor | None:
+    """Vectors [n, P] of the patches of one image, without those that a mask [1, N] leaves out; None for pictures."""
+    if not isinstance(found, Tensor):
+        return None
+    if found.ndim == VECTORS + 1 and mask is not None and mask.shape == (1, found.shape[1]):
+        return found[mask.bool()]
+    return found if found.ndim == VECTORS else None
 
 
 def _is_one_image(found: Tensor) -> bool:
