@@ -34,6 +34,9 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--video", action="append", default=[], metavar="FILE", help="a video that goes with the prompt; repeatable"
     )
+    parser.add_argument(
+        "--audio", action="append", default=[], metavar="FILE", help="a sound that goes with the prompt; repeatable"
+    )
     parser.add_argument("--spec", metavar="SPEC", help="the spec that reads the checkpoint, if not its config's")
     parser.add_argument("--raw", action="store_true", help="the prompt as it is, without the chat template")
     parser.add_argument(
@@ -48,7 +51,8 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
-    options = {"images": args.image or None, "videos": args.video or None, "raw": args.raw, **options_of(args)}
+    items = {"images": args.image or None, "videos": args.video or None, "sounds": args.audio or None}
+    options = {**items, "raw": args.raw, **options_of(args)}
     model = _model(args)
     if args.json:
         (answer,) = model.generate(prompt, **options)

@@ -22,7 +22,7 @@ TIMED = ("srt", "vtt")  # nothing without times
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("transcribe", help="write down what is said in files of sound")
     parser.add_argument("model", metavar="MODEL", help="a checkpoint folder, or a hub id")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a WAVE file; others with the package soundfile")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a WAVE file; others with 'triptych[audio]'")
     parser.add_argument("--language", metavar="CODE", help="what is spoken, en say (default: found out where need be)")
     parser.add_argument(
         "--task", choices=("transcribe", "translate"), default="transcribe", help="translate: to English"

@@ -14,6 +14,8 @@ from triptych.inputs.items import MultiModalFeatureSpec
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.spec.tokens import TokenRule
 
+NOUNS = {"audio": "sound"}  # of modalities that are no nouns that can be counted
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -89,9 +91,10 @@ def in_front(text: str, targets: Mapping[str, str], counts: Mapping[str, int], *
 def check_taken(items: Mapping[str, object]) -> None:
     """Raise InputError when there are items, for a model that takes none."""
     if counts := {m: len(given) if isinstance(given, list | tuple) else 1 for m, given in items.items()}:
-        given = " and ".join(_several(count, modality) for modality, count in counts.items())
+        words = {NOUNS.get(modality, modality): count for modality, count in counts.items()}
+        given = " and ".join(_several(count, noun) for noun, count in words.items())
         raise InputError(
-            f"{given} given, and this model takes none; leave the {' and '.join(f'{m}s' for m in counts)} out"
+            f"{given} given, and this model takes none; leave the {' and '.join(f'{noun}s' for noun in words)} out"
         )
 
 

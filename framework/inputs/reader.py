@@ -9,8 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from triptych.errors import InputError
+from triptych.errors import InputError, Problem
 from triptych.inputs.media import MultiModalDataItems
+from triptych.inputs.media.limits import not_taken
 from triptych.inputs.processing import BaseMultiModalProcessor, ProcessorInputs
 from triptych.inputs.prompt import Prompt, check_taken, in_front
 from triptych.inputs.tokenizer import Tokenizer
@@ -54,6 +55,9 @@ class PromptReader:
         if self.processor is None:
             check_taken(items)
             return Prompt(tuple(self._encode(prompt, {}, raw=raw) if isinstance(prompt, str) else prompt))
+        supported = self.processor.info.get_supported_mm_limits()
+        if wrong := [Problem(not_taken(m, supported), m) for m in items if m not in supported]:
+            raise InputError(wrong)  # before files are read
         parsed = self.processor.info.get_data_parser().parse_mm_data(items)
         counts = parsed.get_all_counts()
         ids = self._encode(prompt, counts, raw=raw) if isinstance(prompt, str) else [*prompt]

@@ -21,7 +21,7 @@ from triptych.runner.sizes import ON_HOST, Sizes, length_of
 from triptych.runner.staged import Staged
 from triptych.tasks.completion import Completion, GenerateOptions, completed
 from triptych.tasks.model import Model
-from triptych.tasks.prompts import Prompt, Videos, is_single
+from triptych.tasks.prompts import Prompt, Sounds, Videos, is_single
 
 
 class Engine:
@@ -92,6 +92,7 @@ class Engine:
         images: ImageInput | Sequence[ImageInput] | None = None,
         *,
         videos: Videos | None = None,
+        sounds: Sounds | None = None,
         raw: bool = False,
         **options: Unpack[GenerateOptions],
     ) -> Answering:
@@ -101,7 +102,7 @@ class Engine:
         """
         if not is_single(prompt):
             raise InputError("submit takes one prompt, a text or token ids", path="prompt")
-        (request,) = self._model.requests(prompt, images, videos=videos, raw=raw, **options)
+        (request,) = self._model.requests(prompt, images, videos=videos, sounds=sounds, raw=raw, **options)
         check_prompts(self._model.module, [request.prompt], longest=self._sizes.longest)
         check_options(self._model.module, [request.options])
         check_whole_items(self._model.runs, [request.prompt], tokens=self._tokens, layout=self._sizes.layout)

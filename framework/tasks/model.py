@@ -35,7 +35,7 @@ from triptych.spec.conversion import labels_of
 from triptych.tasks.completion import Completion, GenerateOptions, completed
 from triptych.tasks.likelihood import Likelihood, as_answers, likelihoods
 from triptych.tasks.pooling import Pooling
-from triptych.tasks.prompts import Images, Prompt, Prompts, Videos, is_single, paired, read_each
+from triptych.tasks.prompts import Images, Prompt, Prompts, Sounds, Videos, is_single, paired, read_each
 from triptych.tasks.score import Scorer, score
 from triptych.tasks.transcript import Transcript
 from triptych.weights import StageMissingLayer
@@ -85,6 +85,7 @@ class Model:
         images: Images | None = None,
         *,
         videos: Videos | None = None,
+        sounds: Sounds | None = None,
         raw: bool = False,
         max_batch: int = 32,
         **options: Unpack[GenerateOptions],
@@ -92,11 +93,12 @@ class Model:
         """Answer each prompt, a text or token ids, all with the same options, `max_batch` of them at a time.
 
         A text is a user's turn where the checkpoint has a chat template, unless `raw`. `images` are an image or a list
-        for one prompt, a list for each of several; `videos` likewise: files, arrays or lists of frames. Raises
-        OptionError and InputError with all that is wrong, before anything runs; the first prompt that fails after that
-        ends all with its error, which names it. An `Engine` goes on with the others.
+        for one prompt, a list for each of several; `videos` likewise: files, arrays or lists of frames; and `sounds`:
+        files, waveforms at the model's rate, or `(waveform, rate)`. Raises OptionError and InputError with all that is
+        wrong, before anything runs; the first prompt that fails after that ends all with its error, which names it. An
+        `Engine` goes on with the others.
         """
-        requests = self.requests(prompts, images, videos=videos, raw=raw, **options)
+        requests = self.requests(prompts, images, videos=videos, sounds=sounds, raw=raw, **options)
         answers: list[list[Event]] = [[] for _ in requests]
         for event in self.run(requests, max_batch=max_batch, live=False):
             answers[event.request].append(event)
@@ -109,13 +111,14 @@ class Model:
         images: ImageInput | Sequence[ImageInput] | None = None,
         *,
         videos: Videos | None = None,
+        sounds: Sounds | None = None,
         raw: bool = False,
         **options: Unpack[GenerateOptions],
     ) -> Iterator[str]:
         """The text of the answer to one prompt as it comes; the pieces together are what `generate` gives as text."""
         if not is_single(prompt):
             raise InputError("stream takes one prompt, a text or token ids", path="prompt")
-        requests = self.requests(prompt, images, videos=videos, raw=raw, **options)
+        requests = self.requests(prompt, images, videos=videos, sounds=sounds, raw=raw, **options)
         events = self.run(requests, max_batch=1, live=True)
         return (event.text for event in events if event.text)
 
@@ -196,6 +199,7 @@ class Model:
         images: Images | None = None,
         *,
         videos: Videos | None = None,
+        sounds: Sounds | None = None,
         raw: bool = False,
         max_batch: int = 32,
     ) -> list[Likelihood]:
@@ -204,7 +208,7 @@ class Model:
         Raises InputError with all that is wrong, before anything runs.
         """
         self._check_writes()
-        read = read_each(paired(prompts, images, video=videos), partial(self._reader.read, raw=raw))
+        read = read_each(paired(prompts, images, video=videos, audio=sounds), partial(self._reader.read, raw=raw))
         given = as_answers(answers, count=len(read), tokenizer=self.tokenizer)
         return likelihoods(self.runs, read, given, run=self._options(max_batch=max_batch))
 
@@ -251,6 +255,7 @@ class Model:
         images: ImageInput | Sequence[ImageInput] | None = None,
         *,
         videos: Videos | None = None,
+        sounds: Sounds | None = None,
     ) -> Tensor:
         """The logits [T, V] of every position of one prompt, float32; placeholders of items count as their rows.
 
@@ -259,7 +264,7 @@ class Model:
         self._check_writes()
         if isinstance(token_ids, str) or not (given := as_token_ids(token_ids)):
             raise InputError("token ids are needed, at least one", path="prompt")
-        ((ids, items),) = paired(given, images, video=videos)
+        ((ids, items),) = paired(given, images, video=videos, audio=sounds)
         prompt = self._reader.read(ids, items)
         check_prompts(self.module, [prompt])
         step = step_of([prompt], device=self.device)
@@ -272,6 +277,7 @@ class Model:
         images: Images | None = None,
         *,
         videos: Videos | None = None,
+        sounds: Sounds | None = None,
         raw: bool = False,
         **options: Unpack[GenerateOptions],
     ) -> list[Request]:
@@ -282,7 +288,7 @@ class Model:
             raise OptionError("stop strings need a tokenizer, and this model has none; use stop_token_ids", path="stop")
         grammar = self._grammars.of(asked)
         read = partial(self._reader.read, raw=raw)
-        given = paired(prompts, images, video=videos)
+        given = paired(prompts, images, video=videos, audio=sounds)
         found = [Request(prompt, asked, grammar) for prompt in read_each(given, read)]
         return self.runs.seeded(found) if isinstance(self.runs, Staged) else found
 

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from triptych.errors import InputError, InputTypeError, Problem, short
 from triptych.inputs.images import ImageInput
+from triptych.inputs.media.audio import has_rate
+from triptych.inputs.media.sound_files import SoundInput
 from triptych.inputs.media.video_files import VideoFile
 
 P = TypeVar("P")
@@ -24,21 +26,24 @@ Images = ImageInput | Sequence[ImageInput] | Sequence[Sequence[ImageInput]]
 Videos = VideoFile | NDArray[np.uint8] | Tensor | Sequence[Any] | tuple[Any, Mapping[str, object]]
 """A file, an array or a list of frames, any of the two with metadata, or several of these; a list for each prompt."""
 
+Sounds = SoundInput | Sequence[SoundInput] | Sequence[Sequence[SoundInput]]
+PLURALS = {"audio": "sounds"}
+
 
 def paired(prompts: Prompts, images: Images | None = None, **others: object) -> list[tuple[Prompt, dict[str, object]]]:
     """Each prompt with its items by modality. One takes an image or a list of them, several take a list for each.
 
-    `others` are items of other modalities (`video`) in the same forms. Raises InputError for what is neither text nor
-    token ids, and for lists of different lengths.
+    `others` are items of other modalities (`video`, `audio`) in the same forms. Raises InputError for what is neither
+    text nor token ids, and for lists of different lengths.
     """
     given = {m: each for m, each in {"image": images, **others}.items() if each is not None}
     if is_single(prompts):
         return [(prompts, _items(given))]
     listed = _as_prompts(prompts)
     for modality, each in given.items():
-        if not _is_list(each) or isinstance(each, str) or len(each) != len(listed):
-            wanted = f"{len(listed)} prompts take as many lists of {modality}s, one for each"
-            raise InputError(wanted, path=f"{modality}s")
+        if not _is_list(each) or isinstance(each, str) or has_rate(each) or len(each) != len(listed):
+            name = PLURALS.get(modality, f"{modality}s")
+            raise InputError(f"{len(listed)} prompts take as many lists of {name}, one for each", path=name)
     own = [{m: each[number] for m, each in given.items()} for number in range(len(listed))]  # type: ignore[index]
     return [(prompt, _items(items)) for prompt, items in zip(listed, own, strict=True)]
 

@@ -109,7 +109,7 @@ def test_subtitles_are_of_one_file(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_wrong_input_is_told_in_a_line(capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path) -> None:
     (tmp_path / "no.wav").write_bytes(b"no sound")
-    for file, message in ((tmp_path / "no.wav", "is no WAVE file of plain samples"), (tmp_path / "x", "no such file")):
+    for file, message in ((tmp_path / "no.wav", "is no sound that can be read"), (tmp_path / "x", "no such file")):
         assert main(["transcribe", str(folder), str(file)]) == 1
         assert message in capsys.readouterr().err
     assert main(["transcribe", str(folder), str(folder / "1.wav"), "--language", "xx"]) == 1

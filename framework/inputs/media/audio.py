@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, TypeGuard
 
 import numpy as np
@@ -14,12 +16,12 @@ from triptych.errors import InputError, short
 from triptych.inputs.media.items import ProcessorItems
 from triptych.inputs.media.reading import first_given, form, is_list, read_each
 from triptych.inputs.media.resample import resample, resampled_length
+from triptych.inputs.media.sound_files import MAX_SAMPLES, read_sound
 from triptych.inputs.nested import NestedTensors, as_tensors
 
 Waveform = NDArray[np.float32]
 """[samples], one channel, about -1 to 1."""
 
-MAX_SAMPLES = 2**27  # of all channels, before and after resampling: 2.3 hours at 16 kHz
 MAX_CHANNELS = 16
 MAX_RATE = 384_000
 NUMBER = int | float | np.integer | np.floating
@@ -36,7 +38,7 @@ class AudioProcessorItems(ProcessorItems[Waveform]):
 
 
 def read_audio(data: object, *, target_sr: int | None = None, modality: str = "audio") -> AudioProcessorItems:
-    """One waveform or a list of them: a list of floats, [samples], or `(waveform, rate)` with any number of channels.
+    """One sound or a list of them: a file, a list of floats, [samples], or `(waveform, rate)` of one channel or more.
 
     What comes with a rate is brought to `target_sr`. Raises InputError with every waveform that is none, is too long,
     or has a rate that cannot be brought to the model's.
@@ -58,6 +60,8 @@ def _is_one(data: Sequence[object]) -> bool:
 
 
 def _read(entry: object, name: str, *, target_sr: int | None) -> Waveform:
+    if isinstance(entry, str | os.PathLike):
+        entry = read_sound(Path(entry), name=name)
     if not has_rate(entry):
         return _samples(entry, name, ndims=(1,))[0].numpy()
     channels = _samples(entry[0], name, ndims=(1, 2))

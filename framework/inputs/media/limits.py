@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from triptych.arguments import check_arguments
 from triptych.errors import InputError, Problem, suggest
@@ -34,6 +34,11 @@ def check_limits(items: MultiModalDataItems, settings: MultiModalSettings, suppo
         raise InputError(problems)
 
 
+def not_taken(modality: str, supported: Iterable[str]) -> str:
+    """What is said of items of a modality that the model does not take."""
+    return f"the model takes no such items{suggest(modality, supported)}"
+
+
 def _problems(
     items: MultiModalDataItems, settings: MultiModalSettings, supported: Mapping[str, int | None]
 ) -> Iterator[Problem]:
@@ -41,7 +46,7 @@ def _problems(
     for modality, count in items.get_all_counts().items():
         embeds = isinstance(items[modality], EmbeddingItems | DictEmbeddingItems)
         if modality not in supported:
-            yield Problem(f"the model takes no such items{suggest(modality, supported)}", modality)
+            yield Problem(not_taken(modality, supported), modality)
         elif embeds and not settings.embeds:
             yield Problem(NOT_ENABLED, modality)
         elif count > allowed[modality] and not (embeds and settings.get_limit_per_prompt(modality) == 0):

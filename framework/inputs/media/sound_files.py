@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.errors import InputError
-from triptych.inputs.media.audio import MAX_SAMPLES
 
 Sound = tuple[NDArray[np.float32], int]
 """Samples [channels, samples] from -1 to 1, and their rate in Hz."""
@@ -22,21 +21,26 @@ Sound = tuple[NDArray[np.float32], int]
 SoundInput = str | os.PathLike[str] | NDArray[np.floating[Any]] | Sequence[float] | tuple[Any, int]
 """A file, a waveform at the model's rate, or a waveform with its rate."""
 
-OTHERS = "pip install soundfile reads other formats, or convert it: ffmpeg -i FILE -ar 16000 new.wav"
+MAX_SAMPLES = 2**27  # of all channels, before and after resampling: 2.3 hours at 16 kHz
+OTHERS = "pip install 'triptych[audio]' reads other formats, or convert it: ffmpeg -i FILE -ar 16000 new.wav"
 
 
-def read_sound(path: Path) -> Sound:
-    """The samples of a file. Raises InputError for what is no sound, is cut off, holds none, or is too long."""
+def read_sound(path: Path, *, name: str = "") -> Sound:
+    """The samples of a file, called `name` in messages.
+
+    Raises InputError for what is no sound, is cut off, holds none, or is too long.
+    """
+    name = name or str(path)
     if not path.is_file():
-        raise InputError("there is no such file", path=str(path))
+        raise InputError("there is no such file", path=name)
     try:
         with wave.open(str(path), "rb") as file:
-            return _samples(file, str(path))
+            return _samples(file, name)
     except (wave.Error, EOFError) as error:
         if find_spec("soundfile") is None:
             told = str(error) or "it ends too soon"
-            raise InputError(f"is no WAVE file of plain samples ({told}); {OTHERS}", path=str(path)) from error
-    return _by_soundfile(path)
+            raise InputError(f"is no WAVE file of plain samples ({told}); {OTHERS}", path=name) from error
+    return _by_soundfile(path, name)
 
 
 def _samples(file: wave.Wave_read, name: str) -> Sound:
@@ -61,14 +65,14 @@ def _floats(raw: bytes, width: int) -> NDArray[np.float32]:
     return (whole / 2.0 ** (8 * width - 1)).astype(np.float32)
 
 
-def _by_soundfile(path: Path) -> Sound:
+def _by_soundfile(path: Path, name: str) -> Sound:
     library: Any = import_module("soundfile")
     try:
         with library.SoundFile(path) as file:
-            _check(file.frames * file.channels, file.samplerate, str(path))
+            _check(file.frames * file.channels, file.samplerate, name)
             samples, rate = file.read(dtype="float32", always_2d=True), int(file.samplerate)
     except (library.SoundFileError, RuntimeError) as error:
-        raise InputError(f"is no sound that can be read: {error}", path=str(path)) from error
+        raise InputError(f"is no sound that can be read: {error}", path=name) from error
     return np.ascontiguousarray(samples.T), rate
 
 

@@ -74,7 +74,7 @@ def test_arrays_that_torch_cannot_view_are_read_too() -> None:
     ("data", "message"),
     [
         (3.0, r"audio\[0\]: is float32 \[\]; a waveform is \[samples\]$"),
-        ("a.wav", r"audio\[0\] \(a.wav\): is str; a tensor, an array, a number or a list of those is wanted"),
+        ("a.wav", r"audio\[0\] \(a.wav\): there is no such file"),
         ([WAVE, []], r"audio\[1\]: has no samples"),
         (np.zeros(0, np.float32), r"audio\[0\]: has no samples"),
         (np.zeros(4, np.int16), r"audio\[0\]: is int16 \[4\]; samples are floats from -1 to 1"),

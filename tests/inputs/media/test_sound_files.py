@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,7 +63,7 @@ def test_what_is_no_plain_sound_is_told_with_what_would_do(
     monkeypatch.setattr(sound_files, "find_spec", lambda _: None)
     file = tmp_path / "a.ogg"
     file.write_bytes(content)
-    with pytest.raises(InputError, match=r"a.ogg: is no WAVE file of plain samples \(.+\); pip install soundfile"):
+    with pytest.raises(InputError, match=r"a.ogg: is no WAVE file of plain samples \(.+\); pip install 'triptych"):
         read_sound(file)
 
 
@@ -144,3 +145,22 @@ def test_sound_that_is_not_to_be_cut_stays_whole() -> None:
     whole = SpeechToTextConfig(sample_rate=10, max_audio_clip_s=None)
     samples = np.zeros(900, np.float32)
     assert [(first, len(piece)) for first, piece in clips(samples, whole)] == [(0, 900)]
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "atol"),
+    [
+        ("a.flac", None, 1e-4),
+        ("a.ogg", None, 0.1),
+        ("a.mp3", None, 0.1),
+        ("a.wav", "FLOAT", 1e-6),
+        ("a.aiff", None, 1e-4),
+    ],
+)
+def test_files_of_other_formats_are_heard(tmp_path: Path, name: str, subtype: str | None, atol: float) -> None:
+    at = np.arange(16_000) / 16_000
+    samples = np.stack([0.3 * np.sin(2 * np.pi * f * at) for f in (220, 440)]).astype(np.float32)
+    soundfile.write(tmp_path / name, samples.T, 16_000, subtype=subtype)
+    found, rate = read_sound(tmp_path / name)
+    assert (rate, found.dtype, found.shape[0]) == (16_000, np.float32, 2)
+    assert float(np.abs(found[:, 4000:12_000] - samples[:, 4000:12_000]).mean()) < atol
