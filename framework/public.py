@@ -72,7 +72,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         ),
         *("MultiModalInputs", "ProcessorInputs", "SoundCutWarning", "SpecDummyInputsBuilder", "SpecProcessingInfo"),
         *("SpecProcessor", "build_processor", "get_budget", "get_dummy_inputs", "get_max_tokens_per_item"),
-        "load_slicer",
+        *("ImageProcessor", "load_slicer"),
     ),
     "triptych.inputs.updates": (
         *("AppliedUpdates", "ItemUpdates", "PlaceholderFeaturesInfo", "PromptIndex", "PromptIndexTargets"),

@@ -13,6 +13,7 @@ from triptych.inputs.processing.dummy import BaseDummyInputsBuilder as BaseDummy
 from triptych.inputs.processing.dummy import DummySizeWarning as DummySizeWarning
 from triptych.inputs.processing.encoder_decoder import EncDecMultiModalProcessor as EncDecMultiModalProcessor
 from triptych.inputs.processing.feature_extractor import SoundCutWarning as SoundCutWarning
+from triptych.inputs.processing.image_processor import ImageProcessor as ImageProcessor
 from triptych.inputs.processing.info import BaseProcessingInfo as BaseProcessingInfo
 from triptych.inputs.processing.inputs import MultiModalInputs as MultiModalInputs
 from triptych.inputs.processing.inputs import ProcessorInputs as ProcessorInputs
