@@ -30,7 +30,8 @@ class MultiModalSettings:
     model out, `language_only` every tower; `towers_on_first_stage` leaves them out of all stages of a pipeline but the
     first, as those of a spec always are. `embeds` lets prompts bring rows of items that were encoded elsewhere.
     `processor` are keywords for the checkpoint's processor: for every modality, or under the name of one. What it makes
-    of items is kept, `processor_cache` bytes of it; 0 keeps nothing.
+    of items is kept, `processor_cache` bytes of it; 0 keeps nothing. `video_pruning` is the share of a video's rows
+    that is left out: those that differ least from the same place a moment before.
     """
 
     limits: Mapping[str, Limit] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class MultiModalSettings:
     embeds: bool = False
     processor: Mapping[str, Any] = field(default_factory=dict)
     processor_cache: int = 2**28
+    video_pruning: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise OptionError with everything that is wrong."""
@@ -48,6 +50,10 @@ class MultiModalSettings:
         problems = _mistyped(self, kinds)
         if isinstance(self.processor_cache, int) and self.processor_cache < 0:
             problems.append(Problem(f"0 bytes or more are wanted, not {self.processor_cache}", "processor_cache"))
+        if isinstance(self.video_pruning, bool) or not isinstance(self.video_pruning, int | float):
+            problems.append(Problem(f"a share is wanted, not {short(self.video_pruning)}", "video_pruning"))
+        elif not 0 <= self.video_pruning < 1:
+            problems.append(Problem(f"a share from 0 to below 1 is wanted, not {self.video_pruning}", "video_pruning"))
         if isinstance(self.limits, Mapping):
             problems += [p for modality, limit in self.limits.items() for p in _limit_problems(modality, limit)]
         if self.encoder_only and self.language_only:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from triptych.settings import WHOLE, MultiModalSettings, Stage
 from triptych.spec.catalog import find_conversion, find_family
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan, plan
+from triptych.spec.pruning import pruned
 from triptych.spec.tokens import TokenRule
 from triptych.weights.stages import leave_out
 
@@ -77,8 +78,11 @@ def assemble(
         convert = convert or find_conversion(config, spec)
     planned = plan(spec, config, overrides=overrides, convert=convert, name=name)
     _check_stage(planned, stage)
+    media = multimodal or MultiModalSettings()
+    if media.video_pruning:
+        planned = _pruning(planned, media.video_pruning, stage)
     with torch.device("meta"):
-        absent = left_out(planned, multimodal or MultiModalSettings(), stage)
+        absent = left_out(planned, media, stage)
         return Assembled(_module(planned, absent, stage), planned)
 
 
@@ -95,6 +99,21 @@ def _check_stage(planned: ModelPlan, stage: Stage) -> None:
     if first < planned.added:
         message = f"items are added after the first {planned.added} layers, which the first stage has to hold"
         raise OptionError(f"{message}; of {stage.size} stages it has {first}; fewer stages would do", path="stage")
+
+
+def _pruning(planned: ModelPlan, rate: float, stage: Stage) -> ModelPlan:
+    """The plan of a model that leaves out a share of the rows of videos. Raises OptionError where it cannot."""
+    path, rule = "multimodal.video_pruning", planned.tokens.get("video")
+    if planned.positions is None or rule is None or rule.told is None:
+        message = (
+            f"{planned.name} does not leave out rows of videos: no positions of several axes tell where others stand"
+        )
+        raise OptionError(f"{message}; 0 keeps them all", path=path)
+    if stage.size > 1:
+        raise OptionError(
+            "which rows stay is known on the first stage alone; use one stage, or keep all rows", path=path
+        )
+    return replace(planned, tokens={**planned.tokens, "video": pruned(rule, rate)})
 
 
 def _module(planned: ModelPlan, absent: Mapping[str, str], stage: Stage) -> Module:

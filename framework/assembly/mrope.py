@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from triptych.assembly.multimodal import GRID, MultimodalModel
+from triptych.capabilities.mrope import SupportsMultiModalPruning
+from triptych.capabilities.multimodal import MultiModalEmbeddings
 from triptych.errors import InputError
+from triptych.parts.evs import as_digits, kept_rows, of_digits
 from triptych.parts.grid import Grid
 from triptych.parts.mrope import ItemSpan
 from triptych.settings import WHOLE, Stage
@@ -46,8 +49,12 @@ class Feature(Protocol):
     def mm_position(self) -> Place: ...
 
 
-class MRopeModel(MultimodalModel):
-    """Its spec says by `positions` where the tokens of a prompt with items stand; text alone counts 0, 1, 2, ..."""
+class MRopeModel(MultimodalModel, SupportsMultiModalPruning):
+    """Its spec says by `positions` where the tokens of a prompt with items stand; text alone counts 0, 1, 2, ...
+
+    Of videos it may leave out rows. Beside each that stays stands how far below the largest position of its video it is
+    on each axis: what stays is known later than how much. What follows a video stands where it would after all of it.
+    """
 
     supports_mrope: ClassVar[Literal[True]] = True
 
@@ -67,6 +74,63 @@ class MRopeModel(MultimodalModel):
         found_NA, after = self._positions(len(input_tokens), sorted(spans))
         return torch.from_numpy(found_NA.T), after - len(input_tokens)
 
+    def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
+        """As every model with towers; of a video of which rows are left out, those that stay, and where they stand.
+
+        `video_seconds` and the like are the seconds between the moments of the items.
+        """
+        found: list[Tensor] = []
+        for key in items:
+            if not key.endswith((GRID, SECONDS)):
+                own = {name: items[name] for name in (key, key + GRID) if name in items}
+                rows = super().embed_multimodal(**own)
+                found += self._pruned(key, rows, items) if self._is_pruned(key) else rows
+        return found
+
+    def recompute_mrope_positions(
+        self,
+        input_ids: list[int] | Tensor,
+        multimodal_embeddings: MultiModalEmbeddings,
+        mrope_positions: Tensor,
+        num_computed_tokens: int,
+    ) -> tuple[MultiModalEmbeddings, Tensor, int]:
+        """Rows of items [n_i, D] and positions [3, N] of a prompt's ids [N], where rows say themselves how they stand.
+
+        `mrope_positions` are those of `get_mrope_input_positions`; the rows are those of the tokens from
+        `num_computed_tokens` on, in order, as far as they are known. Raises InputError for more rows than tokens.
+        """
+        ids_N = torch.as_tensor(input_ids, device=mrope_positions.device)
+        placeholders = torch.tensor([rule.placeholder for rule in self._rules.values()], device=ids_N.device)
+        places = torch.isin(ids_N, placeholders).nonzero()[:, 0]
+        places = places[places >= num_computed_tokens]
+        if (count := sum(map(len, multimodal_embeddings))) > len(places):
+            after = f"tokens of items from token {num_computed_tokens} on"
+            raise InputError(f"{count} rows of items for {len(places)} {after}", path="multimodal_embeddings")
+        found, positions_AN, width = list[Tensor](), mrope_positions.clone(), self.item_width
+        for rows in multimodal_embeddings:
+            if rows.shape[1] > width:
+                below_MA = of_digits(rows[:, width:]).to(positions_AN.device)
+                positions_AN[:, places[: len(rows)]] -= below_MA.T
+            found.append(rows[:, :width])
+            places = places[len(rows) :]
+        return found, positions_AN, int(mrope_positions.max()) + 1 - len(ids_N)
+
+    def _is_pruned(self, modality: str) -> bool:
+        rule = self._rules.get(modality)
+        return rule is not None and rule.pruning > 0
+
+    def _pruned(self, modality: str, rows: Sequence[Tensor], items: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
+        """The rows [M, D + 9] that stay of each item."""
+        found, rate = list[Tensor](), self._rules[modality].pruning
+        paces: Sequence[Tensor | None] = items.get(modality + SECONDS) or [None] * len(rows)
+        for each, told, pace in zip(rows, items[modality + GRID], paces, strict=True):
+            grid = Grid(*told.tolist()[:3])
+            kept = kept_rows(each[:, : self.width], moments=grid.t, rate=rate)
+            places = torch.from_numpy(self._positions.places(grid, None if pace is None else float(pace)))
+            below = (places.max() - places).to(each.device)[kept]
+            found.append(torch.cat((each[kept], as_digits(below, each.dtype)), -1))
+        return found
+
     def _spans(self, feature: Feature, number: int) -> Iterator[ItemSpan]:
         """The tokens of an item, or those of each moment of it where text stands between them."""
         data: Mapping[str, object] = {} if feature.data is None else feature.data.get_data()
@@ -75,10 +139,21 @@ class MRopeModel(MultimodalModel):
             message = "comes without its grid, and tokens of items stand by it; give the item itself, not its rows"
             raise InputError(message, path=f"{feature.modality}[{number}]")
         whole = Grid(*grid.tolist()[:3])
-        ranges = [(first, last + 1) for first, last in feature.mm_position.extract_embeds_range()]
-        pieces = [whole] if len(ranges) == 1 else [whole._replace(t=1)] * whole.t
         pace = float(seconds) if isinstance(seconds, Tensor) else None
+        ranges = [(first, last + 1) for first, last in feature.mm_position.extract_embeds_range()]
+        if self._is_pruned(feature.modality):
+            yield self._pruned_span(ranges, whole, pace, path=f"{feature.modality}[{number}]")
+            return
+        pieces = [whole] if len(ranges) == 1 else [whole._replace(t=1)] * whole.t
         if len(pieces) != len(ranges):
             message = f"of {whole.t} moments stands in {len(ranges)} pieces; one, or one a moment, will do"
             raise InputError(message, path=f"{feature.modality}[{number}]")
         yield from (ItemSpan(start, stop, g, pace) for (start, stop), g in zip(ranges, pieces, strict=True))
+
+    def _pruned_span(
+        self, ranges: Sequence[tuple[int, int]], grid: Grid, seconds: float | None, *, path: str
+    ) -> ItemSpan:
+        if len(ranges) != 1:
+            message = f"stands in {len(ranges)} pieces, and how many rows of each moment stay is not known beforehand"
+            raise InputError(f"{message}; give it in one piece, or leave out no rows (video_pruning=0)", path=path)
+        return ItemSpan(*ranges[0], grid, seconds, pruned=True)

@@ -20,19 +20,24 @@ if TYPE_CHECKING:  # a spec is read without it
 
 
 class ItemSpan(NamedTuple):
-    """Tokens `start` to `stop` of a prompt are rows of an item: its grid, and the seconds between moments of it."""
+    """Tokens `start` to `stop` of a prompt are rows of an item: its grid, and the seconds between moments of it.
+
+    Of a `pruned` one these are some of its rows, and which is not known yet.
+    """
 
     start: int
     stop: int
     grid: Grid
     seconds: float | None = None
+    pruned: bool = False
 
 
 class MRope(PartSpec):
     """Text goes on by one on all axes; an item counts its moments, rows and columns from where the text stands.
 
     Of its grid `merge` x `merge` places are one token. With `ticks` a second of a video is so many positions; else a
-    moment is one. What follows an item goes on from the longer of its sides.
+    moment is one. What follows an item goes on from the longer of its sides. Tokens of a pruned one all stand at the
+    largest position of the whole.
     """
 
     merge: PositiveInt = 1
@@ -51,16 +56,23 @@ class MRope(PartSpec):
         found = np.concatenate([*pieces, _text(length - read, at)])
         return found, int(found.max(initial=-1)) + 1
 
+    def places(self, grid: Grid, seconds: float | None = None) -> NDArray[np.int64]:
+        """Positions [n, 3] of all tokens of an item, counted from where it begins."""
+        import numpy as np
+
+        t, h, w = grid.t, grid.h // self.merge, grid.w // self.merge
+        places: NDArray[np.int64] = np.moveaxis(np.mgrid[:t, :h, :w], 0, -1).reshape(-1, 3)
+        if self.ticks is not None:
+            pace = np.float32(self.ticks * (1.0 if seconds is None else seconds))
+            places[:, 0] = (places[:, 0] * pace).astype(np.int64)
+        return places
+
     def _item(self, span: ItemSpan) -> NDArray[np.int64]:
         import numpy as np
 
-        t, h, w = span.grid.t, span.grid.h // self.merge, span.grid.w // self.merge
-        assert t * h * w == span.stop - span.start
-        places: NDArray[np.int64] = np.moveaxis(np.mgrid[:t, :h, :w], 0, -1).reshape(-1, 3)
-        if self.ticks is not None:
-            pace = np.float32(self.ticks * (1.0 if span.seconds is None else span.seconds))
-            places[:, 0] = (places[:, 0] * pace).astype(np.int64)
-        return places
+        places, count = self.places(span.grid, span.seconds), span.stop - span.start
+        assert span.pruned or len(places) == count
+        return np.full((count, 3), places.max()) if span.pruned else places
 
 
 def _text(count: int, start: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from triptych.capabilities import supports_mrope
+from triptych.capabilities import supports_mrope, supports_multimodal_pruning
 from triptych.inputs.prompt import Prompt
 from triptych.registry.authors import blaming
 
@@ -41,6 +41,20 @@ def positions_of(model: object, prompt: Prompt) -> PromptPositions | None:
     with blaming(model, "as it tells where the tokens of a prompt stand"):
         rows_AN, delta = model.get_mrope_input_positions([*prompt.token_ids], prompt.features)
     return PromptPositions(rows_AN.T.cpu(), delta)
+
+
+def with_rows(
+    model: object, prompt: Prompt, places: PromptPositions | None, rows: list[Tensor], *, start: int
+) -> tuple[list[Tensor], PromptPositions | None]:
+    """The rows of items in a prompt's tokens from `start` on, and where its tokens stand, by what these rows say.
+
+    Raises what the model does.
+    """
+    if places is None or not rows or not supports_multimodal_pruning(model):
+        return rows, places
+    with blaming(model, "as it tells where the rows that stay of an item stand"):
+        found, positions_AN, delta = model.recompute_mrope_positions([*prompt.token_ids], rows, places.rows.T, start)
+    return [*found], PromptPositions(positions_AN.T.cpu(), delta)
 
 
 def step_positions(

@@ -15,7 +15,7 @@ from triptych.parts.sources import Source
 from triptych.parts.step import Step
 from triptych.registry.authors import blaming
 from triptych.runner.encode import encode_items
-from triptych.runner.positions import positions_of, step_positions
+from triptych.runner.positions import positions_of, step_positions, with_rows
 from triptych.runner.protocols import TextGenerationModel, TextModel
 from triptych.runner.request import RunOptions
 from triptych.runner.rows import check_logits, check_rows
@@ -56,9 +56,14 @@ def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run
     if features:
         mask_T = torch.tensor([*chain.from_iterable(p.item_rows() for p in prompts)], device=run.device)
         with blaming(model, RUNS):
-            rows = encode_items(model, features, device=run.device)
-            embeds_TD = model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)
-        parts = [(positions_of(model, prompt), 0, len(prompt.token_ids)) for prompt in prompts]
+            rows = iter(encode_items(model, features, device=run.device))
+            own = [[*islice(rows, len(prompt.features))] for prompt in prompts]
+            placed = [
+                with_rows(model, p, positions_of(model, p), r, start=0) for p, r in zip(prompts, own, strict=True)
+            ]
+            merged = [*chain.from_iterable(found for found, _ in placed)]
+            embeds_TD = model.embed_input_ids(ids_T, merged, is_multimodal=mask_T)
+        parts = [(places, 0, len(prompt.token_ids)) for prompt, (_, places) in zip(prompts, placed, strict=True)]
         step.positions = step.positions if (found := step_positions(parts, device=run.device)) is None else found
     if any(prompt.sources for prompt in prompts):
         step.sources |= _sources(model, prompts, run=run)

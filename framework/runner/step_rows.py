@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from triptych.parts.cache import Cache
 from triptych.registry.authors import blaming
+from triptych.runner.encoded import item_parts
+from triptych.runner.entry import Entry
 from triptych.runner.flight import Flight
-from triptych.runner.positions import step_positions
+from triptych.runner.positions import PromptPositions, step_positions, with_rows
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.reading import RUNS, forward
 from triptych.runner.schedule import Plan
@@ -32,7 +35,8 @@ def hidden_rows(
     for chunk in plan.chunks:
         ids += chunk.entry.tokens[chunk.entry.read : chunk.entry.read + chunk.count]
     counts, past = [1] * len(plan.writers) + [chunk.count for chunk in plan.chunks], [entry.rows for entry in entries]
-    places = [entry.places for entry in entries]
+    rows, moved = _placed(model, plan, items)
+    places = [moved.get(entry, entry.places) for entry in entries]
     step = cache.step_in(
         counts,
         past=past,
@@ -47,7 +51,22 @@ def hidden_rows(
     ids_T = torch.tensor(ids, device=cache.device)
     if before is not None and plan.writers:
         ids_T[: len(plan.writers)] = before.tokens_of(plan.writers)
-    return forward(model, ids_T, step, _embeds(model, ids_T, items, writers=len(plan.writers)))
+    mask = items.mask(len(plan.writers)) if rows else []
+    return forward(model, ids_T, step, _embeds(model, ids_T, rows, mask))
+
+
+def _placed(
+    model: TextGenerationModel, plan: Plan, items: StepItems
+) -> tuple[list[Tensor], dict[Entry, PromptPositions | None]]:
+    """The rows of items in a step, and where the tokens of requests stand whose rows say so."""
+    rest, rows = iter(items.rows), list[Tensor]()
+    places: dict[Entry, PromptPositions | None] = {}
+    for chunk in plan.chunks if items.rows else ():
+        entry, prompt = chunk.entry, chunk.entry.request.prompt
+        own = [*islice(rest, sum(1 for _ in item_parts(prompt, entry.read, chunk.count)))]
+        found, places[entry] = with_rows(model, prompt, entry.places, own, start=entry.read)
+        rows += found
+    return rows, places
 
 
 def _blocks(plan: Plan) -> Sequence[Sequence[range]]:
@@ -60,10 +79,10 @@ def _blocks(plan: Plan) -> Sequence[Sequence[range]]:
     return [*([] for _ in plan.writers), *own]
 
 
-def _embeds(model: TextGenerationModel, ids_T: Tensor, items: StepItems, *, writers: int) -> Tensor | None:
+def _embeds(model: TextGenerationModel, ids_T: Tensor, rows: Sequence[Tensor], mask: Sequence[bool]) -> Tensor | None:
     """The inputs [T, D] of a step in which rows of items stand; None where there are none."""
-    if not items.rows:
+    if not rows:
         return None
-    mask_T = torch.tensor(items.mask(writers), device=ids_T.device)
+    mask_T = torch.tensor(mask, device=ids_T.device)
     with blaming(model, RUNS):
-        return model.embed_input_ids(ids_T, items.rows, is_multimodal=mask_T)
+        return model.embed_input_ids(ids_T, rows, is_multimodal=mask_T)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from triptych.capabilities.mrope import SupportsMultiModalPruning
 from triptych.capabilities.pooling import AttnType, SequencePoolingType
 from triptych.capabilities.report import CapabilityReport
 from triptych.capabilities.table import CAPABILITIES, State
@@ -46,7 +47,8 @@ def model_info(tree: Tree, *, architecture: str) -> ModelInfo:
         score_type=score_type(can),
     )
     flags: dict[str, Any] = {name: True for name in can if hasattr(record, name)}  # all of them of bool
-    return replace(record, **flags)
+    methods = SupportsMultiModalPruning.supported_video_pruning_methods if "supports_multimodal_pruning" in can else ()
+    return replace(record, **flags, supported_video_pruning_methods=methods)
 
 
 def spec_report(spec: str | Mapping[str, object]) -> CapabilityReport:
@@ -119,7 +121,7 @@ def shown(tree: Tree) -> Iterator[str]:
         yield "supports_multimodal"
         yield "supports_tower_connector_lora"
         if tree.get("positions") is not None:
-            yield "supports_mrope"
+            yield from ("supports_mrope", "supports_multimodal_pruning")
     if tree.get("pooler") is not None:
         yield "is_pooling_model"
     pooler = _pooler(tree)

@@ -50,7 +50,8 @@ class TokenRule:
     told, unless a request says other, to prepare items as `count` counts them.
 
     `before` and `after` are the texts around its placeholders, where these stand in one line. `attend` says whose rows
-    see each other both ways: those of one item, or of the whole prompt.
+    see each other both ways: those of one item, or of the whole prompt. `pruning` is the share of an item's rows that
+    is left out, and not counted.
     """
 
     placeholder: int
@@ -65,6 +66,7 @@ class TokenRule:
     before: str = ""
     after: str = ""
     attend: Attend | None = None
+    pruning: float = 0.0
     keywords: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 

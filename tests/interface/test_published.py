@@ -31,6 +31,7 @@ CLASSES = {
         "Glm4vForConditionalGeneration",
     ],
     "supports_transcription": [WHISPER, "VoxtralForConditionalGeneration", "Qwen3OmniMoeForConditionalGeneration"],
+    "supports_multimodal_pruning": [QWEN2_5, QWEN3],
     "supports_eagle3": [LLAVA, QWEN2_5],
     "supports_pp": [LLAVA, PIXTRAL, QWEN2, QWEN2_5, QWEN3, MINICPM, GEMMA3],
 }

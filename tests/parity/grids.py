@@ -75,8 +75,13 @@ class Pair:
     def model(self) -> Any:
         return triptych.load(self.oracle.folder, dtype=torch.float32)
 
-    def ask(self, *sizes: Size, seed: int = 0, words: int = 3, seconds: Sequence[float] = ()) -> Asked:
-        """Random words, an item of each size after some of them; `seconds` between the moments of each video."""
+    def ask(
+        self, *sizes: Size, seed: int = 0, words: int = 3, seconds: Sequence[float] = (), rate: float = 0.0
+    ) -> Asked:
+        """Random words, an item of each size after some of them; `seconds` between the moments of each video.
+
+        Of the placeholders of a video a share, `rate`, is left out.
+        """
         draw = torch.Generator().manual_seed(seed)
         ids, items, paces = self._words(words, draw), list[MultiModalFeatureSpec](), iter(seconds)
         data: dict[str, list[Tensor]] = {"image": [], "video": []}
@@ -87,6 +92,9 @@ class Pair:
             pace = next(paces, None) if kind == "video" else None
             found = {kind: vectors, f"{kind}_grid": data[kind][-1], f"{kind}_seconds": pace and torch.tensor(pace)}
             tokens = self._tokens(kind, grid, draw)
+            if rate and kind == "video":
+                per_moment = len(tokens) // grid[0]
+                tokens = tokens[: max(per_moment, int(len(tokens) * (1 - rate)))]
             mask = torch.tensor(tokens) == self.case.config[f"{kind}_token_id"]
             items.append(_feature(kind, found, f"{seed}.{number}", PlaceholderRange(len(ids), len(tokens), mask)))
             ids += tokens + self._words(words + number, draw)
