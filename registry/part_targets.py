@@ -6,7 +6,7 @@ from triptych.errors import RegistrationError, RegistrationTypeError, UnknownNam
 
 KINDS = (
     *("norm", "position", "mixer", "router", "embed", "table", "projector", "head", "pooler"),
-    *("cut", "positions", "size", "prompt", "transform", "activation"),
+    *("cut", "positions", "size", "sampling", "prompt", "transform", "activation"),
 )
 FUNCTIONS = "activation"  # the kind whose parts are plain functions
 

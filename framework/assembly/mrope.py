@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from triptych.assembly.multimodal import GRID, MultimodalModel
+from triptych.assembly.multimodal import GRID, SECONDS, MultimodalModel
 from triptych.capabilities.mrope import SupportsMultiModalPruning
 from triptych.capabilities.multimodal import MultiModalEmbeddings
 from triptych.errors import InputError
@@ -20,8 +20,6 @@ from triptych.parts.grid import Grid
 from triptych.parts.mrope import ItemSpan
 from triptych.settings import WHOLE, Stage
 from triptych.spec.plan import ModelPlan
-
-SECONDS = "_seconds"  # what the key of the seconds between the moments of an item ends in
 
 
 class Place(Protocol):

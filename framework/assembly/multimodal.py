@@ -30,6 +30,7 @@ from triptych.weights.stages import StageMissingLayer, leave_out
 
 EMBEDS = "_embeds"  # what the keyword of rows that are encoded already ends in
 GRID = "_grid"  # and that of the grids of items whose tensors do not show them
+SECONDS = "_seconds"  # and that of the seconds between the moments of an item, which say where its tokens stand
 
 
 class MultimodalModel(nn.Module, SupportsEagle3):
@@ -158,11 +159,11 @@ class MultimodalModel(nn.Module, SupportsEagle3):
         """
         found: list[Tensor] = []
         for key, given in items.items():
-            if self._tower_of(key.removesuffix(EMBEDS).removesuffix(GRID)) not in self.towers:
+            if self._tower_of(_modality_of(key)) not in self.towers:
                 raise InputError(f"this model has no tower for {key!r}{suggest(key, self.towers)}")
             if key.endswith(EMBEDS):
                 found += self._checked(key, given)
-            elif not key.endswith(GRID):
+            elif not key.endswith((GRID, SECONDS)):
                 found += self._encoded(key, given, items.get(key + GRID))
         return found
 
@@ -251,3 +252,9 @@ class MultimodalModel(nn.Module, SupportsEagle3):
         if isinstance(self.language_model, StageMissingLayer):
             raise CapabilityError(refusal(LANGUAGE_MODEL, self.left_out))
         return self.language_model
+
+
+def _modality_of(key: str) -> str:
+    for ending in (EMBEDS, GRID, SECONDS):
+        key = key.removesuffix(ending)
+    return key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import PositiveInt
@@ -14,6 +15,7 @@ from triptych.spec.base import PartSpec
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 
 FEWEST, MOST = 56 * 56, 28 * 28 * 1280  # pixels, where the processor says nothing
+TOKENS = 128_000  # of a video, of which nine tenths are given to its moments
 LONGEST = 200  # times the shorter side: what is longer is refused
 
 
@@ -21,7 +23,8 @@ class SmartResize(PartSpec):
     """Sides rounded to blocks of `merge` patches of `patch` pixels, with at least and at most as many pixels as the
     processor says (`min_pixels`, `max_pixels`; newer files: `size.shortest_edge`, `size.longest_edge`).
 
-    `frames` frames of a video are one moment of the grid.
+    `frames` frames of a video are one moment of the grid. Where the processor says `cap_pixels_per_frame`, those of a
+    long video have fewer pixels: nine tenths of `max_video_tokens` for all moments, `TOKENS` where it does not say.
     """
 
     told: ClassVar[type[Grid]] = Grid
@@ -33,9 +36,14 @@ class SmartResize(PartSpec):
         """The grid of an item. Raises InputError for what has no height and width, and for one side far the longer."""
         if isinstance(item, AudioFacts):
             raise InputError("has no height and width; this tower takes images and videos")
-        height, width = self._resized(item.height, item.width, _limits(processor))
+        height, width = self._resized(item.height, item.width, self._limits(item, processor))
         moments = -(-item.frames // self.frames) if isinstance(item, VideoFacts) else 1
         return Grid(moments, height // self.patch, width // self.patch)
+
+    def prepared(self, item: ItemFacts, processor: ProcessorConfig) -> Mapping[str, object]:
+        """What a processor is told to make an item as large as that."""
+        fewest, most = self._limits(item, processor)
+        return {"size": {"shortest_edge": fewest, "longest_edge": most}}
 
     def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:
         """Of an item that takes the most rows: of the most pixels, as near to a square as whole blocks can be.
@@ -47,6 +55,13 @@ class SmartResize(PartSpec):
         sides = [(down * unit, across * unit) for down, across in (square, (1, LONGEST))]
         height, width = max(sides, key=lambda side: self(ImageFacts(*side), processor).rows)
         return VideoFacts(self.frames, height, width) if modality == "video" else ImageFacts(height, width)
+
+    def _limits(self, item: ItemFacts, processor: ProcessorConfig) -> tuple[int, int]:
+        fewest, most = _limits(processor)
+        if not isinstance(item, VideoFacts) or not processor.get("cap_pixels_per_frame"):
+            return fewest, most
+        whole = int((processor.get("max_video_tokens") or TOKENS) * (self.patch * self.merge) ** 2 * 0.9)
+        return fewest, max(min(most, whole * self.frames // item.frames), int(fewest * 1.05))
 
     def _resized(self, height: int, width: int, limits: tuple[int, int]) -> tuple[int, int]:
         """Pixels after resizing; in floats, step by step as the processor has it: rounding decides between blocks."""

@@ -45,6 +45,9 @@ class Draft:
             self._part(("positions",), "positions", positions, self.tree.values_at.get("positions"))
         if size := (self.tree.get("items") or {}).get("size"):
             self._part(("items", "size"), "size", size, self.tree["items"].values_at.get("size"))
+        for modality, rule in (self.tree.get("tokens") or {}).items():
+            if rule and (sampling := rule.get("sampling")):
+                self._part(("tokens", modality, "sampling"), "sampling", sampling, rule.values_at.get("sampling"))
         for number, update in enumerate(self.tree.get("prompt_updates") or ()):
             if isinstance(content := update.get("with"), Tree):
                 self._part(("prompt_updates", str(number), "with"), "prompt", content, update.values_at.get("with"))

@@ -33,6 +33,7 @@ from triptych.spec.form_types import (
     Pooler,
     PositionsRef,
     Rows,
+    SamplingRef,
     SchemaNames,
     SchemaRef,
     SizeRef,
@@ -128,13 +129,16 @@ class TokensForm(BaseSpec):
 
     `tower` takes the items where it has another name than the modality: that of images may take videos too. Rows see
     what came before them; `attend: both` says that those of one item see all of it, `prefix` that those of a prompt see
-    all of the prompt.
+    all of the prompt. `sampling` says which frames of a file of video are taken, `defaults` what the processor of the
+    modality has where its file is silent.
     """
 
     tower: Name | None = None
     placeholder: Or[int] | None = None
     count: Or[PositiveInt] | None = None
     attend: Attend | None = None
+    sampling: SamplingRef | None = None
+    defaults: Plain | None = None
 
 
 class PromptUpdateForm(BaseSpec):

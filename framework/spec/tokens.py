@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from triptych.errors import InputError, Place, short, suggest
 from triptych.spec.document import Tree
 from triptych.spec.form_types import Attend
-from triptych.spec.item_facts import ItemFacts, ProcessorConfig
+from triptych.spec.item_facts import ItemFacts, ProcessorConfig, VideoFacts
 from triptych.spec.prompts import Around, Content, Pieces, plan_content
 from triptych.spec.scope import REQUIRED, Collector, Scope
 
@@ -47,7 +47,11 @@ class TokenRule:
 
     `tower` takes the items. `grid(item, processor)` is how the rows of an item lie; where its tensor does not show it,
     the numbers of the grid go with it, and `told` reads them again. `keywords` are what the checkpoint's processor is
-    told, unless a request says other, to prepare items as `count` counts them.
+    told, unless a request says other, to prepare items as `count` counts them; `prepared(item, processor)` are others,
+    of that item. `defaults` are what the processor is set to where its file is silent.
+
+    `sampling(item, processor)` are the frames of a file of video that are taken. `together` of them are a moment, where
+    a processor makes vectors of patches; it is 0 where nothing says that it may.
 
     `before` and `after` are the texts around its placeholders, where these stand in one line. `attend` says whose rows
     see each other both ways: those of one item, or of the whole prompt. `pruning` is the share of an item's rows that
@@ -68,6 +72,10 @@ class TokenRule:
     attend: Attend | None = None
     pruning: float = 0.0
     keywords: Mapping[str, object] = field(default_factory=dict, hash=False)
+    prepared: Callable[[ItemFacts, ProcessorConfig], Mapping[str, object]] = lambda item, processor: {}  # noqa: ARG005
+    defaults: ProcessorConfig = field(default_factory=dict, hash=False)
+    sampling: Callable[[VideoFacts, ProcessorConfig], Sequence[int]] | None = None
+    together: int = 0
 
 
 def tower_of(tree: Tree, modality: str) -> str:
@@ -110,7 +118,17 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
     rule = TokenRule(placeholder, update["replace"], count, largest, rows, content=_content(planned, size))
     before, after = _around(planned)
     rule = replace(rule, attend=tree.get("attend"), before=before, after=after, keywords=keywords)
+    rule = replace(rule, **_of_videos(scope, tree), prepared=getattr(size, "prepared", rule.prepared))
     return replace(rule, grid=size, told=told._make if told else None)
+
+
+def _of_videos(scope: Scope, tree: Tree) -> dict[str, Any]:
+    """What a rule says of frames, and of the processor that takes them."""
+    defaults = scope.at("defaults").value(tree.get("defaults") or {}, tree.values_at.get("defaults"))
+    if not tree.get("sampling"):
+        return {"defaults": defaults}
+    sampling = scope.at("sampling").part("sampling", tree["sampling"], tree.values_at.get("sampling"))[1].build()
+    return {"defaults": defaults, "sampling": sampling, "together": getattr(sampling, "together", 0)}
 
 
 def _around(content: Content) -> tuple[str, str]:

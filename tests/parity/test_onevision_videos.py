@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import triptych
+from tests.inputs.media.video_maker import write_video
 from tests.parity.multimodal import Pair, all_cases, picture
 from tests.parity.oracle import MATTERS, TOLERANCE, rms_ratio
 from tests.parity.vocabularies import IMAGE, VIDEO
@@ -84,3 +88,20 @@ def logits(pair: Pair, prepared: Any) -> torch.Tensor:
     embeds = module.embed_input_ids(ids, rows, is_multimodal=places)
     found: torch.Tensor = module.compute_logits(module(None, step.positions, step=step, inputs_embeds=embeds))
     return found
+
+
+def test_of_a_file_frames_are_taken_far_apart_and_prepared_as_the_processor_of_videos_says(
+    pair: Pair, tmp_path: Path
+) -> None:
+    side = pair.case.config["vision_config"]["image_size"]
+    own = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7], "size": {"height": side, "width": side}}
+    file, beside = write_video(tmp_path / "a.mkv", video(40)), pair.oracle.folder / "video_preprocessor_config.json"
+    beside.write_text(json.dumps(own))
+    try:
+        found = triptych.load(pair.oracle.folder).processor("<video>", {"video": file})
+    finally:
+        beside.unlink()
+    taken = video(40)[[number * 40 // 32 for number in range(32)]]
+    told: Any = {"return_tensors": "pt", **own}
+    images = pair.processor.image_processor([Image.fromarray(frame) for frame in taken], **told)
+    assert torch.equal(found.mm_kwargs["video"][0].get_data()["video"], images["pixel_values"][:, 0])

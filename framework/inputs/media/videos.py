@@ -29,6 +29,17 @@ class Video:
     frames: NDArray[np.uint8]
     metadata: Mapping[str, object] | None = None
 
+    @property
+    def fps(self) -> float | None:
+        """How many of these frames are shown in a second, where that is known: of a whole video some may be taken."""
+        known = self.metadata or {}
+        fps, indices, total = (known.get(name) for name in ("fps", "frames_indices", "total_num_frames"))
+        if isinstance(fps, bool) or not isinstance(fps, int | float) or fps <= 0:
+            return None
+        if isinstance(indices, Sequence) and isinstance(total, int) and total > 0:
+            return len(indices) / total * fps
+        return float(fps)
+
 
 class VideoProcessorItems(ProcessorItems[Video]):
     """Videos, given to the extractor with their metadata only where the model needs them."""

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from triptych.errors import InputError
+from triptych.inputs.media.keywords import merge_processor_kwargs
 from triptych.inputs.processing.feature_extractor import FeatureExtractor, load_feature_extractor
 from triptych.inputs.processing.image_processor import ImageProcessor, load_image_processor
+from triptych.inputs.processing.video_config import load_video_config, said_last
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.settings import MultiModalSettings
 from triptych.spec.item_facts import ProcessorConfig
@@ -54,6 +56,11 @@ class InputProcessingContext:
         return self.load_images(self.folder)
 
     @cached_property
+    def asked_of_videos(self) -> ProcessorConfig:
+        """What the settings say of videos to the processor."""
+        return merge_processor_kwargs(self.settings.processor, {})["videos"]
+
+    @cached_property
     def feature_extractor(self) -> FeatureExtractor:
         """The folder's. Raises CheckpointError for a folder without one, InputError where there is no folder."""
         if self.folder is None:
@@ -67,7 +74,18 @@ class InputProcessingContext:
         return self.feature_extractor.rate if hears and self.folder is not None else None
 
     def processor_config(self, modality: str) -> ProcessorConfig:
-        """What the checkpoint's processor of a modality was set to; empty where there is no folder."""
+        """What the checkpoint's processor of a modality is set to; without a folder nothing but what is said of videos.
+
+        Of a video that is what the spec, the files and the settings say; `load_video_config` tells which files.
+        """
+        if modality == "video":
+            return self._video_config
         if self.folder is None:
             return {}
         return self.feature_extractor.config if modality == "audio" else self.image_processor.config
+
+    @cached_property
+    def _video_config(self) -> ProcessorConfig:
+        defaults = self.tokens["video"].defaults if "video" in self.tokens else {}
+        in_file = load_video_config(self.folder) if self.folder is not None else {}
+        return said_last(defaults, in_file, self.asked_of_videos)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from triptych.errors import CheckpointError, InputError
 from triptych.inputs.media import accepted_kwargs
 
 ONE_PICTURE, TILES = 3, 4  # dims; several have one more in front
+CHANNELS = 3
 VECTORS = 2  # dims of what a processor gives that cuts an image into patches: [patches, numbers]
 
 
@@ -48,17 +50,23 @@ class ImageProcessor:
             raise InputError(told, path=name)
         return found if found.ndim == TILES and len(found) > 1 else found[0]
 
-    def frames(self, frames: Iterable[NDArray[np.uint8]], *, name: str, **keywords: Any) -> Tensor:
+    def frames(self, frames: Iterable[NDArray[np.uint8]], *, name: str, together: int = 0, **keywords: Any) -> Tensor:
         """Frames [height, width, 3] of a video, each an image by itself, as [t, C, Y, X].
 
-        Of a processor that cuts images into tiles each gives the first, small picture of the whole. Raises InputError
-        for one that makes vectors of patches.
+        Of a processor that cuts images into tiles each gives the first, small picture of the whole. One that makes
+        vectors of patches gives those of `together` frames in one: [t / together * n, numbers], the last frame repeated
+        to fill them up. Raises InputError for such a one where that is 0: nothing says how frames go together.
         """
-        found = [self(Image.fromarray(frame), name=f"{name}: frame {i}", **keywords) for i, frame in enumerate(frames)]
-        if any(each.ndim == VECTORS for each in found):
-            told = f"{self.origin} makes vectors of patches, and of several frames its video processor alone does"
-            raise InputError(f"is a video; {told}; give images", path=name)
-        return torch.stack([each if each.ndim == ONE_PICTURE else each[0] for each in found])
+        found = (self(Image.fromarray(each), name=f"{name}: frame {i}", **keywords) for i, each in enumerate(frames))
+        first = next(found)
+        if first.ndim == VECTORS:
+            if not together:
+                told = (
+                    f"{self.origin} makes vectors of patches, and nothing says how those of several frames go together"
+                )
+                raise InputError(f"is a video; {told}; give images", path=name)
+            return torch.cat([*moments(chain([first], found), together)])
+        return torch.stack([each if each.ndim == ONE_PICTURE else each[0] for each in (first, *found)])
 
     def accepted(self, keywords: Mapping[str, object]) -> dict[str, object]:
         """The keywords that it takes; it warns of others."""
@@ -77,6 +85,24 @@ def _vectors(found: object, mask: Tensor | None) -> Tensor | None:
 def _is_one_image(found: Tensor) -> bool:
     """Whether it is the pictures of one image, alone or in a batch of one."""
     return (found.ndim == TILES and len(found) > 0) or (found.ndim == TILES + 1 and len(found) == 1)
+
+
+def moments(frames: Iterable[Tensor], together: int) -> Iterator[Tensor]:
+    """Vectors of patches [n, C * together * numbers] of each frame, as if it were shown `together` times -> of moments.
+
+    Each has its place in the vectors of its moment; the last frame takes all that are left over.
+    """
+    moment: Tensor | None = None
+    for number, frame in enumerate(frames):
+        apart = frame.view(len(frame), CHANNELS, together, -1)
+        if number % together == 0:
+            if moment is not None:
+                yield moment.flatten(1)
+            moment = apart.clone()
+        assert moment is not None
+        moment[:, :, number % together :] = apart[:, :, number % together :]
+    if moment is not None:
+        yield moment.flatten(1)
 
 
 def load_image_processor(folder: Path) -> ImageProcessor:

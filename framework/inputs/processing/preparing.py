@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -24,6 +23,16 @@ from triptych.inputs.processing.context import InputProcessingContext
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, VideoFacts
 
 GRID = "_grid"  # what the key of the grids of a modality's items ends in
+SECONDS = "_seconds"  # and that of the seconds from one moment of an item to the next
+UNKNOWN = 24.0  # frames a second of a video that does not say how many
+PICTURES = (  # what a processor of videos says of each frame, as one of images takes it
+    *("do_convert_rgb", "do_resize", "resample", "do_center_crop", "crop_size", "do_rescale", "rescale_factor"),
+    *("do_normalize", "image_mean", "image_std"),
+)
+OF_VIDEOS = (  # what is said of videos alone: which frames are taken, and how large they may be
+    *("num_frames", "fps", "do_sample_frames", "min_frames", "max_frames"),
+    *("min_pixels", "max_pixels", "cap_pixels_per_frame", "max_video_tokens"),
+)
 
 
 def facts_of(items: ModalityDataItems[object], index: int) -> ItemFacts:
@@ -45,13 +54,13 @@ def prepare_items(
 ) -> dict[str, list[Tensor]]:
     """Tensors of each modality under its name, and under `image_grid` and the like what they do not show.
 
-    `given` are images, frames of videos and waveforms under `images`, `videos` and `audio`, as `keywords` for their
-    processors are.
+    `given` are images, videos and waveforms under `images`, `videos` and `audio`, as `keywords` for their processors
+    are.
     """
     found: dict[str, list[Tensor]] = {}
     if images := [image for image in given.get("images", ()) if isinstance(image, Image.Image)]:
         found |= _images(ctx, images, keywords["images"])
-    if videos := [video for video in given.get("videos", ()) if isinstance(video, np.ndarray)]:
+    if videos := [video for video in given.get("videos", ()) if isinstance(video, Video)]:
         found |= _videos(ctx, videos, keywords["videos"])
     if sounds := [sound for sound in given.get("audio", ()) if isinstance(sound, np.ndarray)]:
         found |= _sounds(ctx, sounds, keywords["audio"])
@@ -68,12 +77,25 @@ def _images(
 
 
 def _videos(
-    ctx: InputProcessingContext, videos: Sequence[NDArray[np.uint8]], keywords: Mapping[str, object]
+    ctx: InputProcessingContext, videos: Sequence[Video], keywords: Mapping[str, object]
 ) -> dict[str, list[Tensor]]:
-    prepare = ctx.image_processor
-    accepted = prepare.accepted({**ctx.tokens["video"].keywords, **keywords})
-    tensors = [prepare.frames(video, name=f"video[{i}]", **accepted) for i, video in enumerate(videos)]
-    return {"video": tensors, **_grids(ctx, "video", [VideoFacts(*video.shape[:3]) for video in videos])}
+    rule, facts = ctx.tokens["video"], [*map(_of_video, videos)]
+    tensors = [_frames(ctx, video, keywords, name=f"video[{i}]") for i, video in enumerate(videos)]
+    found = {"video": tensors, **_grids(ctx, "video", facts)}
+    if rule.told is None or not rule.together:
+        return found
+    return {**found, f"video{SECONDS}": [torch.tensor(rule.together / (each.fps or UNKNOWN)) for each in facts]}
+
+
+def _frames(ctx: InputProcessingContext, video: Video, keywords: Mapping[str, object], *, name: str) -> Tensor:
+    """The frames of one video as the processor of images prepares each, told what the one of videos is."""
+    rule, config = ctx.tokens["video"], ctx.processor_config("video")
+    said = {word: config[word] for word in (*PICTURES, "size") if config.get(word) is not None}
+    others = {word: value for word, value in keywords.items() if word not in OF_VIDEOS}
+    accepted = ctx.image_processor.accepted(
+        {**said, **rule.keywords, **others, **rule.prepared(_of_video(video), config)}
+    )
+    return ctx.image_processor.frames(video.frames, name=name, together=rule.together, **accepted)
 
 
 def _sounds(
@@ -96,10 +118,10 @@ def _check_counted(ctx: InputProcessingContext, sound: Waveform, name: str) -> N
 
 
 def _grids(ctx: InputProcessingContext, modality: str, facts: Sequence[ItemFacts]) -> dict[str, list[Tensor]]:
-    rule = ctx.tokens[modality]
+    rule, config = ctx.tokens[modality], ctx.processor_config(modality)
     if rule.told is None or (grid := rule.grid) is None:
         return {}
-    return {f"{modality}{GRID}": [torch.tensor([*grid(each, ctx.processor_config(modality))]) for each in facts]}
+    return {f"{modality}{GRID}": [torch.tensor([*grid(each, config)]) for each in facts]}
 
 
 def _of_image(image: Image.Image) -> ImageFacts:
@@ -108,5 +130,4 @@ def _of_image(image: Image.Image) -> ImageFacts:
 
 def _of_video(video: Video) -> VideoFacts:
     frames, height, width, _ = video.frames.shape
-    fps = (video.metadata or {}).get("fps")
-    return VideoFacts(frames, height, width, float(fps) if isinstance(fps, int | float) else None)
+    return VideoFacts(frames, height, width, video.fps)

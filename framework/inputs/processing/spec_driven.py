@@ -18,11 +18,13 @@ from triptych.inputs.media import (
     ModalityDataItems,
     MultiModalDataItems,
     MultiModalDataParser,
+    VideoProcessorItems,
 )
+from triptych.inputs.media.video_files import every_frame
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder
 from triptych.inputs.processing.info import BaseProcessingInfo
 from triptych.inputs.processing.inputs import MultiModalInputs
-from triptych.inputs.processing.preparing import GRID, facts_of, prepare_items
+from triptych.inputs.processing.preparing import GRID, SECONDS, facts_of, prepare_items
 from triptych.inputs.processing.processor import BaseMultiModalProcessor, Keywords
 from triptych.inputs.prompt import check_placeholders, encode_text
 from triptych.inputs.updates import (
@@ -34,8 +36,11 @@ from triptych.inputs.updates import (
     PromptUpdateDetails,
     ResolvedPromptUpdate,
 )
+from triptych.parts.sampling import Uniform
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, VideoFacts
 from triptych.spec.tokens import TokenRule
+
+BESIDE = (GRID, SECONDS)  # what the keys of facts end in, which stand beside the tensors of items
 
 
 class SpecProcessingInfo(BaseProcessingInfo):
@@ -46,10 +51,14 @@ class SpecProcessingInfo(BaseProcessingInfo):
         return dict.fromkeys(self.ctx.tokens)
 
     def get_data_parser(self) -> MultiModalDataParser:
-        """What reads items; waveforms are brought to the rate that the checkpoint's feature extractor takes."""
-        settings = self.ctx.settings
+        """What reads items; waveforms are brought to the rate that the checkpoint's feature extractor takes, and of
+        files of video those frames are read that `choose_frames` takes.
+        """
         return MultiModalDataParser(
-            target_sr=self.ctx.rate, embeds=settings.embeds, expected_hidden_size=self.ctx.width
+            target_sr=self.ctx.rate,
+            choose_frames=self.choose_frames,
+            embeds=self.ctx.settings.embeds,
+            expected_hidden_size=self.ctx.width,
         )
 
     def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int] | None:  # noqa: ARG002
@@ -71,6 +80,17 @@ class SpecProcessingInfo(BaseProcessingInfo):
     def largest(self, modality: str) -> ItemFacts:
         """The facts of an item that takes the most."""
         return self.ctx.tokens[modality].largest(self.ctx.processor_config(modality))
+
+    def choose_frames(self, video: VideoFacts) -> Sequence[int]:
+        """Which frames of a file are taken: as the settings or the checkpoint's processor say, else as the spec does.
+
+        Raises OptionError for settings that say nothing clear, InputError for a video of which too little is known.
+        """
+        if self.ctx.asked_of_videos.get("do_sample_frames") is False:
+            return every_frame(video)
+        rule = self.ctx.tokens.get("video")
+        sampling = rule.sampling if rule is not None and rule.sampling is not None else Uniform()
+        return sampling(video, self.ctx.processor_config("video"))
 
     def content(self, modality: str, count: int, item: ItemFacts | None) -> PromptUpdateDetails:
         """What an item of `count` rows becomes: placeholders, and texts as the tokenizer has them by themselves.
@@ -133,6 +153,13 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
         tokenizer = self.info.ctx.tokenizer
         return token_ids if tokenizer is None else with_around(token_ids, tokenizer, [*self.info.ctx.tokens.values()])
 
+    def _get_hf_mm_data(self, mm_items: MultiModalDataItems) -> tuple[dict[str, object], dict[str, object]]:
+        """Videos with what is known of how they were taken."""
+        given, past = super()._get_hf_mm_data(mm_items)
+        if isinstance(videos := mm_items.get("video"), VideoProcessorItems):
+            given[videos.key] = [*videos]
+        return given, past
+
     def _call_hf_processor(
         self,
         text: str | None,  # noqa: ARG002
@@ -147,10 +174,7 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
         mm_kwargs: Keywords,  # noqa: ARG002
     ) -> Mapping[str, MultiModalFieldConfig]:
         return {
-            key: MultiModalFieldConfig.batched(
-                key.removesuffix("_embeds").removesuffix(GRID), keep_on_cpu=key.endswith(GRID)
-            )
-            for key in hf_inputs
+            key: MultiModalFieldConfig.batched(_modality_of(key), keep_on_cpu=key.endswith(BESIDE)) for key in hf_inputs
         }
 
     def _get_prompt_updates(
@@ -211,6 +235,12 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
         if isinstance(items, EmbeddingItems):
             return items.get_feature_size(index)
         return self.info.count(modality, facts_of(items, index))
+
+
+def _modality_of(key: str) -> str:
+    for ending in ("_embeds", *BESIDE):
+        key = key.removesuffix(ending)
+    return key
 
 
 def _bare(content: PromptUpdateDetails, rule: TokenRule) -> PromptUpdateDetails:
