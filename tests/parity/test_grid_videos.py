@@ -126,6 +126,13 @@ def test_a_video_says_how_many_seconds_lie_between_its_moments(pair: Pair, tmp_p
     assert prepared(pair, file).mm_kwargs["video"][0].get_data()["video_grid"][0] == 2
 
 
+def test_seconds_are_exact_where_pixels_are_not(pair: Pair) -> None:
+    half = triptych.load(pair.oracle.folder, dtype=torch.bfloat16)
+    data = prepared(pair, (frames(3), {"fps": 7.0}), model=half).mm_kwargs["video"][0].get_data()
+    assert data["video"].dtype == torch.bfloat16
+    assert data["video_seconds"].item() == pytest.approx(2 / 7, rel=1e-6)
+
+
 def test_a_second_time_a_video_comes_from_the_cache_and_is_the_same(pair: Pair) -> None:
     first, again = (prepared(pair, frames(3)).mm_kwargs["video"][0] for _ in range(2))
     other = prepared(pair, (frames(3), {"fps": 5.0})).mm_kwargs["video"][0]

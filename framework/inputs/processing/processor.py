@@ -55,6 +55,8 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
     """What stands between the items and a text that has no places for them."""
     searches_text: ClassVar[bool] = True
     """Where a target is not among the tokens of a prompt its text is searched, and the prompt encoded anew."""
+    exact: ClassVar[tuple[str, ...]] = ()
+    """What the keys of fields end in whose numbers stay as they are; others are made the model's dtype."""
 
     def __init__(self, info: Info, dummy_inputs: BaseDummyInputsBuilder[Info]) -> None:
         check_arguments(info=(info, BaseProcessingInfo), dummy_inputs=(dummy_inputs, BaseDummyInputsBuilder))
@@ -169,7 +171,8 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         given, past = self._get_hf_mm_data(items)
         found = dict(self._call(items, given, keywords)) if given else {}
         data = self._postprocess_data({**found, **past}, keywords)
-        data = {key: cast_floating(value, self.info.ctx.dtype, path=key) for key, value in data.items()}
+        cast = {key: cast_floating(value, self.info.ctx.dtype, path=key) for key, value in data.items()}
+        data = {key: data[key] if self.exact and key.endswith(self.exact) else value for key, value in cast.items()}
         return MultiModalKwargsItems.from_hf_inputs(data, self._get_mm_fields_config(data, keywords))
 
     def _call(

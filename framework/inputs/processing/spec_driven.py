@@ -143,6 +143,7 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
     """
 
     requires_tokenizer: ClassVar[bool] = False  # token ids will do
+    exact: ClassVar[tuple[str, ...]] = (SECONDS,)  # tokens stand by them
 
     def encode(self, text: str, *, bare: bool = False) -> list[int]:
         tokenizer = self.info.get_tokenizer()
