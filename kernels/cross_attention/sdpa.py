@@ -1,4 +1,4 @@
-"""Torch's own fused attention: once for the sequences at the front that are alike, then once for each other."""
+"""Torch's own fused attention: once for each run of sequences that are alike, one after the other."""
 # B sequences, N new rows of each, S rows beside each, H heads, G key/value heads, K and V head widths
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from triptych.kernels.attention.spans import Kept, Spans
 
 
 def cross_attention(q_THK: Tensor, kept: Kept, *, lengths: Sequence[int], spans: Spans, scale: float) -> Tensor:
-    alike = _alike(spans.new, lengths)
-    bounds = [spans.bounds[first] for first in (0, alike, *range(alike + 1, len(lengths) + 1))]
-    firsts = [0, *range(alike, len(lengths) + 1)]
     found = [
-        _seen(q_THK[start:stop], kept, range(*numbers), length=lengths[numbers[0]], scale=scale)
-        for (start, stop), numbers in zip(pairwise(bounds), pairwise(firsts), strict=True)
+        _seen(
+            q_THK[spans.bounds[run.start] : spans.bounds[run.stop]], kept, run, length=lengths[run.start], scale=scale
+        )
+        for run in _runs(spans.new, lengths)
     ]
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _alike(new: Sequence[int], lengths: Sequence[int]) -> int:
-    """How many sequences at the front have as many new rows as the first, and as many beside."""
-    pairs = enumerate(zip(new, lengths, strict=True))
-    return next((i for i, pair in pairs if pair != (new[0], lengths[0])), len(new))
+def _runs(new: Sequence[int], lengths: Sequence[int]) -> list[range]:
+    """The numbers of sequences side by side that have as many new rows each, and as many beside."""
+    pairs = [*zip(new, lengths, strict=True)]
+    firsts = [number for number in range(len(pairs)) if number == 0 or pairs[number] != pairs[number - 1]]
+    return [range(*bounds) for bounds in pairwise([*firsts, len(pairs)])]
 
 
 def _seen(q_THK: Tensor, kept: Kept, numbers: range, *, length: int, scale: float) -> Tensor:
