@@ -1,4 +1,4 @@
-"""Torch's own fused attention, called once for sequences that fit in one batch, else once for each."""
+"""Torch's own fused attention, called once for sequences of one length that have no past, else once for each."""
 # B sequences, N new rows of each, S rows in sight, H heads, G key/value heads, K and V head widths
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def attention(
         found = [_decode(q_THK[:ones], kept, spans, scale=scale, reach=reach)]
     else:
         ones, found = 0, []
-    if spans.even and not spans.past[0] and not (causal and spans.blocks):
-        return _batch(q_THK, k_TGK, v_TGV, spans, scale=scale, causal=causal, reach=reach)
+    if spans.alike and not (causal and spans.blocks):
+        return _alike(q_THK, k_TGK, v_TGV, spans, scale=scale, causal=causal, reach=reach)
     for i, (start, stop) in islice(enumerate(pairwise(spans.bounds)), ones, None):
         past, length = spans.past[i], spans.lengths[i]
         k, v, first = k_TGK[start:stop].transpose(0, 1), v_TGV[start:stop].transpose(0, 1), past
@@ -115,12 +115,31 @@ def _seen(q_BHK: Tensor, kept: Kept, sight: Sight, *, scale: float) -> Tensor:
     return sight.gather(y.reshape(len(q_LHK), H, -1))
 
 
-def _batch(
+def _alike(
     q_THK: Tensor, k_TGK: Tensor, v_TGV: Tensor, spans: Spans, *, scale: float, causal: bool, reach: Reach
 ) -> Tensor:
-    """Sequences of one length that have no past."""
-    q, k, v = (x.view(len(spans.new), -1, *x.shape[1:]).transpose(1, 2) for x in (q_THK, k_TGK, v_TGV))
-    rows = range(spans.new[0])
+    """Sequences that have no past, those of each length together."""
+    batch = partial(_batch, spans=spans, scale=scale, causal=causal, reach=reach)
+    if len(spans.alike) == 1:
+        ((length, _),) = spans.alike.items()
+        return batch(q_THK, k_TGK, v_TGV, length=length)
+    y_THV = q_THK.new_empty(*q_THK.shape[:2], v_TGV.shape[-1])
+    for length, starts in spans.alike.items():
+        rows = spans.once(("alike", length), partial(_rows, starts, length, q_THK.device))
+        y_THV[rows] = batch(q_THK[rows], k_TGK[rows], v_TGV[rows], length=length)
+    return y_THV
+
+
+def _rows(starts: Sequence[int], length: int, device: torch.device) -> Tensor:
+    """The numbers of so many rows from each start on."""
+    return (torch.tensor(starts, device=device)[:, None] + torch.arange(length, device=device)).flatten()
+
+
+def _batch(
+    q_THK: Tensor, k_TGK: Tensor, v_TGV: Tensor, *, length: int, spans: Spans, scale: float, causal: bool, reach: Reach
+) -> Tensor:
+    q, k, v = (x.view(-1, length, *x.shape[1:]).transpose(1, 2) for x in (q_THK, k_TGK, v_TGV))
+    rows = range(length)
     y = _looked(q, k, v, spans, queries=rows, rows=rows, scale=scale, causal=causal, reach=reach)
     return y.transpose(1, 2).flatten(0, 1)
 

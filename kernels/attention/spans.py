@@ -75,9 +75,13 @@ class Spans:
         return next((i for i, (new, past) in pairs if new != 1 or not past), len(self.new))
 
     @cached_property
-    def even(self) -> bool:
-        """Whether all sequences have as many new rows, and as many kept."""
-        return len(set(self.new)) == 1 == len(set(self.past))
+    def alike(self) -> dict[int, list[int]]:
+        """Where the sequences of each length begin, if none has a past and most share theirs with others; else {}."""
+        found: dict[int, list[int]] = {}
+        for start, length in zip(self.bounds, self.new, strict=False):
+            found.setdefault(length, []).append(start)
+        one, few = len(found) == 1, 2 * len(found) <= len(self.new)
+        return found if (one or few) and all(found) and not any(self.past) else {}
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns, made at the first call with this key."""

@@ -27,6 +27,7 @@ class Case(NamedTuple):
 CASES = {
     "one": Case((9,)),
     "equal lengths": Case((6, 6, 6)),
+    "two lengths": Case((3, 7, 3, 3, 7)),
     "ragged": Case((4, 9, 1)),
     "single rows without a cache": Case((1, 1)),
     "first chunk": Case((5, 5), (0, 0)),
