@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,6 +25,7 @@ import triptych
 from tests.parity.grids import GIVEN, Asked, Pair, all_cases
 from tests.parity.multimodal import write_config
 from tests.parity.oracle import MATTERS, TOLERANCE, rms_ratio
+from tests.parity.test_multimodal_files import stored
 from triptych.capabilities import supports_mrope
 from triptych.errors import InputError
 from triptych.inputs.placeholders import PlaceholderRange
@@ -32,6 +35,7 @@ from triptych.runner.options import SamplingOptions
 from triptych.runner.reading import read_prompts
 from triptych.runner.request import Request, RunOptions
 from triptych.spec.item_facts import ImageFacts
+from triptych.weights import match, tables
 
 CASES = {case.name: case for case in all_cases()}
 FAMILIES = [name for name in CASES if "," not in name]
@@ -160,6 +164,30 @@ def test_names_of_other_layouts_give_the_same_model(name: str, tmp_path: Path) -
     save_file({_renamed(key, nested): tensor for key, tensor in tensors.items()}, file)
     found = triptych.load(tmp_path, dtype=torch.float32).module.state_dict()
     assert all(torch.equal(found[key], tensor) for key, tensor in wanted.items())
+
+
+def test_experts_that_are_stored_the_other_way_round_are_the_same(tmp_path: Path) -> None:
+    pair = Pair.of(CASES["qwen3_vl_moe"], tmp_path)
+    wanted, file = pair.model.module.state_dict(), tmp_path / "model.safetensors"
+    turned = {
+        key: tensor.transpose(1, 2).contiguous() if ".experts." in key else tensor
+        for key, tensor in load_file(file).items()
+    }
+    save_file(turned, file)
+    found = triptych.load(tmp_path, dtype=torch.float32).module.state_dict()
+    assert all(torch.equal(found[key], tensor) for key, tensor in wanted.items())
+
+
+@pytest.mark.parametrize("name", GIVEN["released"])
+def test_a_released_config_makes_the_model_of_its_tensors(name: str) -> None:
+    config = GIVEN["released"][name]
+    family = getattr(transformers, config["architectures"][0])
+    with torch.device("meta"):
+        theirs = family(family.config_class(**copy.deepcopy(config)))
+    ours = triptych.assemble(None, config)
+    found = match(ours.module, tables(ours.plan.scopes), {key: stored(p) for key, p in theirs.named_parameters()})
+    assert found.findings == ()
+    assert ours.module.context == config["text_config"]["max_position_embeddings"]
 
 
 def _renamed(name: str, names: dict[str, str]) -> str:
