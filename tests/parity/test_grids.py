@@ -190,6 +190,25 @@ def test_a_released_config_makes_the_model_of_its_tensors(name: str) -> None:
     assert ours.module.context == config["text_config"]["max_position_embeddings"]
 
 
+@pytest.mark.parametrize(
+    ("family", "vision"),
+    [
+        ("Qwen2VLForConditionalGeneration", {"model_type": "qwen2_vl_vision", "hidden_size": 8192}),
+        ("Qwen2_5_VLForConditionalGeneration", {"model_type": "qwen2_5_vl_vision", "out_hidden_size": 8192}),
+        ("Qwen3VLForConditionalGeneration", {"model_type": "qwen3_vl_vision", "out_hidden_size": 4096}),
+        ("Qwen3VLMoeForConditionalGeneration", {"model_type": "qwen3_vl_moe_vision", "out_hidden_size": 2048}),
+    ],
+)
+def test_of_a_config_that_is_silent_all_is_as_its_class_has_it(family: str, vision: dict[str, Any]) -> None:
+    """But for the width of what the tower's projector gives, which the classes' own defaults contradict."""
+    kind = getattr(transformers, family)
+    with torch.device("meta"):
+        theirs = kind(kind.config_class(vision_config=dict(vision)))
+    ours = triptych.assemble(None, {"architectures": [family], "vision_config": vision}).module
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+    assert ours.context == theirs.config.text_config.max_position_embeddings
+
+
 def _renamed(name: str, names: dict[str, str]) -> str:
     old = max((prefix for prefix in names if name.startswith(f"{prefix}.")), key=len, default="")
     return names.get(old, "") + name.removeprefix(old)
