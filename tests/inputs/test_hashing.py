@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from triptych.errors import InputError
+from triptych.inputs import hashing
 from triptych.inputs.hashing import hash_item
 from triptych.inputs.media import Video
 
@@ -90,3 +93,23 @@ def _sorted(value: object) -> object:
         case list():
             return [_sorted(v) for v in value]
     return value
+
+
+@given(height=st.integers(1, 90), width=st.integers(1, 90), strip=st.sampled_from([1, 100, 1000, 2**16]))
+def test_an_image_is_named_by_its_mode_and_pixels_however_many_rows_are_read_at_a_time(
+    height: int, width: int, strip: int
+) -> None:
+    pixels = np.random.default_rng([height, width]).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashing, "STRIP", strip)
+        found = hash_item(Image.fromarray(pixels), model="m", modality="image", keywords={})
+    assert found == hash_item(["RGB", pixels], model="m", modality="image", keywords={})
+
+
+def test_an_image_is_named_without_memory_for_a_second_one() -> None:
+    image = Image.new("RGB", (1500, 1000))
+    tracemalloc.start()
+    hash_item(image, model="m", modality="image", keywords={})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * hashing.STRIP
