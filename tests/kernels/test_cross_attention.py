@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -33,11 +33,19 @@ def without_others(kept: Kept, lengths: list[int]) -> Kept:
     return kept
 
 
+@settings(deadline=None)
 @given(sequences=st.lists(ROWS, min_size=1, max_size=5), heads=st.sampled_from([2, 4, 6]), data=st.data())
 def test_the_fused_path_equals_the_reference(sequences: list[tuple[int, int]], heads: int, data: st.DataObject) -> None:
     new, lengths = [new for new, _ in sequences], [length for _, length in sequences]
     pages = data.draw(st.lists(st.integers(0, 9), min_size=len(new), max_size=len(new), unique=True))
     kept, spans, q = without_others(kept_in(pages), lengths), Spans.of(new), drawn(sum(new), heads, KEY, seed=2)
+    wanted = reference.cross_attention(q, kept, lengths=lengths, spans=spans, scale=0.3)
+    torch.testing.assert_close(cross_attention(q, kept, lengths=lengths, spans=spans, scale=0.3), wanted)
+
+
+def test_runs_of_sequences_that_are_alike_equal_the_reference() -> None:
+    new, lengths, pages = [1, 1, 2, 2, 2, 1, 1], [7, 7, 3, 3, 5, 7, 7], [6, 0, 3, 4, 5, 1, 2]
+    kept, spans, q = without_others(kept_in(pages), lengths), Spans.of(new), drawn(sum(new), 4, KEY, seed=2)
     wanted = reference.cross_attention(q, kept, lengths=lengths, spans=spans, scale=0.3)
     torch.testing.assert_close(cross_attention(q, kept, lengths=lengths, spans=spans, scale=0.3), wanted)
 
