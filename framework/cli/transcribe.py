@@ -30,6 +30,15 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--timestamps", action="store_true", help="when each segment begins and ends")
     parser.add_argument("--format", choices=FORMATS, default="text", help="srt and vtt are subtitles (default text)")
     parser.add_argument("--prompt", default="", metavar="TEXT", help="what was said before, or words to expect")
+    parser.add_argument(
+        "--temperature", action="append", type=float, metavar="T", help="0 (default) takes the likeliest; repeatable"
+    )
+    again = "the next temperature is tried for a clip that"
+    parser.add_argument(
+        "--compression-ratio-threshold", type=float, metavar="R", help=f"{again} zlib makes R times shorter"
+    )
+    parser.add_argument("--logprob-threshold", type=float, metavar="L", help=f"{again} has a lower mean logprob")
+    parser.add_argument("--seed", type=int, metavar="S", help="draw the same tokens every time")
     parser.add_argument("--device", default="cpu", help="where the model runs (default cpu)")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: the checkpoint's)")
     parser.add_argument("--max-batch", type=int, default=8, metavar="N", help="clips at a time (default 8)")
@@ -55,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
                 task=args.task,
                 timestamps=args.timestamps or args.format in TIMED,
                 prompt=args.prompt,
+                temperature=args.temperature or 0.0,
+                compression_ratio_threshold=args.compression_ratio_threshold,
+                logprob_threshold=args.logprob_threshold,
+                seed=args.seed,
                 max_batch=args.max_batch,
                 progress=progress,
             )

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,18 +20,43 @@ class Marks:
     latest: int | None = None
 
 
+@dataclass(eq=False)
+class Scores:
+    """The logprobs of the tokens of one transcript, each among those that might have come in its place."""
+
+    total: float = 0.0
+    count: int = 0
+    _next_V: Tensor | None = None
+
+    def see(self, logits_V: Tensor, allowed_V: Tensor) -> None:
+        """What the next token is drawn from."""
+        self._next_V = logits_V.detach().float().cpu().masked_fill(~allowed_V, -torch.inf).log_softmax(-1)
+
+    def take(self, token: int) -> None:
+        """The token that was drawn; one that was taken before, as of an answer that begins again, counts once."""
+        if self._next_V is not None:
+            self.total, self.count = self.total + float(self._next_V[token]), self.count + 1
+            self._next_V = None
+
+    def mean(self, last: int) -> float:
+        """Of all tokens with the `last`, of which nobody is told where it ends the answer."""
+        self.take(last)
+        return self.total / max(self.count, 1)
+
+
 @dataclass(frozen=True)
 class Transcript:
     """The form of a transcript: `never` are tokens that are not written, `not_first` those that do not begin it.
 
     With `marks` it begins with a mark of time, text stands between a mark and the next, and no mark is earlier than the
-    one before. Radford and others 2022, arXiv 2212.04356, section 4.5.
+    one before. Where there are `scores` its tokens are scored. Radford and others 2022, arXiv 2212.04356, section 4.5.
     """
 
     vocab_size: int
     never: tuple[int, ...] = ()
     not_first: tuple[int, ...] = ()
     marks: Marks | None = None
+    scores: Scores | None = field(default=None, compare=False)
 
     def start(self, end_ids: Collection[int]) -> TranscriptForm:
         """For an answer that these ids end."""
@@ -48,6 +73,8 @@ class TranscriptForm:
     def push(self, token: int) -> bool:
         """Take the next token -> whether nothing can follow, which is never so."""
         self._tokens.append(token)
+        if self._of.scores is not None:
+            self._of.scores.take(token)
         return False
 
     def allowed(self) -> Tensor:
@@ -62,6 +89,12 @@ class TranscriptForm:
 
     def allowed_of(self, logits_V: Tensor) -> Tensor:
         """The same; a mark has to come where marks together are likelier than any one other token."""
+        found = self._weighed(logits_V)
+        if self._of.scores is not None:
+            self._of.scores.see(logits_V, found)
+        return found
+
+    def _weighed(self, logits_V: Tensor) -> Tensor:
         found = self.allowed()
         if self._of.marks is None:
             return found

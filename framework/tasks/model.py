@@ -220,21 +220,34 @@ class Model:
         task: SpeechTask = "transcribe",
         timestamps: bool = False,
         prompt: str = "",
+        temperature: float | Sequence[float] = 0.0,
+        compression_ratio_threshold: float | None = None,
+        logprob_threshold: float | None = None,
+        seed: int | None = None,
         max_batch: int = 8,
         progress: Callable[[int, int], None] | None = None,
     ) -> Transcript:
         """Write down (or `translate` to English) what is said in a sound: a file, a waveform, or that with its rate.
 
         `language` is the code of the one that is spoken; without it a model of several finds it out by the first clip.
-        `prompt` is what was said before, or words that are to be expected. With `timestamps` there are segments. Longer
-        sound is cut into clips where it is most quiet, `max_batch` of them at a time; `progress` is told how many of
-        how many clips are done. Raises CapabilityError for a model that writes down no speech, InputError for a sound
-        that cannot be read and for a language that the model does not know, OptionError for other options.
+        `prompt` is what was said before, or words that are to be expected. With `timestamps` there are segments. Of
+        several temperatures the next is taken for a clip that zlib makes shorter by more than
+        `compression_ratio_threshold`, or whose mean logprob is below `logprob_threshold`; `seed` is of the draws.
+        Longer sound is cut into clips where it is most quiet, `max_batch` of them at a time; `progress` is told how
+        many of how many clips are done. Raises CapabilityError for a model that writes down no speech, InputError for a
+        sound that cannot be read and for a language that the model does not know, OptionError for other options.
         """
+        from triptych.tasks.fallback import Fallback
         from triptych.tasks.transcribe import Asked, transcribe
 
         asked = Asked.of(self, task=task, timestamps=timestamps)
-        return transcribe(asked, sound, language=language, prompt=prompt, max_batch=max_batch, progress=progress)
+        ratio, logprob = compression_ratio_threshold, logprob_threshold
+        fallback = Fallback.of(temperature, ratio=ratio, logprob=logprob, seed=seed)
+        if logprob is not None and isinstance(self.runs, Staged):
+            raise CapabilityError("logprob_threshold is not known to every stage of a pipeline; leave it out")
+        return transcribe(
+            asked, sound, language=language, prompt=prompt, fallback=fallback, max_batch=max_batch, progress=progress
+        )
 
     def read_items(self, prompt: str | Sequence[int], items: Mapping[str, object]) -> ReadPrompt:
         """A prompt as it is written, special tokens and all, with its items by modality, as `run` takes it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -23,26 +23,32 @@ from triptych.inputs.media.clips import clips
 from triptych.inputs.media.sound_files import SoundInput, read_sound
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import Tokenizer
-from triptych.runner.event import Event
 from triptych.runner.options import SamplingOptions
 from triptych.runner.request import Request
 from triptych.runner.transcript import Marks
 from triptych.runner.transcript import Transcript as Form
+from triptych.tasks.attempts import Attempts, Progress
+from triptych.tasks.fallback import Fallback
 from triptych.tasks.model import Model
 from triptych.tasks.transcript import Segment, Transcript, segments_of
 
-Progress = Callable[[int, int], None]
-
 
 def transcribe(
-    asked: Asked, sound: SoundInput, *, language: str | None, prompt: str, max_batch: int, progress: Progress | None
+    asked: Asked,
+    sound: SoundInput,
+    *,
+    language: str | None,
+    prompt: str,
+    fallback: Fallback,
+    max_batch: int,
+    progress: Progress | None,
 ) -> Transcript:
     """What is said in a sound. Options and what is raised are those of `Model.transcribe`."""
     samples, rate = asked.read(sound), asked.config.sample_rate
     pieces = [*clips(samples, asked.config)]
     language = asked.speech.validate_language(language) or asked.detected(pieces[0][1])
-    requests = [Request(asked.prompt(piece, language, prompt), asked.options, asked.form) for _, piece in pieces]
-    answers = _answers(asked.model, requests, max_batch=max_batch, progress=progress)
+    prompts = [asked.prompt(piece, language, prompt) for _, piece in pieces]
+    answers = Attempts(asked, prompts, fallback, max_batch, progress).answers()
     parts = [(first / rate, (first + len(piece)) / rate) for first, piece in pieces]
     texts = [asked.text(tokens) for tokens in answers]
     found = [segment for part, tokens in zip(parts, answers, strict=True) for segment in asked.segments(tokens, *part)]
@@ -78,10 +84,9 @@ class Asked:
         config = speech.get_speech_to_text_config(facts, task)
         return cls(model, speech, model.tokenizer, facts, config, task, timestamps)
 
-    @property
-    def options(self) -> SamplingOptions:
+    def options(self, temperature: float, seed: int | None) -> SamplingOptions:
         """As many tokens as the model has room for."""
-        return SamplingOptions(max_tokens=self.model.module.context or 448)
+        return SamplingOptions(max_tokens=self.model.module.context or 448, temperature=temperature, seed=seed)
 
     @property
     def first_mark(self) -> int:
@@ -114,7 +119,7 @@ class Asked:
         allowed = set(self.speech.get_language_token_ids(self.tokenizer) or range(self.model.module.vocab_size))
         form = Form(self.model.module.vocab_size, tuple({*range(self.model.module.vocab_size)} - allowed))
         request = Request(self._read(asked), SamplingOptions(max_tokens=1), form)
-        (tokens,) = _answers(self.model, [request], max_batch=1, progress=None)
+        tokens = [event.token_id for event in self.model.run([request], max_batch=1)]
         code: str = self.speech.parse_language_detection_output(tokens, self.tokenizer)
         return code
 
@@ -168,22 +173,3 @@ def _settings(folder: Path | None) -> Mapping[str, Any]:
     """The checkpoint's settings of generation, those that are set."""
     found = read_json_if_any(folder / "generation_config.json") if folder is not None else {}
     return {key: value for key, value in found.items() if value is not None}
-
-
-def _answers(
-    model: Model, requests: Sequence[Request], *, max_batch: int, progress: Progress | None
-) -> list[list[int]]:
-    """The tokens of each answer, but those that end it."""
-    found: list[list[int]] = [[] for _ in requests]
-    done = 0
-    for event in model.run(requests, max_batch=max_batch):
-        found[event.request] += _kept(event, model)
-        if event.finish_reason is not None:
-            done += 1
-            if progress is not None:
-                progress(done, len(requests))
-    return found
-
-
-def _kept(event: Event, model: Model) -> list[int]:
-    return [] if event.token_id in model.end_ids else [event.token_id]

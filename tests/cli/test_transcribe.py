@@ -19,6 +19,8 @@ from triptych.cli.transcribe import clock
 HELP = """usage: triptych transcribe [-h] [--language CODE]
                            [--task {transcribe,translate}] [--timestamps]
                            [--format {text,srt,vtt,json}] [--prompt TEXT]
+                           [--temperature T] [--compression-ratio-threshold R]
+                           [--logprob-threshold L] [--seed S]
                            [--device DEVICE] [--dtype DTYPE] [--max-batch N]
                            MODEL FILE [FILE ...]
 """
@@ -98,6 +100,31 @@ def test_json_has_all_that_is_known(capsys: pytest.CaptureFixture[str], folder: 
 )
 def test_a_clock_has_hours_and_thousandths(seconds: float, wanted: str) -> None:
     assert clock(seconds) == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["--prompt", "w5 w6"], {"prompt": "w5 w6"}),
+        (["--task", "translate"], {"task": "translate"}),
+        (["--temperature", "4", "--seed", "3"], {"temperature": 4.0, "seed": 3}),
+        (
+            ["--temperature", "0", "--temperature", "4", "--seed", "3", "--logprob-threshold", "1"],
+            {"temperature": (0.0, 4.0), "seed": 3, "logprob_threshold": 1.0},
+        ),
+        (
+            ["--temperature", "0", "--temperature", "3", "--seed", "4", "--compression-ratio-threshold", "0"],
+            {"temperature": (0.0, 3.0), "seed": 4, "compression_ratio_threshold": 0.0},
+        ),
+    ],
+)
+def test_what_is_asked_reaches_the_model(
+    capsys: pytest.CaptureFixture[str], folder: Path, words: list[str], options: dict[str, Any]
+) -> None:
+    model = triptych.load(folder)
+    wanted = model.transcribe(folder / "1.wav", language="en", **options).text
+    assert said(capsys, folder, *words) == f"{wanted}\n"
+    assert wanted != model.transcribe(folder / "1.wav", language="en").text
 
 
 def test_subtitles_are_of_one_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from triptych.runner.generate import generate
 from triptych.runner.options import SamplingOptions
 from triptych.runner.request import Request, RunOptions
 from triptych.runner.sizes import Sizes
+from triptych.runner.transcript import Marks, Transcript
 
 COUNT = 12
 LENGTHS = (3, 9, 1, 24, 5, 17, 2)
@@ -183,3 +184,27 @@ def test_the_memory_of_a_step_is_imagined_with_its_sound(model: Any) -> None:
 
     assert forward_bytes(model.runs, RUN, [8, 8]) > 0
     assert forward_bytes(model.runs, RUN, [4], past=4) > 0
+
+
+def test_sounds_of_requests_that_begin_together_are_encoded_in_one_call(
+    model: Any, requests: Sequence[Request], wanted: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, counts = model.module.embed_multimodal, list[int]()
+    monkeypatch.setattr(
+        model.module, "embed_multimodal", lambda **given: counts.append(len(given["audio"])) or encode(**given)
+    )
+    twice = [*requests[:3], requests[0]]
+    assert answers(model, twice) == [*wanted[:3], wanted[0]]
+    assert counts == [3]
+
+
+@pytest.mark.parametrize("marks", [None, Marks(227, 226)])
+def test_a_form_is_followed_alike_where_steps_overlap(
+    model: Any, requests: Sequence[Request], marks: Marks | None
+) -> None:
+    form = Transcript(model.module.vocab_size, never=(29, *range(218, 227)), not_first=(80,), marks=marks)
+    asked = [Request(request.prompt, OPTIONS, form) for request in requests[:3]]
+    runs = [RunOptions(device=RUN.device, dtype=RUN.dtype, overlap=overlap) for overlap in (False, True)]
+    one, other = (answers(model, asked, run) for run in runs)
+    assert one == other != answers(model, requests[:3])
+    assert not {*range(218, 227)} & {token for tokens in one for token in tokens}

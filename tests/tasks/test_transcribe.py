@@ -201,3 +201,27 @@ def test_what_a_model_cannot_do_is_told(model: Any) -> None:
         triptych.random_init("llama").transcribe(waveform(1))
     with pytest.raises(OptionError, match="task: no task 'sing'; "):
         model.transcribe(waveform(1), task="sing")
+
+
+def test_tokens_that_begin_no_transcript_are_those_of_the_checkpoints_settings(oracle: Any, model: Any) -> None:
+    first = int(model.transcribe(waveform(1), language="en").text.split()[0].removeprefix("w"))
+    save_settings(oracle.folder, begin_suppress_tokens=[first])
+    try:
+        words = model.transcribe(waveform(1), language="en").text.split()
+    finally:
+        save_settings(oracle.folder)
+    assert words[0] != f"w{first}"
+
+
+def test_segments_of_long_sound_stand_where_their_clips_do(model: Any) -> None:
+    sound = np.concatenate([waveform(n, seconds=1.8) for n in (1, 2, 3)])
+    found = model.transcribe(sound, language="en", timestamps=True).segments
+    wanted = [
+        (first / RATE + each.start, first / RATE + each.end, each.text)
+        for first, piece in clips(sound, SpeechToTextConfig(max_audio_clip_s=2))
+        for each in model.transcribe(piece, language="en", timestamps=True).segments
+    ]
+    assert [each.text for each in found] == [text for _, _, text in wanted]
+    times = [(start, end) for start, end, _ in wanted]
+    np.testing.assert_allclose([(each.start, each.end) for each in found], times, atol=2e-3)
+    assert len({start // 1.5 for start, _ in times}) > 2
