@@ -134,7 +134,8 @@ class MRopeModel(MultimodalModel, SupportsMultiModalPruning):
         data: Mapping[str, object] = {} if feature.data is None else feature.data.get_data()
         grid, seconds = data.get(feature.modality + GRID), data.get(feature.modality + SECONDS)
         if not isinstance(grid, Tensor):
-            message = "comes without its grid, and tokens of items stand by it; give the item itself, not its rows"
+            beside = f"its rows in a mapping, with {feature.modality}_grid_thw beside them"
+            message = f"comes without its grid, and tokens of items stand by it; give the item itself, or {beside}"
             raise InputError(message, path=f"{feature.modality}[{number}]")
         whole = Grid(*grid.tolist()[:3])
         pace = float(seconds) if isinstance(seconds, Tensor) else None
@@ -146,7 +147,11 @@ class MRopeModel(MultimodalModel, SupportsMultiModalPruning):
         if len(pieces) != len(ranges):
             message = f"of {whole.t} moments stands in {len(ranges)} pieces; one, or one a moment, will do"
             raise InputError(message, path=f"{feature.modality}[{number}]")
-        yield from (ItemSpan(start, stop, g, pace) for (start, stop), g in zip(ranges, pieces, strict=True))
+        for (start, stop), each in zip(ranges, pieces, strict=True):
+            if (wanted := self._positions.tokens(each)) != stop - start:
+                message = f"has a grid of {tuple(each)}, which is {wanted} tokens, and {stop - start} in the prompt"
+                raise InputError(message, path=f"{feature.modality}[{number}]")
+            yield ItemSpan(start, stop, each, pace)
 
     def _pruned_span(
         self, ranges: Sequence[tuple[int, int]], grid: Grid, seconds: float | None, *, path: str

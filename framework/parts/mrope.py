@@ -56,6 +56,10 @@ class MRope(PartSpec):
         found = np.concatenate([*pieces, _text(length - read, at)])
         return found, int(found.max(initial=-1)) + 1
 
+    def tokens(self, grid: Grid) -> int:
+        """How many tokens an item of that grid is."""
+        return grid.t * (grid.h // self.merge) * (grid.w // self.merge)
+
     def places(self, grid: Grid, seconds: float | None = None) -> NDArray[np.int64]:
         """Positions [n, 3] of all tokens of an item, counted from where it begins."""
         import numpy as np

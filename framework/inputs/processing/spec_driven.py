@@ -14,6 +14,7 @@ from triptych.inputs.around import stands_around, with_around
 from triptych.inputs.fields import MultiModalFieldConfig
 from triptych.inputs.items import MultiModalKwargsItems
 from triptych.inputs.media import (
+    DictEmbeddingItems,
     EmbeddingItems,
     ModalityDataItems,
     MultiModalDataItems,
@@ -22,6 +23,7 @@ from triptych.inputs.media import (
 )
 from triptych.inputs.media.video_files import every_frame
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder
+from triptych.inputs.processing.grid_embeds import EMBEDS, THW, embed_fields
 from triptych.inputs.processing.info import BaseProcessingInfo
 from triptych.inputs.processing.inputs import MultiModalInputs
 from triptych.inputs.processing.preparing import GRID, SECONDS, facts_of, prepare_items
@@ -58,6 +60,7 @@ class SpecProcessingInfo(BaseProcessingInfo):
             target_sr=self.ctx.rate,
             choose_frames=self.choose_frames,
             embeds=self.ctx.settings.embeds,
+            embed_fields=embed_fields(self.ctx.tokens),
             expected_hidden_size=self.ctx.width,
         )
 
@@ -159,6 +162,12 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
         given, past = super()._get_hf_mm_data(mm_items)
         if isinstance(videos := mm_items.get("video"), VideoProcessorItems):
             given[videos.key] = [*videos]
+        for modality, items in mm_items.items():
+            if isinstance(items, DictEmbeddingItems):  # each item's own, however they were given
+                each = [items.given(index) for index in range(len(items))]
+                past[modality + EMBEDS] = [item[modality + EMBEDS] for item in each]
+                past[modality + GRID] = [item[modality + THW] for item in each]
+                past.pop(modality + THW, None)
         return given, past
 
     def _call_hf_processor(
@@ -194,7 +203,7 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
     def _content(
         self, modality: str, items: ModalityDataItems[object], rows: Sequence[int], item: int
     ) -> PromptUpdateDetails:
-        facts = None if isinstance(items, EmbeddingItems) else facts_of(items, item)
+        facts = None if isinstance(items, EmbeddingItems | DictEmbeddingItems) else facts_of(items, item)
         return self.info.content(modality, rows[item], facts)
 
     def _update_prompt(self, token_ids: list[int], updates: ItemUpdates) -> AppliedUpdates:
@@ -233,7 +242,7 @@ class SpecProcessor(BaseMultiModalProcessor[SpecProcessingInfo]):
         }
 
     def _count(self, modality: str, items: ModalityDataItems[object], index: int) -> int:
-        if isinstance(items, EmbeddingItems):
+        if isinstance(items, EmbeddingItems | DictEmbeddingItems):
             return items.get_feature_size(index)
         return self.info.count(modality, facts_of(items, index))
 
