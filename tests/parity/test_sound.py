@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -18,6 +19,7 @@ import triptych
 from tests.parity.hearing import waveform
 from tests.parity.oracle import MATTERS, TOLERANCE, rms_ratio
 from tests.parity.sounding import GIVEN, Asked, Pair, all_cases, read
+from tests.reference.ultravox import Ultravox
 from triptych.errors import CapabilityError, InputError, SpecError
 from triptych.runner.generate import generate
 from triptych.runner.options import SamplingOptions
@@ -211,3 +213,30 @@ def test_an_ultravox_of_another_projector_is_refused_with_what_to_do(tmp_path: P
         (tmp_path / "config.json").write_text(json.dumps(pair.oracle.config | change), encoding="utf-8")
         with pytest.raises(SpecError, match=message):
             triptych.load(tmp_path)
+
+
+@pytest.mark.parametrize("architecture", GIVEN["released"])
+def test_a_released_config_makes_the_model_that_the_class_makes_of_it(architecture: str) -> None:
+    config = GIVEN["released"][architecture]
+    ours = triptych.assemble(None, config).module
+    with torch.device("meta"):
+        if architecture == "UltravoxModel":
+            theirs: Any = Ultravox(json.loads(json.dumps(config)), placeholder=0)
+        else:
+            kind = getattr(transformers, architecture)
+            theirs = kind(kind.config_class(**json.loads(json.dumps(config))))
+    noughts = 2 * 1280  # of two layers, whose keys have no bias there
+    assert sum(p.numel() for p in ours.parameters()) - noughts == sum(p.numel() for p in theirs.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "count"),
+    [
+        *(("Qwen2AudioForConditionalGeneration", *each) for each in ((16_000, 25), (480_000, 750), (600_000, 750))),
+        *(("VoxtralForConditionalGeneration", *each) for each in ((16_000, 375), (480_000, 375), (480_001, 750))),
+        *(("UltravoxModel", *each) for each in ((16_000, 7), (480_000, 188), (496_000, 195), (960_000, 376))),
+    ],
+)
+def test_tokens_of_a_sound_are_as_many_as_the_makers_say(name: str, samples: int, count: int) -> None:
+    rule = triptych.assemble(None, GIVEN["released"][name]).tokens["audio"]
+    assert rule.count(AudioFacts(samples), {"hop_length": 160}) == count
