@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GenerationConfig
 from transformers.generation.logits_process import WhisperTimeStampLogitsProcessor
 
-from triptych.runner.transcript import Marks, Transcript
+from triptych.runner.transcript import Marks, Scores, Transcript
 
 FIRST, VOCAB = 12, 24  # the first mark of time; before it stand words, the end and the token that asks for no times
 END, OFF, PROMPT = FIRST - 2, FIRST - 1, [1, 2]
@@ -69,3 +72,16 @@ def test_a_transcript_begins_with_a_mark_and_closes_what_it_opens() -> None:
     assert not any(form_of([FIRST])[FIRST:])
     after_a_pair = form_of([FIRST, 3, FIRST + 4])
     assert [n for n, ok in enumerate(after_a_pair) if ok] == [*range(FIRST + 4, VOCAB)]
+
+
+def test_tokens_are_scored_among_those_that_might_have_come() -> None:
+    scores = Scores()
+    form = Transcript(4, never=(1,), not_first=(2,), scores=scores).start({3})
+    form.allowed_of(torch.tensor([0.0, 9.0, 9.0, 0.0]))  # the first and the last may come, one as soon as the other
+    form.push(0)
+    form.allowed_of(torch.tensor([0.0, 9.0, 0.0, 0.0]))  # of three
+    assert scores.mean(3) == pytest.approx(-(math.log(2) + math.log(3)) / 2)
+    again = Transcript(4, scores=Scores()).start({3})
+    again.push(0)  # of an answer that begins again, whose tokens were drawn before
+    assert again._of.scores is not None
+    assert (again._of.scores.total, again._of.scores.count) == (0.0, 0)

@@ -118,3 +118,14 @@ def test_a_seed_draws_the_same_text(model: Any) -> None:
 def test_temperatures_that_are_none_are_refused(model: Any, asked: Any, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         model.transcribe(waveform(1), **asked)
+
+
+def test_what_ends_a_clip_is_scored_and_is_none_of_its_tokens(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, _ = attempt(model, waveform(1), 0.0)
+    end = next(token for token in before if token != before[0])
+    monkeypatch.setattr(model, "end_ids", frozenset({end}))
+    tokens, _ = attempt(model, waveform(1), 0.0)
+    assert tokens == before[: before.index(end) + 1]
+    asked = Asked.of(model, task="transcribe", timestamps=False)
+    (found,) = Attempts(asked, [asked.prompt(waveform(1), "en", "")], Fallback(), 1, None).answers()
+    assert found == tokens[:-1]
