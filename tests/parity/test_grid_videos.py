@@ -284,3 +284,18 @@ def test_a_family_whose_frames_have_texts_between_them_refuses_a_video(tmp_path:
     pair.model.processor.info.ctx.tokens["video"] = replace(rule, together=0)
     with pytest.raises(InputError, match="makes vectors of patches, and nothing says how those of several frames go"):
         prepared(pair, frames(2))
+
+
+def test_rows_of_a_video_file_that_change_least_are_left_out(pair: Pair) -> None:
+    model = triptych.load(
+        pair.oracle.folder, dtype=torch.float32, multimodal=triptych.MultiModalSettings(video_pruning=0.5)
+    )
+    still = np.repeat(frames(1), 6, 0)
+    whole, pruned = prepared(pair, still), prepared(pair, still, model=model)
+    (place,), (all_,) = pruned.mm_placeholders["video"], whole.mm_placeholders["video"]
+    assert place.length == all_.length // 2
+    assert torch.equal(
+        pruned.mm_kwargs["video"][0].get_data()["video"], whole.mm_kwargs["video"][0].get_data()["video"]
+    )
+    ids = [5, pair.case.config["video_token_id"], 6]
+    assert model.logits(ids, videos=[still]).shape[0] == 2 + place.length
