@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from triptych.assembly.experts import language_model
 from triptych.assembly.language_model import Hidden, LanguageModel, TextModel
 from triptych.assembly.left_out import refusal, stage_name_of
 from triptych.assembly.stack import own
@@ -55,7 +56,7 @@ class MultimodalModel(nn.Module, SupportsEagle3):
         self.towers = nn.ModuleDict()
         for name, tower in plan.towers.items():
             own(self.towers, name, Tower(tower), where=f"towers.{name}")
-        self.language_model = LanguageModel(plan.language_model, stage, added=plan.added)
+        self.language_model = language_model(plan.language_model, stage, added=plan.added)
         self.projectors = nn.ModuleDict()
         for name in plan.projectors:
             own(self.projectors, name, self._projector(plan, name), where=f"projectors.{name}")
