@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from triptych.assembly.multimodal import GRID, SECONDS, MultimodalModel
+from triptych.assembly.multimodal import EMBEDS, GRID, SECONDS, MultimodalModel
 from triptych.capabilities.mrope import SupportsMultiModalPruning
 from triptych.capabilities.multimodal import MultiModalEmbeddings
 from triptych.errors import InputError
@@ -140,7 +140,7 @@ class MRopeModel(MultimodalModel, SupportsMultiModalPruning):
         whole = Grid(*grid.tolist()[:3])
         pace = float(seconds) if isinstance(seconds, Tensor) else None
         ranges = [(first, last + 1) for first, last in feature.mm_position.extract_embeds_range()]
-        if self._is_pruned(feature.modality):
+        if self._is_pruned(feature.modality) and feature.modality + EMBEDS not in data:
             yield self._pruned_span(ranges, whole, pace, path=f"{feature.modality}[{number}]")
             return
         pieces = [whole] if len(ranges) == 1 else [whole._replace(t=1)] * whole.t

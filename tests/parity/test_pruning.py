@@ -19,6 +19,8 @@ from triptych import MultiModalSettings, Stage
 from triptych.assembly import assemble
 from triptych.capabilities import supports_multimodal_pruning
 from triptych.errors import InputError, OptionError
+from triptych.inputs.fields import MultiModalFieldConfig
+from triptych.inputs.items import MultiModalKwargsItems
 from triptych.inputs.placeholders import PlaceholderRange
 from triptych.parts.evs import kept_rows
 from triptych.parts.step import Step
@@ -164,6 +166,23 @@ def test_placeholders_are_counted_as_rows_stay(pair: Pair) -> None:
     assert pruned["image"].count(image, {}) == plain["image"].count(image, {})
     rows = plain["video"].count(video, {})
     assert pruned["video"].count(video, {}) == int(rows * (1 - RATE)) > rows // 5
+
+
+def test_of_rows_that_are_encoded_already_none_are_left_out(pair: Pair, model: Any) -> None:
+    whole = pair.ask((4, 4, 6))
+    (feature,) = whole.prompt.features
+    assert feature.data is not None
+    rows = torch.zeros(24, model.module.width)
+    data = {"video_embeds": rows, "video_grid": feature.data.get_data()["video_grid"]}
+    fields = {key: MultiModalFieldConfig.batched("video") for key in data}
+    (item,) = MultiModalKwargsItems.from_hf_inputs({key: value[None] for key, value in data.items()}, fields)["video"]
+    ids, given = list(whole.prompt.token_ids), [replace(feature, data=item)]
+    positions, delta = model.module.get_mrope_input_positions(ids, given)
+    wanted, after = pair.model.module.get_mrope_input_positions(ids, [feature])
+    assert torch.equal(positions, wanted)
+    assert delta == after
+    again = model.module.recompute_mrope_positions(ids, [rows], positions, 0)
+    assert torch.equal(again[1], wanted)
 
 
 @pytest.fixture
