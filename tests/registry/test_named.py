@@ -45,7 +45,7 @@ GROUPS = {
     "transcription": "triptych.transcriptions",
 }
 SHIPPED: dict[str, list[str]] = {  # what is offered without anybody's help
-    "processor": ["minicpmv", "paligemma"],
+    "processor": ["internvl_chat", "minicpmv", "paligemma"],
     "transcription": ["voxtral", "whisper"],
 }
 
