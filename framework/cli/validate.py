@@ -30,9 +30,8 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     wrong = sum(not report.passed for report in found.values())
     if args.format in ("text", "github"):
-        print(
-            f"{len(found)} specs, {wrong} with mistakes" if wrong else f"{len(found)} specs, all valid", file=sys.stderr
-        )
+        specs = f"{len(found)} spec" + "s" * (len(found) != 1)
+        print(f"{specs}, {wrong} with mistakes" if wrong else f"{specs}, all valid", file=sys.stderr)
     return int(wrong > 0)
 
 

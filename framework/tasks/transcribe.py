@@ -23,10 +23,12 @@ from triptych.inputs.media.clips import clips
 from triptych.inputs.media.sound_files import SoundInput, read_sound
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import Tokenizer
+from triptych.registry import spec_files
 from triptych.runner.options import SamplingOptions
 from triptych.runner.request import Request
 from triptych.runner.transcript import Marks
 from triptych.runner.transcript import Transcript as Form
+from triptych.spec.merge import load_tree
 from triptych.tasks.attempts import Attempts, Progress
 from triptych.tasks.fallback import Fallback
 from triptych.tasks.model import Model
@@ -73,7 +75,8 @@ class Asked:
         """Raises CapabilityError for what the model cannot do, OptionError for a task that there is not."""
         speech = model.module
         if not supports_transcription(speech):
-            raise CapabilityError(f"{model.name} writes down no speech")
+            known = ", ".join(name for name, path in spec_files().items() if load_tree(path).get("transcription"))
+            raise CapabilityError(f"{model.name} writes down no speech; of the registered specs these do: {known}")
         if task not in (known := get_args(SpeechTask)):
             raise OptionError(f"no task {task!r}{suggest(task, known)}", path="task")
         if timestamps and not supports_segment_timestamp(speech):

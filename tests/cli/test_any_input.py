@@ -125,4 +125,4 @@ def test_a_reader_that_is_gone_before_the_first_line_is_no_traceback(words: list
             [sys.executable, "-m", "triptych.cli", *words], stdout=closed, stderr=subprocess.PIPE, check=False
         )
     told = [line for line in done.stderr.decode().splitlines() if not line.startswith("on top of llama; next: ")]
-    assert (done.returncode, [line for line in told if not line.startswith("1 specs")]) == (1, [])
+    assert (done.returncode, [line for line in told if not line.startswith("1 spec")]) == (1, [])

@@ -148,7 +148,7 @@ def test_validate_says_what_is_wrong_on_stdout_and_counts_on_stderr(capsys: Capt
     assert status == 1
     assert [line.partition(": ")[0] for line in out.splitlines()] == [f"{wrong}:3:15", f"{wrong}:4:1"]
     assert err == "2 specs, 1 with mistakes\n"
-    assert ran(capsys, "validate", str(right)) == (0, "", "1 specs, all valid\n")
+    assert ran(capsys, "validate", str(right)) == (0, "", "1 spec, all valid\n")
 
 
 def test_validate_of_a_folder_takes_every_spec_in_it(capsys: Capture) -> None:

@@ -79,7 +79,7 @@ def test_a_valid_spec_ends_well_in_every_format(name: str, wrong: Path, capsys: 
     wrong.write_text("schema: 1\nbase: llama\n", encoding="utf-8")
     assert main(["validate", "--format", name, str(wrong)]) == 0
     captured = capsys.readouterr()
-    assert captured.err == ("1 specs, all valid\n" if name in ("text", "github") else "")
+    assert captured.err == ("1 spec, all valid\n" if name in ("text", "github") else "")
     assert (captured.out == "") is (name in ("text", "github"))
 
 
