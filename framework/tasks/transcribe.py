@@ -75,8 +75,8 @@ class Asked:
         """Raises CapabilityError for what the model cannot do, OptionError for a task that there is not."""
         speech = model.module
         if not supports_transcription(speech):
-            known = ", ".join(name for name, path in spec_files().items() if load_tree(path).get("transcription"))
-            raise CapabilityError(f"{model.name} writes down no speech; of the registered specs these do: {known}")
+            able = ", ".join(name for name, path in spec_files().items() if load_tree(path).get("transcription"))
+            raise CapabilityError(f"{model.name} writes down no speech; of the registered specs these do: {able}")
         if task not in (known := get_args(SpeechTask)):
             raise OptionError(f"no task {task!r}{suggest(task, known)}", path="task")
         if timestamps and not supports_segment_timestamp(speech):
