@@ -26,13 +26,14 @@ WRONG: tuple[Any, ...] = (None, 3, "x", [], {}, object())
 
 NOT_CALLED = {  # public names that nobody calls with arguments of his own, and why
     "Answering": "`Engine.submit` makes one",
+    "ImageProcessor": "`load_slicer` makes one, or the folder of a checkpoint",
     "Model": "`load` and `random_init` make one",
     **dict.fromkeys(("Assembled", "AppliedUpdates", "Completion", "Likelihood", "TokenLogprob"), "a result"),
     **dict.fromkeys(("MultiModalBudget", "MultiModalInputs", "PlaceholderFeaturesInfo", "Plan"), "a result"),
     **dict.fromkeys(("AdapterMatch", "CapabilityReport", "ResolvedPromptUpdate", "DictEmbeddingItems"), "a result"),
     **dict.fromkeys(("Capability", "ModelInfo"), "a row of a table, or of a file that is checked as it is read"),
     **dict.fromkeys(("Place", "Problem"), "of an error, which is not to fail"),
-    "ExplicitEncoderDecoderPrompt": "a TypedDict, which is a dict",
+    **dict.fromkeys(("ExplicitEncoderDecoderPrompt", "SpeechPrompt"), "a TypedDict, which is a dict"),
 }
 
 ITEM_CLASSES = ("EmbeddingItems", "ProcessorItems")

@@ -1,4 +1,4 @@
-"""The groups whose options the registry gives: every tower, projector and language model there is, none written twice.
+"""The groups whose options the registry gives: each image tower, projector and language model, none written twice.
 
 What an option says stands under `model` of an experiment. A tower or a language model brings the sizes of its spec's
 `sample`, so that any of them goes with any other.
@@ -20,7 +20,8 @@ def offered_names(group: str) -> list[str]:
     """The options of one of GROUPS."""
     if group == "projector":
         return [name for name in sorted(part_names("projector")) if _is_whole(name)]
-    return [_short(listed.name) for listed in catalog().values() if listed.kind == group]
+    names = [listed.name for listed in catalog().values() if listed.kind == group]
+    return sorted(_short(name) for name in names if group != "tower" or _sees(name))
 
 
 def offered(group: str, name: str) -> Tree:
@@ -33,6 +34,11 @@ def _tower(name: str) -> dict[str, object]:
     spec = next(known.name for known in catalog().values() if known.kind == "tower" and _short(known.name) == name)
     tower = {"spec": spec, "config": "=config.vision_config"}
     return {"towers": {"image": tower}, "sample": {"vision_config": _sample(spec)}}
+
+
+def _sees(tower: str) -> bool:
+    """Whether it takes images; one that says nothing of its items does."""
+    return "image" in ((load_named(tower)[1].get("items") or {}).get("schema") or {"image": None})
 
 
 def _projector(name: str) -> dict[str, object]:

@@ -34,7 +34,7 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ["tower=glob(*,exclude=clip)", "run.seed=1"],
             [(f"tower={name}",) for name in offered_names("tower") if name != "clip"],
         ),
-        (["tower=glob(s*)", "run.seed=1"], [()]),  # siglip alone
+        (["tower=glob(cl*)", "run.seed=1"], [()]),  # clip alone
         (["run.seed=range(1,3)"], [("run.seed=1",), ("run.seed=2",)]),
         (["model.sample.image=1,2", "run.seed=1"], [("model.sample.image=1",), ("model.sample.image=2",)]),
         (["model.projectors.image.mlp.bias==config.a, config.b"], [()]),  # the spec's own grammar: one value
