@@ -16,8 +16,7 @@ from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 import triptych
-from tests.parity.multimodal import Case
-from tests.parity.oracle import Oracle, build_oracle, tiny_config
+from tests.parity.oracle import Named, Oracle, build_oracle, tiny_config
 from triptych.inputs.fields import MultiModalFieldConfig
 from triptych.inputs.items import MultiModalFeatureSpec, MultiModalKwargsItems
 from triptych.inputs.placeholders import PlaceholderRange
@@ -29,12 +28,12 @@ Size = tuple[int, ...]
 """Moments, rows and columns of an item; two numbers are an image, three a video."""
 
 
-def all_cases() -> Iterator[Case]:
+def all_cases() -> Iterator[Named]:
     for name, given in GIVEN["cases"].items():
         assert not set(given) - {"tiny", "change", "apart", *SUB}, name
         tiny = tiny_config(given["tiny"])
         assert tiny is not None
-        yield Case(
+        yield Named(
             name,
             given["tiny"],
             tiny | given.get("change", {}) | {key: changed(tiny[key], given.get(key, {})) for key in SUB},
@@ -59,11 +58,11 @@ class Asked:
 class Pair:
     """A reference model, and ours, loaded from the checkpoint that it saved."""
 
-    case: Case
+    case: Named
     oracle: Oracle
 
     @classmethod
-    def of(cls, case: Case, folder: Path) -> Pair:
+    def of(cls, case: Named, folder: Path) -> Pair:
         """Built and saved in `folder`, with an image processor for images of 4 to 20 tokens."""
         oracle = build_oracle(case.config, folder, seed=case.seed)
         patch = case.config["vision_config"]["patch_size"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -18,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 import triptych
-from tests.parity.oracle import Oracle, build_oracle, tiny_config
+from tests.parity.oracle import Named, Oracle, build_oracle, tiny_config
 from tests.parity.processors import FAMILIES, Family
 
 GIVEN: dict[str, Any] = yaml.safe_load((Path(__file__).resolve().parent / "multimodal.yaml").read_text("utf-8"))
@@ -26,20 +25,8 @@ NOT_MEDIA = ("input_ids", "attention_mask", "labels", "num_crops")  # of what a 
 SIZES = ((40, 70), (9, 14), (56, 56), (90, 31))  # height, width
 
 
-@dataclass(frozen=True)
-class Case:
-    """One config of one family."""
-
-    name: str
-    family: str
-    config: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def seed(self) -> int:
-        return zlib.crc32(self.name.encode())
+class Case(Named):
+    """One config of one family that sees."""
 
     @property
     def means(self) -> Family:

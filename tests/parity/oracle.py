@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,22 @@ from transformers.pytorch_utils import Conv1D
 TOLERANCE, MATTERS = 1e-5, 1e-3  # RMS ratios in float32: the same, and not the same
 TINY = Path(__file__).resolve().parent.parent / "tiny"
 INSIDE = {"Idefics2VisionTransformer": "models.idefics2.modeling_idefics2"}  # classes that are not listed at the top
+
+
+@dataclass(frozen=True)
+class Named:
+    """One config of one family; its weights are drawn by its name."""
+
+    name: str
+    family: str
+    config: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def seed(self) -> int:
+        return zlib.crc32(self.name.encode())
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +21,7 @@ from transformers import Qwen2AudioProcessor, VoxtralProcessor, WhisperFeatureEx
 
 import triptych
 from tests.parity.hearing import RATE, SECONDS, waveform
-from tests.parity.oracle import Oracle, build_oracle, redraw, tiny_config
+from tests.parity.oracle import Named, Oracle, build_oracle, redraw, tiny_config
 from tests.parity.vocabularies import lines
 from tests.reference.ultravox import Ultravox
 
@@ -43,20 +42,8 @@ class Family:
     oracle: Callable[..., Oracle] = build_oracle
 
 
-@dataclass(frozen=True)
-class Case:
-    """One config of one family."""
-
-    name: str
-    family: str
-    config: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def seed(self) -> int:
-        return zlib.crc32(self.name.encode())
+class Case(Named):
+    """One config of one family that hears."""
 
     @property
     def means(self) -> Family:
