@@ -14,7 +14,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-QUICKER = {"cpu.py": "--repeat 1 --batch 1 --dtype float32", "startup.py": "--repeat 1", "scheduler.py": "--steps 50"}
+QUICKER = {
+    "cpu.py": "--repeat 1 --starts 1 --batch 1 --dtype float32",
+    "startup.py": "--repeat 1",
+    "scheduler.py": "--steps 50",
+}
 
 
 @dataclass(frozen=True)
