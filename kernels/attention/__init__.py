@@ -22,6 +22,7 @@ def attention(
     causal: bool = True,
     window: int | None = None,
     chunk: int | None = None,
+    whole_blocks: bool = False,
     softcap: float | None = None,
 ) -> Tensor:
     """q [T, H, K], k [T, G, K], v [T, G, V] of packed sequences -> [T, H, V]; query head h reads head h // (H / G).
@@ -29,7 +30,8 @@ def attention(
     With `kept`, a sequence sees its rows in the cache (the new ones are there already), else those of the step alone.
     `causal`: no row sees one that comes after it, but for those of its own block, where `spans` has blocks.
     `window`: those after it and itself, and the `window` - 1 rows before it. `chunk`: of the rows before it those alone
-    of its own `chunk` rows, of the chunks that follow each other from the start of the sequence.
+    of its own `chunk` rows, of the chunks that follow each other from the start of the sequence. `whole_blocks`: these
+    two say nothing of the rows of its own block.
     `softcap` c: scores become c tanh(score / c). Raises KernelError when the shapes do not fit together.
     """
     (T, H, K), G = q_THK.shape, k_TGK.shape[1]
@@ -38,7 +40,7 @@ def attention(
         raise KernelError(f"attention: {shapes} over {spans.bounds[-1]} rows")
     if not T:
         return v_TGV.new_zeros(0, H, v_TGV.shape[-1])
-    reach = Reach(window, chunk)
+    reach = Reach(window, chunk, whole_blocks)
     if softcap is None:
         return sdpa.attention(q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, reach=reach)
     return reference.attention(

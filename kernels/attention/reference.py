@@ -66,18 +66,21 @@ def in_sight(
 ) -> Tensor:
     """[T, S] true where a query sees a row.
 
-    When causal none after it, but for those of its own block; and none that is out of reach, of its own block or not.
+    When causal none after it, but for those of its own block; and none that is out of reach: of its own block neither,
+    unless the reach has `whole_blocks`.
     """
     at_T1, at_S = (torch.arange(each.start, each.stop, device=device) for each in (queries, rows))
     at_T1 = at_T1[:, None]
     seen_TS = at_S <= at_T1 if causal else torch.ones(len(queries), len(rows), dtype=torch.bool, device=device)
+    own_TS = torch.zeros_like(seen_TS)
     for block in blocks:
-        seen_TS |= _inside(at_T1, block) & _inside(at_S, block)
+        own_TS |= _inside(at_T1, block) & _inside(at_S, block)
+    seen_TS |= own_TS
     if reach.window is not None:
         seen_TS &= at_S > at_T1 - reach.window
     if reach.chunk is not None:
         seen_TS &= at_S >= at_T1 // reach.chunk * reach.chunk
-    return seen_TS
+    return seen_TS | own_TS if reach.whole_blocks else seen_TS
 
 
 def _inside(at: Tensor, block: range) -> Tensor:

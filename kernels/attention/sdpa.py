@@ -1,4 +1,4 @@
-"""Torch's own fused attention, called once for sequences of one length that have no past, else once for each."""
+"""Torch's own fused attention, called once for neighbours of one length that have no past, else for each sequence."""
 # B sequences, N new rows of each, S rows in sight, H heads, G key/value heads, K and V head widths
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ def attention(
         found = [_decode(q_THK[:ones], kept, spans, scale=scale, reach=reach)]
     else:
         ones, found = 0, []
-    if spans.alike and not (causal and spans.blocks):
-        return _alike(q_THK, k_TGK, v_TGV, spans, scale=scale, causal=causal, reach=reach)
+    if spans.runs and not (causal and spans.blocks):
+        batch = partial(_batch, spans=spans, scale=scale, causal=causal, reach=reach)
+        found = [batch(q_THK[at], k_TGK[at], v_TGV[at], length=length) for at, length in spans.runs]
+        return found[0] if len(found) == 1 else torch.cat(found)
     for i, (start, stop) in islice(enumerate(pairwise(spans.bounds)), ones, None):
         past, length = spans.past[i], spans.lengths[i]
         k, v, first = k_TGK[start:stop].transpose(0, 1), v_TGV[start:stop].transpose(0, 1), past
@@ -66,15 +68,43 @@ def _in_blocks(
     causal: bool,
     reach: Reach,
 ) -> Tensor:
-    """As `_looked`, a run of queries at a time; those of a block see all rows up to its end, which takes no mask."""
+    """As `_looked`, a run of queries at a time; those of a block see all rows in reach up to its end."""
     found = []
     for run, is_block in _runs(queries, blocks):
         seen = range(rows.start, run.stop)
         q = q_BHNK[:, :, run.start - queries.start : run.stop - queries.start]
         k, v = k_BGSK[:, :, : len(seen)], v_BGSV[:, :, : len(seen)]
-        one_way = causal and not is_block
-        found.append(_looked(q, k, v, spans, queries=run, rows=seen, scale=scale, causal=one_way, reach=reach))
+        if is_block and reach.whole_blocks and reach.rows is not None:
+            found.append(_whole_block(q, k, v, spans, block=run, rows=seen, scale=scale, reach=reach))
+        else:
+            one_way = causal and not is_block
+            found.append(_looked(q, k, v, spans, queries=run, rows=seen, scale=scale, causal=one_way, reach=reach))
     return torch.cat(found, 2)
+
+
+def _whole_block(
+    q_BHNK: Tensor,
+    k_BGSK: Tensor,
+    v_BGSV: Tensor,
+    spans: Spans,
+    *,
+    block: range,
+    rows: range,
+    scale: float,
+    reach: Reach,
+) -> Tensor:
+    """N queries, which are a block, over all of it and those of the rows before it that are in their reach."""
+    seen = range(max(rows.start, reach.start(block.start)), block.stop)
+    mask = None
+    if seen != block:
+        mask = spans.once(
+            ("whole block", block, seen, reach, q_BHNK.dtype),
+            lambda: additive(
+                in_sight(block, seen, causal=True, reach=reach, blocks=[block], device=q_BHNK.device), q_BHNK
+            ),
+        )
+    past = slice(seen.start - rows.start, None)
+    return _fused(q_BHNK, k_BGSK[:, :, past], v_BGSV[:, :, past], mask, scale=scale, causal=False)
 
 
 def _runs(queries: range, blocks: Sequence[range]) -> Iterator[tuple[range, bool]]:
@@ -113,26 +143,6 @@ def _seen(q_BHK: Tensor, kept: Kept, sight: Sight, *, scale: float) -> Tensor:
         q_LHK.view(len(q_LHK), G, H // G, K), k_LGSK, v_LGSV, attn_mask=sight.mask, scale=scale
     )
     return sight.gather(y.reshape(len(q_LHK), H, -1))
-
-
-def _alike(
-    q_THK: Tensor, k_TGK: Tensor, v_TGV: Tensor, spans: Spans, *, scale: float, causal: bool, reach: Reach
-) -> Tensor:
-    """Sequences that have no past, those of each length together."""
-    batch = partial(_batch, spans=spans, scale=scale, causal=causal, reach=reach)
-    if len(spans.alike) == 1:
-        ((length, _),) = spans.alike.items()
-        return batch(q_THK, k_TGK, v_TGV, length=length)
-    y_THV = q_THK.new_empty(*q_THK.shape[:2], v_TGV.shape[-1])
-    for length, starts in spans.alike.items():
-        rows = spans.once(("alike", length), partial(_rows, starts, length, q_THK.device))
-        y_THV[rows] = batch(q_THK[rows], k_TGK[rows], v_TGV[rows], length=length)
-    return y_THV
-
-
-def _rows(starts: Sequence[int], length: int, device: torch.device) -> Tensor:
-    """The numbers of so many rows from each start on."""
-    return (torch.tensor(starts, device=device)[:, None] + torch.arange(length, device=device)).flatten()
 
 
 def _batch(

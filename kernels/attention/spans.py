@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
@@ -75,13 +75,16 @@ class Spans:
         return next((i for i, (new, past) in pairs if new != 1 or not past), len(self.new))
 
     @cached_property
-    def alike(self) -> dict[int, list[int]]:
-        """Where the sequences of each length begin, if none has a past and most share theirs with others; else {}."""
-        found: dict[int, list[int]] = {}
-        for start, length in zip(self.bounds, self.new, strict=False):
-            found.setdefault(length, []).append(start)
-        one, few = len(found) == 1, 2 * len(found) <= len(self.new)
-        return found if (one or few) and all(found) and not any(self.past) else {}
+    def runs(self) -> tuple[tuple[slice, int], ...]:
+        """The rows of neighbouring sequences of one length, and that length; () where any has a past."""
+        if any(self.past):
+            return ()
+        found, start = [], 0
+        for length, alike in groupby(self.new):
+            stop = start + length * len([*alike])
+            found += [(slice(start, stop), length)] if length else []
+            start = stop
+        return tuple(found)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns, made at the first call with this key."""
@@ -92,18 +95,22 @@ class Spans:
 
 
 class Reach(NamedTuple):
-    """How far back a row sees: `window` rows, itself included; as far as its `chunk` of so many begins; else all."""
+    """How far back a row sees: `window` rows, itself included; as far as its `chunk` of so many begins; else all.
+
+    `whole_blocks`: and all of its own block, where there are blocks, however far that is.
+    """
 
     window: int | None = None
     chunk: int | None = None
+    whole_blocks: bool = False
 
     @property
     def rows(self) -> int | None:
-        """The most that a row sees; None for as many as there are."""
-        return min((each for each in self if each is not None), default=None)
+        """The most that a row sees, its own block aside; None for as many as there are."""
+        return min((each for each in (self.window, self.chunk) if each is not None), default=None)
 
     def start(self, row: int) -> int:
-        """The first row that this one sees."""
+        """The first row that this one sees, its own block aside."""
         start = 0 if self.window is None else max(0, row + 1 - self.window)
         return start if self.chunk is None else max(start, row // self.chunk * self.chunk)
 

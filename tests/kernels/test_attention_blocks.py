@@ -15,6 +15,7 @@ from triptych.errors import KernelError
 from triptych.kernels.attention import Reach, Spans, attention, reference, sdpa
 
 REACHES = (Reach(), Reach(window=1), Reach(window=4), Reach(window=7, chunk=5), Reach(chunk=6), Reach(window=300))
+REACHES += (Reach(window=4, whole_blocks=True), Reach(window=7, chunk=5, whole_blocks=True))
 
 
 @st.composite
@@ -45,7 +46,10 @@ def plainly(q: Tensor, k: Tensor, v: Tensor, blocks: tuple[range, ...], reach: R
     """One sequence of as many heads as key heads: a mask of sets, and a softmax over it."""
     block_of = {row: block for block in blocks for row in block}
     rows = range(len(q))
-    seen = [[(s <= t or (t in block_of and s in block_of[t])) and s >= reach.start(t) for s in rows] for t in rows]
+    own = [[t in block_of and s in block_of[t] for s in rows] for t in rows]
+    seen = [[(s <= t or own[t][s]) and s >= reach.start(t) for s in rows] for t in rows]
+    if reach.whole_blocks:
+        seen = [[a or b for a, b in zip(*each, strict=True)] for each in zip(seen, own, strict=True)]
     scores = torch.einsum("thk,shk->hts", q, k) * 0.3
     weights = scores.masked_fill(~torch.tensor(seen), float("-inf")).softmax(-1)
     return torch.einsum("hts,shv->thv", weights, v)
@@ -58,7 +62,7 @@ def test_a_row_sees_what_came_before_it_and_its_own_block_within_its_reach(
 ) -> None:
     blocks = data.draw(blocks_in(0, length))
     q, k, v, options = cut(Case((length,)), [blocks], heads=2)
-    found = attention(q, k, v, **options, window=reach.window, chunk=reach.chunk, softcap=softcap)
+    found = attention(q, k, v, **options, **reach._asdict(), softcap=softcap)
     torch.testing.assert_close(found, plainly(q, k, v, blocks, reach), rtol=1e-4, atol=1e-5)
 
 
@@ -71,7 +75,9 @@ def test_the_fused_path_equals_the_definition(case: Any, reach: Reach, heads: in
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("reach", [Reach(), Reach(window=40), Reach(window=300), Reach(chunk=37)])
+@pytest.mark.parametrize(
+    "reach", [Reach(), Reach(window=40), Reach(300), Reach(chunk=37), Reach(40, whole_blocks=True)]
+)
 def test_blocks_longer_than_a_window_and_a_piece_are_seen_as_at_once(reach: Reach) -> None:
     q, k, v, options = cut(Case((900,)), [[range(3, 290), range(291, 800)]])
     found = sdpa.attention(q, k, v, **options, causal=True, reach=reach)
@@ -79,11 +85,11 @@ def test_blocks_longer_than_a_window_and_a_piece_are_seen_as_at_once(reach: Reac
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_block_without_a_window_takes_no_mask() -> None:
+@pytest.mark.parametrize("reach", [Reach(), Reach(850, whole_blocks=True)])
+def test_a_block_that_is_all_in_sight_takes_no_mask(reach: Reach) -> None:
     q, k, v, options = cut(Case((900,)), [[range(0, 800)]])
-    sdpa.attention(q, k, v, **options, causal=True, reach=Reach())
-    (mask,) = options["spans"].memo.values()
-    assert mask.shape == (100, 900)
+    sdpa.attention(q, k, v, **options, causal=True, reach=reach)
+    assert sum(map(len, options["spans"].memo.values())) == 100  # those of the rows after it
 
 
 @pytest.mark.parametrize("softcap", [None, 2.0])
