@@ -51,6 +51,7 @@ class Moe(Part):
         self.router = spec.router.build(width=width, experts=spec.experts)
         self.gate_up = parameter(spec.experts, 2 * spec.hidden, width)
         self.down = parameter(spec.experts, width, spec.hidden)
+        self.stacked = {"gate_up": (spec.hidden, spec.hidden), "down": (width,)}  # on disk maybe each by itself
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # noqa: ARG002  (every mixer is given the step)
         own = self._parameters

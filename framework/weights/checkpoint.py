@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from triptych.errors import CheckpointError, Problem
+from triptych.spec.config_file import read_config
 from triptych.spec.json_file import read_json
 
 DTYPES = {
@@ -83,13 +84,15 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """`config.json` as it stands. Raises CheckpointError when it is missing or no JSON mapping."""
-        return read_json(self.folder / "config.json")
+        """The config as it stands, by `read_config`. Raises CheckpointError when it is missing or no JSON mapping."""
+        return read_config(self.folder)
 
     @cached_property
     def tensors(self) -> Mapping[str, Stored]:
         """Every tensor by name. Raises CheckpointError for pickles, files cut short and indices that lead elsewhere."""
-        index = self.folder / "model.safetensors.index.json"
+        index, single = self.folder / "model.safetensors.index.json", self.folder / "model.safetensors"
+        if not index.is_file() and not single.is_file():
+            index = next(iter(sorted(self.folder.glob("*.safetensors.index.json"))), index)
         return self._indexed(index) if index.is_file() else _header(self._single_file())
 
     def _single_file(self) -> Path:

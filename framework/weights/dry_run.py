@@ -12,7 +12,7 @@ from triptych.arguments import check_arguments
 from triptych.errors import WeightMapError
 from triptych.weights.faults import missing, problems
 from triptych.weights.mapper import Mapper, ShardId, Target, WeightsMapper
-from triptych.weights.matching import Fault, Finding
+from triptych.weights.shards import Fault, Finding
 from triptych.weights.slots import Slots, is_bias, is_rotary_table
 
 MAX_HINTS = 10  # near names are slow to look for

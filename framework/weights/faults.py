@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 
 from triptych.errors import Problem
-from triptych.weights.matching import Finding
+from triptych.weights.shards import Finding
 from triptych.weights.slots import Slots
 
 MAX_NAMED = 20  # of one component

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from triptych.weights.checkpoint import Stored
-from triptych.weights.matching import Matching, Shard, transformed
+from triptych.weights.matching import Matching
+from triptych.weights.shards import Shard, transformed
 
 SCRATCH = 2**20  # bytes
 PIECE = 24 * 2**10  # numbers; from 32 * 2**10 on torch spreads a copy over threads
@@ -56,7 +57,8 @@ def _stored_dtype(shards: tuple[Shard, ...]) -> torch.dtype:
 
 def _place(values: Tensor, shard: Shard, scratch: Tensor) -> None:
     """Read a shard into its rows: straight there when nothing has to be changed on the way."""
-    rows = values[shard.start : shard.stop] if values.ndim else values
+    whole = values if shard.index is None else values[shard.index]
+    rows = whole[shard.start : shard.stop] if whole.ndim else whole
     if shard.stored is None:
         rows.fill_(shard.absent)
     elif shard.via:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from triptych.errors import TriptychWarning, WeightMapError
 from triptych.weights.faults import missing, problems
 from triptych.weights.mapper import SHARD_ID, ShardId
-from triptych.weights.matching import Finding
+from triptych.weights.shards import Finding
 from triptych.weights.slots import Slot, Slots
 
 MAX_HINTS = 10  # near names are slow to look for

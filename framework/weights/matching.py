@@ -7,53 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
-from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from triptych.errors import KernelError, Problem, WeightMapError, suggest
-from triptych.spec.base import PartSpec
+from triptych.errors import Problem, WeightMapError, suggest
 from triptych.weights.checkpoint import Stored
-from triptych.weights.table import Row, Table, filled, key_of
+from triptych.weights.shards import Finding, Shard, Wanted, placed, shards_of
+from triptych.weights.table import Table, filled, key_of
 
 MAX_HINTS = 20  # near names are slow to look for, and only the first findings are shown
-
-Fault = Literal["missing", "unexpected", "doubly matched", "wrong shape", "wrong dtype", "unmapped"]
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Rows `start:stop` (of the first dimension) of a parameter, and the tensor that they come from.
-
-    `stored` is None for an optional tensor that is not there: the rows are then filled with `absent`.
-    """
-
-    name: str
-    stored: Stored | None
-    via: tuple[PartSpec, ...]
-    start: int = 0
-    stop: int = 0
-    absent: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What a parameter needs: its shape, and the rows of each of the matrices that are one in it."""
-
-    shape: tuple[int, ...]
-    pieces: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that does not fit: of which kind, the parameter or the tensor that it is about, the name looked for."""
-
-    fault: Fault
-    path: str
-    message: str
-    wanted: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,10 +47,12 @@ def match(model: nn.Module, choices: Iterable[Table], tensors: Mapping[str, Stor
     return replace(best, findings=tuple(_hinted(best.findings)))
 
 
-def _wanted(model: nn.Module) -> Iterator[tuple[str, _Wanted]]:
+def _wanted(model: nn.Module) -> Iterator[tuple[str, Wanted]]:
     for path, parameter in model.named_parameters():
-        pieces = getattr(model.get_submodule(path.rpartition(".")[0]), "pieces", ())
-        yield path, _Wanted(tuple(parameter.shape), pieces)
+        owner, _, name = path.rpartition(".")
+        module = model.get_submodule(owner)
+        stacked: Mapping[str, tuple[int, ...]] = getattr(module, "stacked", {})
+        yield path, Wanted(tuple(parameter.shape), getattr(module, "pieces", ()), stacked.get(name, ()))
 
 
 def _hinted(findings: Sequence[Finding]) -> Iterator[Finding]:
@@ -152,7 +116,7 @@ def _common(a: str, b: str) -> str:
 
 
 def _match(
-    table: Table, parameters: Mapping[str, _Wanted], skipped: tuple[str, ...], tensors: Mapping[str, Stored]
+    table: Table, parameters: Mapping[str, Wanted], skipped: tuple[str, ...], tensors: Mapping[str, Stored]
 ) -> Matching:
     findings: list[Finding] = []
     shards: dict[str, tuple[Shard, ...]] = {}
@@ -162,7 +126,9 @@ def _match(
         if (row := table.find(path)) is None:
             findings.append(Finding("unmapped", path, "no row of the weights table stands for it"))
             continue
-        found = list(_shards(path, *row, tensors, findings))
+        told = len(findings)
+        found = [*shards_of(path, row, wanted, tensors, findings)]
+        is_whole = len(findings) == told
         for shard in found:
             if any(getattr(step, "shares", False) for step in shard.via):
                 shared.add(shard.name)
@@ -170,8 +136,8 @@ def _match(
                 findings.append(Finding("doubly matched", path, f"{shard.name!r} on disk is read for {other} too"))
             elif shard.stored is not None:
                 users[shard.name] = path
-        if len(found) == len(row[0].sources):
-            shards[path] = _placed(path, found, wanted, findings)
+        if is_whole:
+            shards[path] = placed(path, found, wanted, findings)
     rest = sorted(set(tensors) - set(users) - shared)
     unneeded_below, dropped_below = _unneeded(table, skipped), tuple(table.drop)
     dropped = tuple(name for name in rest if _is_below(name, dropped_below))
@@ -182,68 +148,6 @@ def _match(
         if name not in dropped and name not in unneeded
     ]
     return Matching(table, shards, dropped, unneeded, tuple(findings))
-
-
-def _shards(path: str, row: Row, below: str, tensors: Mapping[str, Stored], findings: list[Finding]) -> Iterator[Shard]:
-    """What each source of a row gives, rows not placed yet; what is missing is a finding."""
-    captures = row.captures(tuple(path.split(".")))
-    for source in row.sources:
-        name = filled(source.name, captures) + below
-        stored = tensors.get(name)
-        if stored is None and source.absent is None:
-            findings.append(Finding("missing", path, f"nothing on disk under {name!r}", wanted=name))
-            continue
-        yield Shard(name, stored, source.via, absent=source.absent or 0.0)
-
-
-def _placed(path: str, found: list[Shard], wanted: _Wanted, findings: list[Finding]) -> tuple[Shard, ...]:
-    """The shards one after the other on the first dimension; what cannot stand there is a finding."""
-    whole = [shard for shard in found if shard.stored and not shard.stored.dtype.is_floating_point]
-    findings += [Finding("wrong dtype", path, f"{shard.name} holds {_dtype(shard)}") for shard in whole]
-    if (lengths := _lengths([_shape(shard) for shard in found], wanted)) is None:
-        disk = ", ".join(f"{s.name} {list(s.stored.shape) if s.stored else 'absent'}" for s in found)
-        pieces = f" ({' + '.join(map(str, wanted.pieces))})" if len(wanted.pieces) > 1 else ""
-        findings.append(Finding("wrong shape", path, f"{list(wanted.shape)}{pieces} in the model; on disk {disk}"))
-        return tuple(found)
-    stops = list(accumulate(lengths))
-    return tuple(replace(s, start=a, stop=b) for s, a, b in zip(found, [0, *stops], stops, strict=False))
-
-
-def _lengths(shapes: list[tuple[int, ...] | None], wanted: _Wanted) -> list[int] | None:
-    """Rows of each shard, () counting as one and None (absent) as what is left; None when they do not make it up."""
-    rows, rest = (wanted.shape[0] if wanted.shape else 1), wanted.shape[1:]
-    there = [shape for shape in shapes if shape is not None]
-    left = rows - sum(shape[0] if shape else 1 for shape in there)
-    if any(shape[1:] != rest or len(shape) != len(wanted.shape) for shape in there):
-        return None
-    if len(shapes) - len(there) != (left > 0) or left < 0:
-        return None
-    lengths = [left if shape is None else shape[0] if shape else 1 for shape in shapes]
-    return None if len(lengths) == len(wanted.pieces) and tuple(lengths) != wanted.pieces else lengths
-
-
-def _dtype(shard: Shard) -> str:
-    assert shard.stored
-    return str(shard.stored.dtype).removeprefix("torch.")
-
-
-def _shape(shard: Shard) -> tuple[int, ...] | None:
-    """The shape after the transforms, tried on a tensor without memory; one that nothing has when they fail."""
-    if shard.stored is None:
-        return None
-    if not shard.via:
-        return shard.stored.shape
-    try:
-        return tuple(transformed(torch.empty(shard.stored.shape, device="meta"), shard.via).shape)
-    except (RuntimeError, ValueError, KernelError):
-        return (-1,)
-
-
-def transformed(x: Tensor, via: tuple[PartSpec, ...]) -> Tensor:
-    """A tensor from disk after a row's transforms."""
-    for step in via:
-        x = step.build()(x)
-    return x
 
 
 def _is_below(name: str, templates: tuple[str, ...]) -> bool:

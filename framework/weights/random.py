@@ -20,7 +20,8 @@ def fill_random(model: nn.Module, *, seed: int, device: torch.device, dtype: tor
         values = torch.empty(parameter.shape, dtype=dtype, device=device)
         if values.ndim > 1:
             generator.manual_seed(_seed(seed, path))
-            values.normal_(0.0, values[0].numel() ** -0.5, generator=generator)
+            one = values[0, 0] if name in getattr(model.get_submodule(owner), "stacked", {}) else values[0]
+            values.normal_(0.0, one.numel() ** -0.5, generator=generator)
         else:
             values.fill_(0.0 if name == "bias" else 1.0)
         setattr(model.get_submodule(owner), name, nn.Parameter(values, requires_grad=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain
@@ -28,7 +28,8 @@ ROTARY_TABLES = {
 class Slot:
     """A parameter, or a buffer that is saved, under the first name that the model has for it.
 
-    `pieces` are the rows of each of the matrices that are one in it, where its module states them.
+    `pieces` are the rows of each of the matrices that are one in it, where its module states them: of a stack of
+    matrices those of the first, then those of the next.
     """
 
     name: str
@@ -67,7 +68,8 @@ class Slot:
             return self.tensor
         if (numbers := self.numbers(shard)) is None:
             return None
-        return self.tensor[sum(self.pieces[: numbers.start]) : sum(self.pieces[: numbers.stop])]
+        rows = self.tensor if sum(self.pieces) == len(self.tensor) else self.tensor.flatten(0, 1)
+        return rows[sum(self.pieces[: numbers.start]) : sum(self.pieces[: numbers.stop])]
 
     def misfit(self, shape: Sequence[int], shard: ShardId | None) -> str:
         """Why a tensor of that shape cannot be put there; empty when it can. A `weight_loader` may cut as it likes."""
@@ -102,7 +104,7 @@ class Slots:
         for path, module in model.named_modules(remove_duplicate=False):
             for name, tensor in _saved(module):
                 full = f"{path}.{name}" if path else name
-                self.by_name[full] = first.setdefault(id(tensor), Slot(full, tensor, _pieces(module, tensor)))
+                self.by_name[full] = first.setdefault(id(tensor), Slot(full, tensor, _pieces(module, name, tensor)))
 
     def required(self) -> Iterator[Slot]:
         """Every parameter, once. Buffers have values of their own."""
@@ -151,6 +153,9 @@ def _saved(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, tensor
 
 
-def _pieces(module: nn.Module, tensor: Tensor) -> tuple[int, ...]:
+def _pieces(module: nn.Module, name: str, tensor: Tensor) -> tuple[int, ...]:
+    stacked: Mapping[str, tuple[int, ...]] = getattr(module, "stacked", {})
+    if name in stacked:
+        return stacked[name] * len(tensor)
     pieces: tuple[int, ...] = getattr(module, "pieces", ())
     return pieces if tensor.ndim and sum(pieces) == len(tensor) else ()

@@ -24,6 +24,8 @@ Key = tuple[str, ...]
 class Source:
     """A tensor on disk, by a name that may hold captures (`{i}`), and the transforms that it goes through.
 
+    A capture that the row's path does not have stands for each number in turn: the tensors are stacked.
+
     `absent` is what a parameter is filled with when no such tensor is there; None makes it required.
     """
 
@@ -93,6 +95,11 @@ def key_of(path: str) -> Key:
 def filled(template: str, captures: Mapping[str, str]) -> str:
     """A name with its captures filled in; those that have no value stay."""
     return _CAPTURE.sub(lambda m: captures.get(m[1], m[0]), template)
+
+
+def captured(template: str) -> set[str]:
+    """The captures of a name."""
+    return {*_CAPTURE.findall(template)}
 
 
 def tables(scopes: Mapping[str, Scope]) -> list[Table]:

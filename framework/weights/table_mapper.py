@@ -12,7 +12,8 @@ from typing_extensions import override
 from triptych.spec.base import PartSpec
 from triptych.weights.dry_run import Plan
 from triptych.weights.mapper import Mapper, Target, part_of
-from triptych.weights.matching import Matching, transformed
+from triptych.weights.matching import Matching
+from triptych.weights.shards import names_of, transformed
 from triptych.weights.table import Table, filled, key_of
 
 _CAPTURE = re.compile(r"\{\w+\}")
@@ -24,7 +25,7 @@ def plan_of(matching: Matching) -> Plan:
     for path, shards in matching.shards.items():
         for number, shard in enumerate(shards):
             if shard.stored is not None:
-                target = Target(path, number if len(shards) > 1 else None)
+                target = Target(path, number if len(shards) > 1 or shard.index is not None else None)
                 mapped[shard.name] = (*mapped.get(shard.name, ()), target)
     return Plan(mapped, (*matching.dropped, *matching.unneeded), matching.findings)
 
@@ -59,14 +60,12 @@ def mapper_of(table: Table, model: nn.Module) -> TableMapper:
     A source that may be absent is like any other: what it stands for is then missing.
     """
     places: dict[str, tuple[tuple[Target, tuple[PartSpec, ...]], ...]] = {}
-    for path, _ in model.named_parameters():
+    for path, parameter in model.named_parameters():
         if (found := table.find(path)) is None:
             continue
-        row, below = found
-        captures = row.captures(tuple(path.split(".")))
-        for number, source in enumerate(row.sources):
-            name = f"{filled(source.name, captures)}{below}"
-            target = Target(path, number if len(row.sources) > 1 else None)
+        named = [*names_of(path, found, count=len(parameter) if parameter.ndim else 0)]
+        for number, (name, source, index) in enumerate(named):
+            target = Target(path, number if len(named) > 1 or index is not None else None)
             places[name] = (*places.get(name, ()), (target, source.via))
     dropped = (_at_or_below(template) for template in (*table.drop, *_unneeded(table, model)))
     return TableMapper(places, tuple(dropped))

@@ -207,7 +207,7 @@ def test_pickles_beside_safetensors_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"config\.json: No such file or directory"),
+        (None, r": no config: a folder has a config\.json or a params\.json"),
         (b'{\n  "a": 1,\n}', r"config\.json:3:1: "),
         (b"{'a': 1}", r"config\.json:1:2: Expecting property name"),
         (b'{"a": 1} x', r"config\.json:1:10: Extra data"),
