@@ -23,6 +23,7 @@ CODES = (
     "yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue"
 )
 ROWS_PER_SECOND = 50
+SILENCE = ("<|nospeech|>", "<|nocaptions|>")  # as newer and older files call it
 MULTILINGUAL = 51_865  # tokens, of the smallest vocabulary that has languages in it
 
 
@@ -86,6 +87,17 @@ class WhisperTranscription(SupportsTranscription):
     def get_language_token_ids(cls, tokenizer: Any) -> list[int] | None:
         found = (tokenizer.token_id(f"<|{code}|>") for code in cls.supported_languages)
         return [token for token in found if token is not None]
+
+    @classmethod
+    def get_previous_text_token_id(cls, tokenizer: Any) -> int | None:
+        found: int | None = tokenizer.token_id("<|startofprev|>")
+        return found
+
+    @classmethod
+    def get_silence_token_ids(cls, tokenizer: Any) -> tuple[int, int] | None:
+        start = tokenizer.token_id("<|startoftranscript|>")
+        silence = next((i for word in SILENCE if (i := tokenizer.token_id(word)) is not None), None)
+        return None if start is None or silence is None else (start, silence)
 
     @classmethod
     def parse_language_detection_output(cls, token_ids: list[int], tokenizer: Any) -> str:

@@ -75,7 +75,8 @@ class SupportsTranscription(Protocol):
         if language is None or language in cls.supported_languages:
             return language
         if language not in LANGUAGES:
-            near = suggest(language, cls.supported_languages)
+            code = next((code for code, name in LANGUAGES.items() if language.lower() in (code, name.lower())), None)
+            near = suggest(language, cls.supported_languages) if code is None else f"; did you mean {code!r}?"
             raise InputError(f"{language!r} is no code of a language that {cls.__qualname__} takes{near}")
         told = f"{cls.__qualname__} does not list {language!r} ({LANGUAGES[language]}); the text may be less accurate"
         warnings.warn(f"{told}{suggest('', cls.supported_languages)}", CapabilityWarning, stacklevel=2)
@@ -100,6 +101,19 @@ class SupportsTranscription(Protocol):
     def post_process_output(cls, text: str) -> str:
         """The transcript in a generated text: all of it, if not written."""
         return text
+
+    @classmethod
+    def get_previous_text_token_id(cls, tokenizer: Any) -> int | None:  # noqa: ARG003
+        """The token after which a prompt begins with the tokens of what was said before; None, if not written."""
+        return None
+
+    @classmethod
+    def get_silence_token_ids(cls, tokenizer: Any) -> tuple[int, int] | None:  # noqa: ARG003
+        """The token of a prompt after which the model tells whether anything is said, and the one that tells it is not.
+
+        None for a model that does not tell it, if not written.
+        """
+        return None
 
     @classmethod
     def get_streaming_post_processor_cls(cls) -> type[StreamingPostProcessor]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from collections.abc import Iterator
 
+    from triptych.tasks.model import Model
     from triptych.tasks.transcript import Segment, Transcript
 
 FORMATS = ("text", "srt", "vtt", "json")
@@ -38,6 +39,12 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "--compression-ratio-threshold", type=float, metavar="R", help=f"{again} zlib makes R times shorter"
     )
     parser.add_argument("--logprob-threshold", type=float, metavar="L", help=f"{again} has a lower mean logprob")
+    parser.add_argument(
+        "--no-speech-threshold", type=float, metavar="P", help="no text for such a clip that is likelier silent than P"
+    )
+    parser.add_argument(
+        "--condition-on-previous-text", action="store_true", help="write each clip down after the text before it"
+    )
     parser.add_argument("--seed", type=int, metavar="S", help="draw the same tokens every time")
     parser.add_argument("--device", default="cpu", help="where the model runs (default cpu)")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: the checkpoint's)")
@@ -52,27 +59,43 @@ def _checked(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Write down each file; one that cannot be read is told, and the others are written down all the same."""
+    from triptych.errors import InputError
     from triptych.tasks import load
 
     with loading(f"loading {args.model}") as progress:
         model = load(args.model, device=args.device, dtype=args.dtype, progress=progress)
+    status = 0
     for file in args.files:
-        with counting(f"transcribing {file}") as progress:
-            found = model.transcribe(
-                file,
-                language=args.language,
-                task=args.task,
-                timestamps=args.timestamps or args.format in TIMED,
-                prompt=args.prompt,
-                temperature=args.temperature or 0.0,
-                compression_ratio_threshold=args.compression_ratio_threshold,
-                logprob_threshold=args.logprob_threshold,
-                seed=args.seed,
-                max_batch=args.max_batch,
-                progress=progress,
-            )
-        _print(found, args, file)
-    return 0
+        try:
+            found = _transcribed(model, file, args)
+        except InputError as error:
+            if any(problem.path != file for problem in error.problems):
+                raise
+            print(error, file=sys.stderr)
+            status = 1
+        else:
+            _print(found, args, file)
+    return status
+
+
+def _transcribed(model: Model, file: str, args: argparse.Namespace) -> Transcript:
+    with counting(f"transcribing {file}") as progress:
+        return model.transcribe(
+            file,
+            language=args.language,
+            task=args.task,
+            timestamps=args.timestamps or args.format in TIMED,
+            prompt=args.prompt,
+            temperature=args.temperature or 0.0,
+            compression_ratio_threshold=args.compression_ratio_threshold,
+            logprob_threshold=args.logprob_threshold,
+            no_speech_threshold=args.no_speech_threshold,
+            condition_on_previous_text=args.condition_on_previous_text,
+            seed=args.seed,
+            max_batch=args.max_batch,
+            progress=progress,
+        )
 
 
 def _print(found: Transcript, args: argparse.Namespace, file: str) -> None:

@@ -22,15 +22,22 @@ class Marks:
 
 @dataclass(eq=False)
 class Scores:
-    """The logprobs of the tokens of one transcript, each among those that might have come in its place."""
+    """The logprobs of the tokens of one transcript, each among those that might have come in its place.
+
+    `first` is that of `watched` as the first of them, whatever came.
+    """
 
     total: float = 0.0
     count: int = 0
+    watched: int | None = None
+    first: float | None = None
     _next_V: Tensor | None = None
 
     def see(self, logits_V: Tensor, allowed_V: Tensor) -> None:
         """What the next token is drawn from."""
         self._next_V = logits_V.detach().float().cpu().masked_fill(~allowed_V, -torch.inf).log_softmax(-1)
+        if self.watched is not None and self.first is None:
+            self.first = float(self._next_V[self.watched])
 
     def take(self, token: int) -> None:
         """The token that was drawn; one that was taken before, as of an answer that begins again, counts once."""

@@ -223,6 +223,8 @@ class Model:
         temperature: float | Sequence[float] = 0.0,
         compression_ratio_threshold: float | None = None,
         logprob_threshold: float | None = None,
+        no_speech_threshold: float | None = None,
+        condition_on_previous_text: bool = False,
         seed: int | None = None,
         max_batch: int = 8,
         progress: Callable[[int, int], None] | None = None,
@@ -232,9 +234,12 @@ class Model:
         `language` is the code of the one that is spoken; without it a model of several finds it out by the first clip.
         `prompt` is what was said before, or words that are to be expected. With `timestamps` there are segments. Of
         several temperatures the next is taken for a clip that zlib makes shorter by more than
-        `compression_ratio_threshold`, or whose mean logprob is below `logprob_threshold`; `seed` is of the draws.
-        Longer sound is cut into clips where it is most quiet, `max_batch` of them at a time; `progress` is told how
-        many of how many clips are done. Raises CapabilityError for a model that writes down no speech, InputError for a
+        `compression_ratio_threshold`, or whose mean logprob is below `logprob_threshold`; one of the latter that the
+        model finds silent with a probability above `no_speech_threshold` has no text. `seed` is of the draws. Longer
+        sound is cut into clips where it is most quiet, `max_batch` of them at a time; with `condition_on_previous_text`
+        one at a time, each after the text of those before it. `progress` is told how many of how many are done.
+
+        Raises CapabilityError for a model that writes down no speech, or cannot do what is asked, InputError for a
         sound that cannot be read and for a language that the model does not know, OptionError for other options.
         """
         from triptych.tasks.fallback import Fallback
@@ -242,11 +247,19 @@ class Model:
 
         asked = Asked.of(self, task=task, timestamps=timestamps)
         ratio, logprob = compression_ratio_threshold, logprob_threshold
-        fallback = Fallback.of(temperature, ratio=ratio, logprob=logprob, seed=seed)
+        fallback = Fallback.of(temperature, ratio=ratio, logprob=logprob, silence=no_speech_threshold, seed=seed)
         if logprob is not None and isinstance(self.runs, Staged):
             raise CapabilityError("logprob_threshold is not known to every stage of a pipeline; leave it out")
+        asked.check(hears_silence=no_speech_threshold is not None, in_turn=condition_on_previous_text)
         return transcribe(
-            asked, sound, language=language, prompt=prompt, fallback=fallback, max_batch=max_batch, progress=progress
+            asked,
+            sound,
+            language=language,
+            prompt=prompt,
+            fallback=fallback,
+            in_turn=condition_on_previous_text,
+            max_batch=max_batch,
+            progress=progress,
         )
 
     def read_items(self, prompt: str | Sequence[int], items: Mapping[str, object]) -> ReadPrompt:

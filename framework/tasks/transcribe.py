@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,10 +17,11 @@ from triptych.capabilities import (
     supports_segment_timestamp,
     supports_transcription,
 )
-from triptych.errors import CapabilityError, OptionError, suggest
+from triptych.errors import CapabilityError, InputError, OptionError, Problem, suggest
 from triptych.inputs.folder import read_json_if_any
 from triptych.inputs.media.audio import Waveform, read_audio
 from triptych.inputs.media.clips import clips
+from triptych.inputs.media.reading import DATA_URL
 from triptych.inputs.media.sound_files import SoundInput, read_sound
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import Tokenizer
@@ -31,6 +33,7 @@ from triptych.runner.transcript import Transcript as Form
 from triptych.spec.merge import load_tree
 from triptych.tasks.attempts import Attempts, Progress
 from triptych.tasks.fallback import Fallback
+from triptych.tasks.in_turn import answers_in_turn
 from triptych.tasks.model import Model
 from triptych.tasks.transcript import Segment, Transcript, segments_of
 
@@ -42,6 +45,7 @@ def transcribe(
     language: str | None,
     prompt: str,
     fallback: Fallback,
+    in_turn: bool,
     max_batch: int,
     progress: Progress | None,
 ) -> Transcript:
@@ -49,8 +53,12 @@ def transcribe(
     samples, rate = asked.read(sound), asked.config.sample_rate
     pieces = [*clips(samples, asked.config)]
     language = asked.speech.validate_language(language) or asked.detected(pieces[0][1])
-    prompts = [asked.prompt(piece, language, prompt) for _, piece in pieces]
-    answers = Attempts(asked, prompts, fallback, max_batch, progress).answers()
+    prompts = [asked.prompt(piece, language, "" if in_turn else prompt) for _, piece in pieces]
+    tell = counter(progress, len(pieces))
+    if in_turn:
+        answers = answers_in_turn(asked, prompts, fallback, before=asked.before(prompt), tell=tell)
+    else:
+        answers = Attempts(asked, prompts, fallback, max_batch, tell).answers()
     parts = [(first / rate, (first + len(piece)) / rate) for first, piece in pieces]
     texts = [asked.text(tokens) for tokens in answers]
     found = [segment for part, tokens in zip(parts, answers, strict=True) for segment in asked.segments(tokens, *part)]
@@ -108,8 +116,15 @@ class Asked:
 
     def read(self, sound: SoundInput) -> Waveform:
         """One channel at the model's rate."""
-        given = read_sound(Path(sound)) if isinstance(sound, str | os.PathLike) else sound
-        (found,) = read_audio(given, target_sr=self.config.sample_rate)
+        rate, is_url = self.config.sample_rate, isinstance(sound, str) and sound.startswith(DATA_URL)
+        if not isinstance(sound, str | os.PathLike) or is_url:
+            (found,) = read_audio(sound, target_sr=rate)
+        else:
+            given = read_sound(Path(sound))
+            try:
+                (found,) = read_audio(given, target_sr=rate)
+            except InputError as error:  # which knows the file no more
+                raise InputError(Problem(each.message, str(sound)) for each in error.problems) from error
         assert found is not None
         return found
 
@@ -138,6 +153,34 @@ class Asked:
             timestamps=self.timestamps,
         )
         return self._read(self.speech.get_generation_prompt(params))
+
+    def check(self, *, hears_silence: bool, in_turn: bool) -> None:
+        """Raise CapabilityError for what of these the model cannot do."""
+        if hears_silence and self.speech.get_silence_token_ids(self.tokenizer) is None:
+            told = f"{self.model.name} does not tell whether anything is said; leave no_speech_threshold out"
+            raise CapabilityError(told)
+        if in_turn and self.speech.get_previous_text_token_id(self.tokenizer) is None:
+            told = f"a prompt of {self.model.name} has no place for what was said before"
+            raise CapabilityError(f"{told}; leave condition_on_previous_text out")
+
+    def before(self, text: str) -> list[int]:
+        """The tokens of what was said before."""
+        return self.tokenizer.encode_bare(f" {text.strip()}") if text.strip() else []
+
+    def after(self, token_ids: Sequence[int], prompt: Prompt) -> Prompt:
+        """A prompt that begins with the last of what was said before: it may take half the room that there is."""
+        mark = self.speech.get_previous_text_token_id(self.tokenizer)
+        if mark is None or not token_ids:
+            return prompt
+        most = (self.model.module.context or 448) // 2 - 1
+        return replace(prompt, token_ids=(mark, *token_ids[-most:], *prompt.token_ids))
+
+    @property
+    def silence(self) -> tuple[int, int]:
+        """The token after which the model tells whether anything is said, and the one for silence."""
+        found: tuple[int, int] | None = self.speech.get_silence_token_ids(self.tokenizer)
+        assert found is not None
+        return found
 
     def text(self, token_ids: Sequence[int]) -> str:
         """The words among the tokens of an answer."""
@@ -170,6 +213,17 @@ class Asked:
     def _ids(self, name: str) -> tuple[int, ...]:
         vocab = self.model.module.vocab_size
         return tuple(token for token in self.facts.get(name) or () if isinstance(token, int) and 0 <= token < vocab)
+
+
+def counter(progress: Progress | None, total: int) -> Callable[[], None]:
+    """What tells `progress` that one more of so many is done."""
+    done = count(1)
+
+    def tell() -> None:
+        if progress is not None:
+            progress(next(done), total)
+
+    return tell
 
 
 def _settings(folder: Path | None) -> Mapping[str, Any]:

@@ -8,7 +8,9 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 import triptych
 from tests.parity.hearing import RATE, waveform, whisper
@@ -20,7 +22,8 @@ HELP = """usage: triptych transcribe [-h] [--language CODE]
                            [--task {transcribe,translate}] [--timestamps]
                            [--format {text,srt,vtt,json}] [--prompt TEXT]
                            [--temperature T] [--compression-ratio-threshold R]
-                           [--logprob-threshold L] [--seed S]
+                           [--logprob-threshold L] [--no-speech-threshold P]
+                           [--condition-on-previous-text] [--seed S]
                            [--device DEVICE] [--dtype DTYPE] [--max-batch N]
                            MODEL FILE [FILE ...]
 """
@@ -139,5 +142,32 @@ def test_wrong_input_is_told_in_a_line(capsys: pytest.CaptureFixture[str], folde
     for file, message in ((tmp_path / "no.wav", "is no sound that can be read"), (tmp_path / "x", "no such file")):
         assert main(["transcribe", str(folder), str(file)]) == 1
         assert message in capsys.readouterr().err
-    assert main(["transcribe", str(folder), str(folder / "1.wav"), "--language", "xx"]) == 1
-    assert "'xx' is no code of a language" in capsys.readouterr().err
+    for wrong, message in (("xx", "'xx' is no code of a language"), ("German", "; did you mean 'de'?")):
+        assert main(["transcribe", str(folder), str(folder / "1.wav"), str(folder / "2.wav"), "--language", wrong]) == 1
+        assert capsys.readouterr().err.count(message) == 1  # it is wrong for every file
+
+
+def test_of_several_files_those_that_can_be_read_are_written_down(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
+) -> None:
+    nan = tmp_path / "nan.wav"
+    soundfile.write(nan, np.full(RATE, np.nan, np.float32), RATE, subtype="FLOAT")
+    names = [folder / "1.wav", tmp_path, nan, tmp_path / "x.wav", folder / "2.wav"]
+    assert main(["transcribe", str(folder), *map(str, names), "--language", "en"]) == 1
+    said = capsys.readouterr()
+    model = triptych.load(folder)
+    texts = [model.transcribe(folder / f"{n}.wav", language="en").text for n in (1, 2)]
+    assert said.out == f"{names[0]}:\n{texts[0]}\n{names[-1]}:\n{texts[1]}\n"
+    assert said.err.splitlines() == [
+        f"{tmp_path}: is a folder; give the files in it",
+        f"{nan}: has samples that are not finite",
+        f"{tmp_path / 'x.wav'}: there is no such file",
+    ]
+
+
+def test_an_mp3_that_is_cut_off_is_told(capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.mp3"
+    soundfile.write(file, waveform(1, seconds=2.0), RATE)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert main(["transcribe", str(folder), str(file), "--language", "en"]) == 1
+    assert re.search(r"a\.mp3: ends too soon: it has [\d,]+ of the 32,000 samples", capsys.readouterr().err)

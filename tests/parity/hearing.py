@@ -16,11 +16,11 @@ RATE = 16_000
 SECONDS = 2  # of sound that the tiny config's encoder takes
 
 
-def whisper(folder: Path, *, seed: int = 0) -> Oracle:
+def whisper(folder: Path, *, seed: int = 0, **change: object) -> Oracle:
     """Built and saved in `folder`, feature extractor and all."""
     config = tiny_config("WhisperForConditionalGeneration")
     assert config is not None
-    oracle = build_oracle(config, folder, seed=seed)
+    oracle = build_oracle(config | change, folder, seed=seed)
     extractor = WhisperFeatureExtractor(feature_size=config["num_mel_bins"], chunk_length=SECONDS, sampling_rate=RATE)
     extractor.save_pretrained(folder)
     return oracle
