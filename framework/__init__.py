@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from triptych.settings import Settings as Settings
     from triptych.settings import Stage as Stage
     from triptych.spec.base import PartSpec as PartSpec
+    from triptych.spec.item_facts import AudioFacts as AudioFacts
+    from triptych.spec.item_facts import ImageFacts as ImageFacts
+    from triptych.spec.item_facts import VideoFacts as VideoFacts
     from triptych.spec.models import resolver as resolver
     from triptych.tasks import *
     from triptych.weights import *

@@ -120,6 +120,21 @@ class ItemError(TriptychError, RuntimeError):
     """Items cannot be read as one batch: some are absent, or they do not go into one call."""
 
 
+class MissingItemsError(ItemError):
+    """Items came without data, as ones that are kept, and are not. `hashes` name all of them; to send them helps."""
+
+    def __init__(
+        self,
+        problems: str | Problem | Iterable[Problem],
+        *,
+        path: str = "",
+        place: Place | None = None,
+        hashes: Iterable[str] = (),
+    ) -> None:
+        super().__init__(problems, path=path, place=place)
+        self.hashes = tuple(hashes)
+
+
 class PromptUpdateError(TriptychError, RuntimeError):
     """What items change in a prompt does not fit the prompt, or the items."""
 

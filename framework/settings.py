@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from triptych.arguments import check_arguments
 from triptych.errors import OptionError, Problem, short, suggest
@@ -16,6 +16,17 @@ DUMMY_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "audio": ("length",),
 }
 """What may be said of the items that stand in for those of a modality while memory is measured, beside their count."""
+
+
+@runtime_checkable
+class ItemCache(Protocol):
+    """What keeps processed items, `triptych.ProcessorCache` or another."""
+
+    @property
+    def capacity(self) -> int:
+        """The most bytes that are kept."""
+        ...
+
 
 Limit = int | Mapping[str, int]
 WORDS: Mapping[type, str] = {bool: "True or False", int: "a whole number", Mapping: "a mapping"}
@@ -30,8 +41,9 @@ class MultiModalSettings:
     model out, `language_only` every tower; `towers_on_first_stage` leaves them out of all stages of a pipeline but the
     first, as those of a spec always are. `embeds` lets prompts bring rows of items that were encoded elsewhere.
     `processor` are keywords for the checkpoint's processor: for every modality, or under the name of one. What it makes
-    of items is kept, `processor_cache` bytes of it; 0 keeps nothing. `video_pruning` is the share of a video's rows
-    that is left out: those that differ least from the same place a moment before.
+    of items is kept, `processor_cache` bytes of it, or in a `ProcessorCache` that several models may share; 0 keeps
+    nothing. `video_pruning` is the share of a video's rows that is left out: those that differ least from the same
+    place a moment before.
     """
 
     limits: Mapping[str, Limit] = field(default_factory=dict)
@@ -40,15 +52,18 @@ class MultiModalSettings:
     towers_on_first_stage: bool = False
     embeds: bool = False
     processor: Mapping[str, Any] = field(default_factory=dict)
-    processor_cache: int = 2**28
+    processor_cache: int | ItemCache = 2**28
     video_pruning: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise OptionError with everything that is wrong."""
         flags = ("encoder_only", "language_only", "towers_on_first_stage", "embeds")
-        kinds = {"limits": Mapping, "processor": Mapping, "processor_cache": int, **dict.fromkeys(flags, bool)}
+        kinds = {"limits": Mapping, "processor": Mapping, **dict.fromkeys(flags, bool)}
         problems = _mistyped(self, kinds)
-        if isinstance(self.processor_cache, int) and self.processor_cache < 0:
+        if not isinstance(self.processor_cache, int | ItemCache):
+            told = f"bytes, or a ProcessorCache are wanted, not {short(self.processor_cache)}"
+            problems.append(Problem(told, "processor_cache"))
+        elif isinstance(self.processor_cache, int) and self.processor_cache < 0:
             problems.append(Problem(f"0 bytes or more are wanted, not {self.processor_cache}", "processor_cache"))
         if isinstance(self.video_pruning, bool) or not isinstance(self.video_pruning, int | float):
             problems.append(Problem(f"a share is wanted, not {short(self.video_pruning)}", "video_pruning"))

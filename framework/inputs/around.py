@@ -6,8 +6,8 @@ newlines beside one that is written are a token of three.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.spec.tokens import TokenRule
@@ -18,25 +18,46 @@ UNWRITTEN = "\N{INVISIBLE SEPARATOR}" * 5  # a text that nobody writes
 def mark_of(rule: TokenRule, tokenizer: Tokenizer) -> str:
     """What stands for an item while a text is encoded: the target, unless other text is put around the placeholders.
 
-    Then it is the placeholder as text, where the tokenizer has it as a token, since the target may stand in that text.
+    Then it is the placeholder as text, where the tokenizer has it as a token, and it is that of no other modality: the
+    target may stand in that text.
     """
     if not rule.before + rule.after:
         return rule.target
+    if rule.apart is not None:
+        return f"{UNWRITTEN}{rule.target}{UNWRITTEN}"
     own = tokenizer.decode_whole([rule.placeholder])
     return own if tokenizer.token_id(own) == rule.placeholder else UNWRITTEN
 
 
-def with_around(token_ids: Sequence[int], tokenizer: Tokenizer, rules: Sequence[TokenRule]) -> list[int]:
-    """Token ids in which each target of a rule that puts text around its placeholders has become that and one of these.
+Around = tuple[Sequence[int], Sequence[int]]
+
+
+def written_around(text: str, rule: TokenRule, mark: str, edges: Iterable[tuple[str, str]] = ()) -> str:
+    """A text in which each target has become `mark` between the texts of its item, `edges`; past the last of these
+    between those of the rule.
+    """
+    first, *rest = text.split(rule.target)
+    pairs = chain(edges, repeat((rule.before, rule.after)))
+    return first + "".join(f"{before}{mark}{after}{piece}" for (before, after), piece in zip(pairs, rest, strict=False))
+
+
+def with_around(token_ids: list[int], tokenizer: Tokenizer, rule: TokenRule, edges: Iterable[Around]) -> list[int]:
+    """Token ids in which each target of a rule that puts text around its placeholders has become one of these between
+    the tokens of its item; those of the rule past the last.
 
     Where there are placeholders already they are as they were.
     """
-    found = [*token_ids]
-    for rule in rules:
-        target = tokenizer.token_id(rule.target)
-        if rule.before + rule.after and rule.placeholder not in found and target in found:
-            around = *tokenizer.encode_bare(rule.before), rule.placeholder, *tokenizer.encode_bare(rule.after)
-            found = [*chain.from_iterable(around if token == target else (token,) for token in found)]
+    target = tokenizer.token_id(rule.target)
+    if not rule.before + rule.after or rule.placeholder in token_ids or target not in token_ids:
+        return token_ids
+    pairs = chain(edges, repeat((tokenizer.encode_bare(rule.before), tokenizer.encode_bare(rule.after))))
+    found = list[int]()
+    for token in token_ids:
+        if token == target:
+            before, after = next(pairs)
+            found += [*before, rule.single, *after]
+        else:
+            found.append(token)
     return found
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from triptych.errors import InputError, InputTypeError
 
-ImageInput = str | os.PathLike[str] | Image.Image | NDArray[np.uint8] | Tensor
-"""A file, a Pillow image, or an array of bytes: [height, width, 1 | 3 | 4], else [1 | 3 | 4, height, width]."""
+ImageInput = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8] | Tensor
+"""A file, what is in one, a `data:` URL, a Pillow image, or an array of bytes: [height, width, 1 | 3 | 4], else
+[1 | 3 | 4, height, width]."""
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none that starts another program, as EPS does
+KINDS = f"{', '.join(kind for kind in FORMATS[:-1] if kind != 'MPO')} or {FORMATS[-1]}"
 CHANNELS = (1, 3, 4)  # grey; red, green, blue; those and alpha
 MAX_PIXELS = 64 * 2**20
 MAX_RATIO = 200  # resizing by the shorter side makes the longer one this many times as long
@@ -30,6 +33,8 @@ def open_image(image: object, *, name: str) -> Image.Image:
     match image:
         case str() | os.PathLike():
             return _open_file(Path(image), name)
+        case bytes():
+            return _open(BytesIO(image), name)
         case Image.Image():
             return _from_pillow(image, name)
         case np.ndarray() | Tensor():
@@ -75,6 +80,10 @@ def check_size(height: int, width: int, *, name: str) -> None:
 def _open_file(file: Path, name: str) -> Image.Image:
     if not file.is_file():
         raise InputError("there is no such file", path=name)
+    return _open(file, name)
+
+
+def _open(file: Path | BytesIO, name: str) -> Image.Image:
     Image.init()
     try:
         with warnings.catch_warnings():  # sizes are bounded below, before any pixel is decoded
@@ -85,6 +94,8 @@ def _open_file(file: Path, name: str) -> Image.Image:
             return _upright(opened)
     except InputError:
         raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"cannot be read as an image: it begins like no {KINDS}", path=name) from error
     except Image.DecompressionBombError as error:
         raise InputError(f"is too large: {error}", path=name) from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...

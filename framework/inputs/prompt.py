@@ -9,7 +9,7 @@ from itertools import chain
 from operator import index
 
 from triptych.errors import InputError, InputTypeError, Problem, short
-from triptych.inputs.around import mark_of
+from triptych.inputs.around import mark_of, written_around
 from triptych.inputs.items import MultiModalFeatureSpec
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.spec.tokens import TokenRule
@@ -56,9 +56,12 @@ def as_token_ids(prompt: object) -> list[int]:
 
 
 def encode_text(
-    text: str, encode: Callable[[str], list[int]], tokenizer: Tokenizer, rules: Sequence[TokenRule]
+    text: str,
+    encode: Callable[[str], list[int]],
+    tokenizer: Tokenizer,
+    rules: Sequence[TokenRule],
 ) -> list[int]:
-    """Token ids of a text, by one of the two ways of its tokenizer, in which every target is one placeholder id.
+    """Token ids of a text, by one of the two ways of its tokenizer, in which every target is the single id of its rule.
 
     Usually the target is a token of its own. Where the tokenizer does not know it, the text is cut there and its pieces
     are encoded one by one. What a rule puts around its placeholders is written into the text, of which it becomes a
@@ -67,10 +70,10 @@ def encode_text(
     marks = {rule: mark_of(rule, tokenizer) for rule in rules}
     for rule, mark in marks.items():
         if mark != rule.target and mark not in text:
-            text = text.replace(rule.target, rule.before + mark + rule.after)
+            text = written_around(text, rule, mark)
     tokens = {rule: tokenizer.token_id(mark) for rule, mark in marks.items() if mark in text}
-    placeholders = {token: rule.placeholder for rule, token in tokens.items() if token is not None}
-    cut = {marks[rule]: rule.placeholder for rule, token in tokens.items() if token is None}
+    placeholders = {token: rule.single for rule, token in tokens.items() if token is not None}
+    cut = {marks[rule]: rule.single for rule, token in tokens.items() if token is None}
     first, *others = re.split(f"({'|'.join(map(re.escape, cut))})", text) if cut else [text]
     rest = ([cut[target], *(tokenizer.encode_bare(piece) if piece else ())] for target, piece in _pairs(others))
     found = [*encode(first), *chain.from_iterable(rest)]
@@ -109,6 +112,21 @@ def check_placeholders(
     wrong = [m for m in rules if len(found[m]) not in (len(items[m]), sum(items[m]))]
     if wrong:
         raise InputError(Problem(_mismatch(found[m], items[m], m, rules[m].target)) for m in wrong)
+
+
+def whole_of_one(
+    found: Mapping[str, Sequence[int]], rules: Mapping[str, TokenRule], rows: Mapping[str, Sequence[int]]
+) -> dict[str, Sequence[int]]:
+    """Where placeholders stand; those that two modalities have are the later one's that has items, not the other.
+
+    That is so where another processor wrote one for each row, by which it does not say whose they are.
+    """
+    given = dict(found)
+    for m, rule in rules.items():
+        first = next(name for name, other in rules.items() if other.placeholder == rule.placeholder)
+        if rows[m] and not rows[first] and not found[m] and len(found[first]) == sum(rows[m]):
+            given |= {m: found[first], first: ()}
+    return given
 
 
 def _mismatch(places: Sequence[int], rows: Sequence[int], modality: str, target: str) -> str:

@@ -54,13 +54,12 @@ class PromptReader:
         """
         if self.processor is None:
             check_taken(items)
-            return Prompt(tuple(self._encode(prompt, {}, raw=raw) if isinstance(prompt, str) else prompt))
+            return Prompt(tuple(self._encode(prompt, None, raw=raw) if isinstance(prompt, str) else prompt))
         supported = self.processor.info.get_supported_mm_limits()
         if wrong := [Problem(not_taken(m, supported), m) for m in items if m not in supported]:
             raise InputError(wrong)  # before files are read
         parsed = self.processor.info.get_data_parser().parse_mm_data(items)
-        counts = parsed.get_all_counts()
-        ids = self._encode(prompt, counts, raw=raw) if isinstance(prompt, str) else [*prompt]
+        ids = self._encode(prompt, parsed, raw=raw) if isinstance(prompt, str) else [*prompt]
         return self._prepared(self.processor, ids, parsed)
 
     def read_items(self, prompt: str | Sequence[int], items: Mapping[str, object]) -> Prompt:
@@ -70,8 +69,9 @@ class PromptReader:
         """
         if self.processor is None:
             raise InputError(f"this model takes text only, and {', '.join(items)} is given")
-        ids = self.processor.encode(prompt, bare=True) if isinstance(prompt, str) else [*prompt]
-        return self._prepared(self.processor, ids, self.processor.info.get_data_parser().parse_mm_data(items))
+        parsed = self.processor.info.get_data_parser().parse_mm_data(items)
+        ids = self.processor.encode_beside(prompt, parsed, bare=True) if isinstance(prompt, str) else [*prompt]
+        return self._prepared(self.processor, ids, parsed)
 
     def _prepared(
         self, processor: BaseMultiModalProcessor[Any], ids: Sequence[int], items: MultiModalDataItems
@@ -82,13 +82,15 @@ class PromptReader:
             return Prompt(found.prompt_token_ids, sources=features)
         return Prompt(found.prompt_token_ids, features, blocks=processor.info.get_blocks(found))
 
-    def _encode(self, text: str, counts: Mapping[str, int], *, raw: bool) -> list[int]:
+    def _encode(self, text: str, items: MultiModalDataItems | None, *, raw: bool) -> list[int]:
         if self.tokenizer is None:
             raise InputError("is text, and this model has no tokenizer; give token ids")
+        counts = {} if items is None else items.get_all_counts()
         turn = None if raw or self.template is None else self._turn(self.template, text, counts)
         whole = self._in_front(text, counts) if turn is None else turn
         if self.processor is not None:
-            return self.processor.encode(whole, bare=turn is not None)
+            assert items is not None
+            return self.processor.encode_beside(whole, items, bare=turn is not None)
         return self.tokenizer.encode(whole) if turn is None else self.tokenizer.encode_bare(whole)
 
     def _in_front(self, text: str, counts: Mapping[str, int]) -> str:

@@ -1,7 +1,8 @@
 """Text <-> token ids, by the files of a checkpoint folder.
 
-A folder with `tokenizer.json` needs the library `tokenizers` alone. Other formats (sentencepiece's `tokenizer.model`,
-`vocab.json` with `merges.txt`) go through transformers, which is imported only then, and runs no code of the folder.
+A folder with `tokenizer.json` or `tekken.json` needs the library `tokenizers` alone. Other formats (sentencepiece's
+`tokenizer.model`, `vocab.json` with `merges.txt`) go through transformers, which is imported only then, and runs no
+code of the folder.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from triptych.errors import CheckpointError, InputError
 from triptych.inputs.folder import read_json_if_any
 
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-OTHER_FORMATS = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json")
+OTHER_FORMATS = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
 
 
 class Tokenizer(Protocol):
@@ -172,6 +173,11 @@ def load_tokenizer(folder: Path) -> Tokenizer | None:
             **read_json_if_any(folder / "tokenizer_config.json"),
         }
         return _from_json(file, config)
+    if (file := folder / "tekken.json").is_file():
+        from triptych.inputs.tekken import load_tekken
+
+        backend, named = load_tekken(file)
+        return TextTokenizer(backend, named=named)
     return _load_foreign(folder) if any((folder / name).is_file() for name in OTHER_FORMATS) else None
 
 

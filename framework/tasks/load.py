@@ -18,7 +18,14 @@ from triptych.assembly.model_class import FromSpec, model_class
 from triptych.assembly.pooled import Pooled
 from triptych.capabilities import supports_multimodal
 from triptych.errors import OptionError, SpecError
-from triptych.inputs.processing import BaseMultiModalProcessor, InputProcessingContext, build_processor
+from triptych.inputs.digests import digest_of
+from triptych.inputs.framing import frames_of
+from triptych.inputs.processing import (
+    BaseMultiModalProcessor,
+    InputProcessingContext,
+    SenderCache,
+    build_processor,
+)
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer
 from triptych.runner.failures import room_for
 from triptych.runner.memory import free_bytes
@@ -34,6 +41,7 @@ from triptych.tasks.source import Conversion, Folder, Source, read_source
 from triptych.weights import check, fill, fill_random, match, tables
 
 Progress = Callable[[int, int], None]
+APART = "of a processor that stands apart from its model; here items go straight to it: give a ProcessorCache, or bytes"
 
 
 @dataclass(frozen=True)
@@ -64,17 +72,18 @@ def load(
 ) -> Model:
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
 
-    `config.json` chooses the spec, or the registered class, and what it is converted to; `spec`, a registered name or
-    the path of a YAML file, goes before it. `convert` makes a model that writes one to `embed` or to `classify`, or
-    with `token_` before it to do so with each token. Where it has no layer for labels, rows of its head are one:
-    `classifier_from_token` names the tokens, by text or by id, and `method` is `from_2_way_softmax` (false, true: the
-    chance of the second among the two) or `no_post_processing` (a label each); a config may say both under the same
-    names. `overrides` (`path.to.key=value`) change the spec. `multimodal` says which items prompts may have, and with
-    that which towers are there at all; it may leave the language model out too. What is left out is not read.
-    `stage` is that of this process in a pipeline of several: its layers alone are read, and the processes, which are
-    one of torch's process groups, run the model together when each asks it the same. Without `dtype` it is what the
-    config says, else what most of the file is stored in. `progress(done, total)` counts bytes read. Raises
-    TriptychError with all that is wrong, before any weight is read.
+    `config.json`, or a file of another name that a spec knows (Mistral's `params.json`), chooses the spec, or the
+    registered class, and what it is converted to; `spec`, a registered name or the path of a YAML file, goes before
+    it. `convert` makes a model that writes one to `embed` or to `classify`, or with `token_` before it to do so with
+    each token. Where it has no layer for labels, rows of its head are one: `classifier_from_token` names the tokens,
+    by text or by id, and `method` is `from_2_way_softmax` (false, true: the chance of the second among the two) or
+    `no_post_processing` (a label each); a config may say both under the same names. `overrides` (`path.to.key=value`)
+    change the spec. `multimodal` says which items prompts may have, and with that which towers are there at all; it
+    may leave the language model out too. What is left out is not read. `stage` is that of this process in a pipeline
+    of several: its layers alone are read, and the processes, which are one of torch's process groups, run the model
+    together when each asks it the same. Without `dtype` it is what the config says, else what most of the file is
+    stored in. `progress(done, total)` counts bytes read. Raises TriptychError with all that is wrong, before any
+    weight is read.
     """
     check_arguments(
         spec=(spec, str | None),
@@ -214,6 +223,8 @@ def _processor(
     """
     if not supports_multimodal(module):
         return None
+    if isinstance(media.processor_cache, SenderCache):
+        raise OptionError(f"is a SenderCache, {APART}", path="multimodal.processor_cache")
     context = InputProcessingContext(
         config,
         settings=media,
@@ -222,10 +233,17 @@ def _processor(
         tokens=of.tokens if of else {},
         sources=of.plan.sources if of else {},
         name=of.name if of and folder is None else str(folder),
+        reader=_reader(config, media, folder=folder, of=of),
         dtype=next(module.parameters()).dtype,
         width=_item_width(module.get_language_model()),
     )
     return build_processor(module, context, plan=of.plan if of else None)
+
+
+def _reader(config: Mapping[str, Any], media: MultiModalSettings, *, folder: Path | None, of: Assembled | None) -> str:
+    """All that items are prepared by, beside the settings of their processor and the class of it."""
+    trees = {path: repr(scope.tree) for path, scope in of.plan.scopes.items()} if of else {}
+    return digest_of(frames_of([str(folder and folder.resolve()), repr(config), trees, media.video_pruning])).hex()
 
 
 def _item_width(text: object) -> int | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 import pytest
 import torch
@@ -12,9 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from triptych.errors import InputError
-from triptych.inputs import hashing
+from triptych.inputs import digests
 from triptych.inputs.hashing import hash_item
 from triptych.inputs.media import Video
+from triptych.inputs.media.originals import Original
 
 WHITE = Image.new("RGB", (3, 2), "white")
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
@@ -43,6 +42,30 @@ def test_a_digest_is_never_cut() -> None:
 )
 def test_content_of_another_shape_dtype_or_kind_has_another_name(other: object) -> None:
     assert name(WHITE) != name(other)
+
+
+def test_what_an_item_was_given_as_tells_it_and_it_is_not_read_for_that() -> None:
+    def read() -> Image.Image:
+        pytest.fail("read")
+
+    assert name(Original(b"a", read)) == name(Original(b"a", read))
+    assert (
+        len({name(each) for each in (Original(b"a", read), Original(b"b", read), b"a", "a", ["original", b"a"])}) == 5
+    )
+
+
+@pytest.mark.parametrize("packages", [["blake3"], []])
+def test_names_are_made_with_the_package_of_a_fast_hash_and_without(
+    packages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = digests.find_spec
+    monkeypatch.setattr(digests, "find_spec", lambda package: real(package) if package in packages else None)
+    digests.algorithm.cache_clear()
+    try:
+        found = {name(item) for item in (WHITE, Image.new("RGB", (3, 2)), b"ab", ["a", "b"], None)}
+    finally:
+        digests.algorithm.cache_clear()
+    assert sorted(map(len, found)) == [64] * 5
 
 
 def test_a_video_is_named_by_its_frames_and_by_what_is_known_of_them() -> None:
@@ -93,23 +116,3 @@ def _sorted(value: object) -> object:
         case list():
             return [_sorted(v) for v in value]
     return value
-
-
-@given(height=st.integers(1, 90), width=st.integers(1, 90), strip=st.sampled_from([1, 100, 1000, 2**16]))
-def test_an_image_is_named_by_its_mode_and_pixels_however_many_rows_are_read_at_a_time(
-    height: int, width: int, strip: int
-) -> None:
-    pixels = np.random.default_rng([height, width]).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hashing, "STRIP", strip)
-        found = hash_item(Image.fromarray(pixels), model="m", modality="image", keywords={})
-    assert found == hash_item(["RGB", pixels], model="m", modality="image", keywords={})
-
-
-def test_an_image_is_named_without_memory_for_a_second_one() -> None:
-    image = Image.new("RGB", (1500, 1000))
-    tracemalloc.start()
-    hash_item(image, model="m", modality="image", keywords={})
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 4 * hashing.STRIP

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,9 @@ def test_a_missing_file_is_named(where: str, tmp_path: Path) -> None:
 
 
 def test_what_the_processor_refuses_is_named(processor: tuple[ImageProcessor, Any]) -> None:
-    with pytest.raises(InputError, match=r"^image\[1\]: the image processor \(.*\) refuses it: "):
+    with pytest.raises(
+        InputError, match=r"^image\[1\]: the image processor \(.*; size={'shortest_edge': -1}\) refuses it: "
+    ):
         processor[0](Image.new("RGB", (4, 4)), name="image[1]", size={"shortest_edge": -1})
 
 
@@ -208,6 +211,20 @@ def test_what_is_no_image_is_refused(image: Any, message: str) -> None:
 def test_a_folder_without_a_processor_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="has no image processor that can be used"):
         load_image_processor(tmp_path)
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
+def test_a_processor_that_insists_on_torchvision_is_told_with_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "Llama4ImageProcessor"}')
+    told = r"image processor is of a class that insists on torchvision, which is not installed: pip install torchvision"
+    with pytest.raises(CheckpointError, match=rf"{told}, or give rows that were encoded elsewhere"):
+        load_image_processor(tmp_path)
+
+
+def test_a_folder_of_such_a_name_is_not_taken_for_that(tmp_path: Path) -> None:
+    (folder := tmp_path / "torchvision").mkdir()
+    with pytest.raises(CheckpointError, match="has no image processor that can be used"):
+        load_image_processor(folder)
 
 
 def test_a_folder_cannot_bring_code(tmp_path: Path) -> None:

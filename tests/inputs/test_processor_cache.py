@@ -14,11 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from tests.inputs.test_processing import Processor, image, made
+from tests.inputs.test_processing import TARGET, Dummy, Info, Processor, context, image, made
 from tests.inputs.test_prompt import RULE
-from triptych.errors import InputError, OptionError
-from triptych.inputs.items import MultiModalKwargsItem
-from triptych.inputs.kinds import MultiModalBatchedField, MultiModalFieldElem
+from triptych.errors import InputError, OptionError, Problem, PromptUpdateError
 from triptych.inputs.processing import (
     InputProcessingContext,
     MultiModalInputs,
@@ -26,8 +24,9 @@ from triptych.inputs.processing import (
     SpecDummyInputsBuilder,
     SpecProcessingInfo,
     SpecProcessor,
+    get_dummy_inputs,
 )
-from triptych.inputs.processing.cache import CacheWarning, ProcessedItem, ProcessorCache
+from triptych.inputs.updates import PromptReplacement
 from triptych.settings import MultiModalSettings
 
 BYTES = 4 * 3 * 3 * 4  # of the tensor of the smallest image
@@ -98,6 +97,97 @@ def test_what_is_known_by_its_id_comes_from_the_cache_and_goes_to_its_own_place(
         )
 
 
+class Picky(Processor):
+    """It refuses tall images, and writes nonsense for one of seven rows."""
+
+    def _call_hf_processor(self, text: Any, mm_data: Any, mm_kwargs: Any) -> Any:
+        tall = [i for i, each in enumerate(mm_data["images"]) if each.height > 8]
+        if tall:
+            raise InputError([Problem("is tall", f"image[{i}]: top") for i in tall] + [Problem("wants a low one")])
+        return super()._call_hf_processor(text, mm_data, mm_kwargs)
+
+    def _get_prompt_updates(self, mm_items: Any, mm_kwargs: Any, out_mm_kwargs: Any) -> Any:
+        if any(each.height == 7 for each in mm_items["image"]):
+            return [PromptReplacement("image", [TARGET], 7)]  # type: ignore[arg-type]
+        return super()._get_prompt_updates(mm_items, mm_kwargs, out_mm_kwargs)
+
+
+def test_an_error_has_the_number_of_an_item_in_the_prompt_whatever_the_cache_has() -> None:
+    processor = made(Picky)
+    processor("<image><image>", {"image": [image(2), image(4)]})
+    for heights, told in (
+        ([9, 4, 10], "image[0]: top: is tall\nimage[2]: top: is tall\nwants a low one"),
+        ([9, 9, 4], "image[0]: top: is tall\nwants a low one"),
+        ([2, 9], "image[1]: top: is tall\nwants a low one"),
+        ([9, 2], "image[0]: top: is tall\nwants a low one"),
+    ):
+        with pytest.raises(InputError) as caught:
+            processor("<image>" * len(heights), {"image": [image(each) for each in heights]})
+        assert str(caught.value) == told
+    assert caught.value.path == "image[0]: top"
+    with pytest.raises(PromptUpdateError, match=r"^image\[2\]\.content: a list of token ids is wanted, not 7$"):
+        processor("<image>" * 3, {"image": [image(each) for each in (2, 4, 7)]})
+
+
+def test_a_file_that_the_cache_has_is_not_decoded_and_one_that_it_dropped_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor, file = made(settings={"processor_cache": 40 * BYTES}), tmp_path / "a.png"
+    image(6).save(file)
+    first = processor("<image>", {"image": file})
+    with monkeypatch.context() as patch:
+        patch.setattr("triptych.inputs.images._upright", lambda _: pytest.fail("decoded"))
+        assert same(processor("<image>", {"image": str(file)}), first)
+    assert processor.cache is not None
+    for height in range(2, 20):
+        processor("<image>", {"image": image(height)})
+    again = processor("<image>", {"image": file})
+    assert same(again, first)
+    assert again.mm_kwargs["image"][0] is not first.mm_kwargs["image"][0]
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(InputError, match=r"^image\[0\] \(.*a.png\): cannot be read as an image"):
+        processor("<image>", {"image": file})
+
+
+class OwnInfo(Info):
+    def __init__(self, ctx: InputProcessingContext) -> None:
+        self.ctx = ctx
+
+
+def test_an_info_that_is_made_in_a_way_of_its_own_remembers_what_was_read(tmp_path: Path) -> None:
+    image(4).save(tmp_path / "a.png")
+    info = OwnInfo(context())
+    processor = Processor(info, Dummy(info))
+    first = processor("<image>", {"image": tmp_path / "a.png"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("triptych.inputs.images._upright", lambda _: pytest.fail("decoded"))
+        assert same(processor("<image>", {"image": tmp_path / "a.png"}), first)
+
+
+def test_an_id_is_that_of_one_salt_and_no_other_client_has_what_is_kept_under_it() -> None:
+    processor = made()
+    parse = processor.info.get_data_parser().parse_mm_data
+
+    def asked(height: int | None, salt: str, uuid: str = "mine") -> MultiModalInputs:
+        items = parse({"image": [image(height) if height else None]}, uuids={"image": [uuid]})
+        return processor.apply(ProcessorInputs("<image>", items, {"image": [uuid]}, salt=salt))
+
+    first = asked(4, "a")
+    assert same(asked(None, "a"), first)
+    assert asked(8, "b").mm_placeholders["image"][0].get_num_embeds() == 4
+    assert asked(6, "").mm_placeholders["image"][0].get_num_embeds() == 3
+    for salt, uuid in (("c", "mine"), ("b", first.mm_hashes["image"][0])):
+        with pytest.raises(InputError, match=r"^image\[0\]: is known by its id alone, and no cache holds it"):
+            asked(None, salt, uuid)
+
+
+def test_dummy_items_are_not_kept() -> None:
+    processor = made(settings={"processor_cache": 1})  # which would warn of any
+    assert get_dummy_inputs(processor, 20, {"image": 1}).mm_kwargs["image"]
+    assert processor.cache is not None
+    assert len(processor.cache) == 0
+
+
 def test_other_keywords_are_another_item() -> None:
     processor = made()
     for keywords in ({}, {"images": {"size": 3}}, {"audio": {"size": 3}}):
@@ -106,41 +196,7 @@ def test_other_keywords_are_another_item() -> None:
     assert len(processor.cache) == 2
 
 
-def item(numbers: int, *, of: torch.Tensor | None = None) -> ProcessedItem:
-    tensor = torch.zeros(numbers) if of is None else of
-    return ProcessedItem(MultiModalKwargsItem({"x": MultiModalFieldElem(tensor, MultiModalBatchedField())}), ())
-
-
-def test_what_was_not_asked_for_longest_makes_room() -> None:
-    cache = ProcessorCache(3 * 40)
-    for name in "abc":
-        cache.put("image", name, item(10))
-    cache.get("image", ["a"])
-    cache.put("image", "d", item(10))
-    assert [each is not None for each in cache.get("image", list("abcd"))] == [True, False, True, True]
-    cache.put("image", "d", item(5))
-    assert (cache.nbytes, len(cache)) == (100, 3)
-    assert cache.get("video", ["a"]) == [None]
-
-
-def test_an_item_over_the_capacity_is_told_and_not_kept() -> None:
-    cache = ProcessorCache(39)
-    with pytest.warns(CacheWarning, match="an item of image takes 40 bytes, and the cache of processed items has 39"):
-        cache.put("image", "a", item(10))
-    assert (cache.nbytes, len(cache)) == (0, 0)
-
-
-def test_an_item_does_not_keep_the_memory_of_those_it_was_processed_with() -> None:
-    cache, batch = ProcessorCache(1000), torch.zeros(50, 10)
-    cache.put("image", "a", item(10, of=batch[3]))
-    (kept,) = cache.get("image", ["a"])
-    assert kept is not None
-    tensor = kept.data.get_data()["x"]
-    assert isinstance(tensor, torch.Tensor)
-    assert tensor.untyped_storage().nbytes() == 40
-
-
-@pytest.mark.parametrize("size", [-1, "1GB"])
+@pytest.mark.parametrize("size", [-1, "1GB", None, [1]])
 def test_a_size_that_is_none_is_refused(size: Any) -> None:
     with pytest.raises(OptionError, match="processor_cache: "):
         MultiModalSettings(processor_cache=size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.parity.hearing import RATE, waveform
 from tests.parity.sounding import Pair, all_cases
 from triptych.errors import CheckpointError, InputError
 from triptych.inputs.processing import SoundCutWarning
+from triptych.inputs.processing.feature_extractor import load_feature_extractor
 
 CASE = next(all_cases())
 TARGET = "<|AUDIO|>"
@@ -74,6 +76,13 @@ def test_sounds_and_places_that_do_not_fit_are_told_with_both_counts(model: Any)
         model.read_items(f"{TARGET} w40 {TARGET}", {"audio": waveform(1)})
     with pytest.raises(InputError, match="image: the model takes no such items; known: audio"):
         model.read_items(TARGET, {"image": [np.zeros((8, 8, 3), np.uint8)]})
+
+
+@pytest.mark.skipif(find_spec("torchaudio") is not None, reason="torchaudio is installed")
+def test_an_extractor_that_insists_on_torchaudio_is_told_with_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text('{"feature_extractor_type": "MusicgenMelodyFeatureExtractor"}')
+    with pytest.raises(CheckpointError, match=r"insists on torchaudio, which is not installed: pip install torchaudio"):
+        load_feature_extractor(tmp_path)
 
 
 def test_a_folder_without_a_feature_extractor_is_told(tmp_path: Path) -> None:

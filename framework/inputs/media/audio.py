@@ -14,6 +14,7 @@ from torch import Tensor
 
 from triptych.errors import InputError, short
 from triptych.inputs.media.items import ProcessorItems
+from triptych.inputs.media.originals import Original, OriginalsRead
 from triptych.inputs.media.reading import first_given, form, is_list, read_each
 from triptych.inputs.media.resample import resample, resampled_length
 from triptych.inputs.media.sound_files import MAX_SAMPLES, read_sound
@@ -37,14 +38,18 @@ class AudioProcessorItems(ProcessorItems[Waveform]):
         return len(self.given(index))
 
 
-def read_audio(data: object, *, target_sr: int | None = None, modality: str = "audio") -> AudioProcessorItems:
+def read_audio(
+    data: object, *, target_sr: int | None = None, modality: str = "audio", originals: OriginalsRead | None = None
+) -> AudioProcessorItems:
     """One sound or a list of them: a file, a list of floats, [samples], or `(waveform, rate)` of one channel or more.
 
-    What comes with a rate is brought to `target_sr`. Raises InputError with every waveform that is none, is too long,
-    or has a rate that cannot be brought to the model's.
+    What is in a file may come as bytes. What comes with a rate is brought to `target_sr`. A file of the `originals` is
+    read when it is asked for. Raises InputError with every waveform that is none, is too long, or has a rate that
+    cannot be brought to the model's.
     """
     entries = data if is_list(data) and not _is_one(data) else [data]
-    waveforms = read_each(entries, partial(_read, target_sr=target_sr), modality=modality)
+    read = partial(_read, target_sr=target_sr, originals=originals or OriginalsRead())
+    waveforms = read_each(entries, read, modality=modality)
     return AudioProcessorItems(waveforms, modality=modality)
 
 
@@ -59,9 +64,20 @@ def _is_one(data: Sequence[object]) -> bool:
     return has_rate(data) or isinstance(first_given(data), NUMBER)
 
 
-def _read(entry: object, name: str, *, target_sr: int | None) -> Waveform:
-    if isinstance(entry, str | os.PathLike):
-        entry = read_sound(Path(entry), name=name)
+def _read(
+    entry: object, name: str, *, target_sr: int | None, originals: OriginalsRead
+) -> Waveform | Original[Waveform]:
+    if not isinstance(entry, str | os.PathLike | bytes):
+        return _waveform(entry, name, target_sr)
+    file = entry if isinstance(entry, bytes) else Path(entry)
+    return originals.item(file, lambda: _heard(file, name, target_sr), modality="audio", name=name)
+
+
+def _heard(file: Path | bytes, name: str, target_sr: int | None) -> Waveform:
+    return _waveform(read_sound(file, name=name), name, target_sr)
+
+
+def _waveform(entry: object, name: str, target_sr: int | None) -> Waveform:
     if not has_rate(entry):
         return _samples(entry, name, ndims=(1,))[0].numpy()
     channels = _samples(entry[0], name, ndims=(1, 2))

@@ -44,8 +44,12 @@ def refusing(called: str, arguments: Mapping[str, object]) -> Iterator[None]:
     except TriptychError:
         raise
     except Exception as error:  # whatever a processor raises is about these inputs under these keywords
-        given = ", ".join(f"{name}={_told(value)}" for name, value in arguments.items())
-        raise InputError(f"{called}({given}) refuses it: {error}") from error
+        raise InputError(f"{called}({as_arguments(arguments)}) refuses it: {error}") from error
+
+
+def as_arguments(arguments: Mapping[str, object]) -> str:
+    """Arguments as an error shows them: the sizes of what is large, and all else by its value."""
+    return ", ".join(f"{name}={_told(value)}" for name, value in arguments.items())
 
 
 def cast_floating(value: object, dtype: torch.dtype | None, *, path: str = "") -> object:

@@ -9,14 +9,18 @@ from typing import ClassVar, Generic, Self, TypeVar
 
 from triptych.arguments import check_arguments
 from triptych.errors import InputError, InputTypeError, suggest
+from triptych.inputs.media.originals import Original
 
 Item_co = TypeVar("Item_co", covariant=True)
 
 
 class ModalityDataItems(ABC, Generic[Item_co]):
-    """The items of one modality, in order. One that is known by its id alone, as it is cached, is None."""
+    """The items of one modality, in order. One that is known by its id alone, as it is cached, is None.
 
-    def __init__(self, items: Sequence[Item_co | None], *, modality: str) -> None:
+    One that is an `Original` is read when it is asked for.
+    """
+
+    def __init__(self, items: Sequence[Item_co | Original[Item_co] | None], *, modality: str) -> None:
         check_arguments(InputTypeError, items=(items, Sequence), modality=(modality, str))
         self.modality = modality
         self._items = tuple(items)
@@ -27,17 +31,26 @@ class ModalityDataItems(ABC, Generic[Item_co]):
 
     def get(self, index: int) -> Item_co | None:
         """An item; None for one that is known by its id alone."""
+        found = self._items[index]
+        return found.value if isinstance(found, Original) else found
+
+    def is_absent(self, index: int) -> bool:
+        """Whether an item is known by its id alone."""
+        return self._items[index] is None
+
+    def content(self, index: int) -> object:
+        """What an item is named by, for which it is not read: the item, or what it was given as."""
         return self._items[index]
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __iter__(self) -> Iterator[Item_co | None]:
-        return iter(self._items)
+        return map(self.get, range(len(self)))
 
     def given(self, index: int) -> Item_co:
         """An item. Raises InputError for one that is known by its id alone."""
-        if (item := self._items[index]) is None:
+        if (item := self.get(index)) is None:
             raise InputError(f"is known by its id alone; give the {self.modality}", path=f"{self.modality}[{index}]")
         return item
 

@@ -12,6 +12,7 @@ from triptych.inputs.media.embed_fields import EmbedFields, read_dict_embeds
 from triptych.inputs.media.embeds import NOT_ENABLED, check_several, is_embeds, read_embeds
 from triptych.inputs.media.images import read_images
 from triptych.inputs.media.items import ModalityDataItems, MultiModalDataItems
+from triptych.inputs.media.originals import OriginalsRead
 from triptych.inputs.media.reading import check_none
 from triptych.inputs.media.video_files import Choose, every_frame
 from triptych.inputs.media.videos import read_videos
@@ -28,7 +29,8 @@ class MultiModalDataParser:
 
     `target_sr` is the rate in Hz to which audio is brought, `expected_hidden_size` the width that embeds must have.
     With `embeds`, as in the settings, users may bring them; those of a modality in `embed_fields` are mappings.
-    `choose_frames` says which frames of a file of video are taken.
+    `choose_frames` says which frames of a file of video are taken. What is one of the `originals` was read before, and
+    is not read again until it is asked for.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class MultiModalDataParser:
         expected_hidden_size: int | None = None,
         embeds: bool = False,
         embed_fields: Mapping[str, EmbedFields] | None = None,
+        originals: OriginalsRead | None = None,
     ) -> None:
         """Raise OptionError for a rate that cannot be one."""
         check_arguments(
@@ -47,6 +50,7 @@ class MultiModalDataParser:
             expected_hidden_size=(expected_hidden_size, int | None),
             embed_fields=(embed_fields, Mapping | None),
             choose_frames=(choose_frames, Callable),
+            originals=(originals, OriginalsRead | None),
         )
         if target_sr is not None and (not 1 <= target_sr <= MAX_RATE or target_sr != int(target_sr)):
             raise OptionError(
@@ -58,6 +62,7 @@ class MultiModalDataParser:
         self.expected_hidden_size = expected_hidden_size
         self.embeds = embeds
         self.embed_fields = embed_fields or {}
+        self.originals = originals or OriginalsRead()
 
     def get_subparsers(self) -> Mapping[str, Subparser]:
         """What reads the items of each modality."""
@@ -84,19 +89,20 @@ class MultiModalDataParser:
     def parse_image(self, data: object) -> Items:
         """Images, or embeds of them."""
         embeds = self.parse_embeds("image", data)
-        return read_images(data) if embeds is None else embeds
+        return read_images(data, originals=self.originals) if embeds is None else embeds
 
     def parse_video(self, data: object) -> Items:
         """Videos, or embeds of them."""
         embeds = self.parse_embeds("video", data)
         if embeds is not None:
             return embeds
-        return read_videos(data, needs_metadata=self.video_needs_metadata, choose=self.choose_frames)
+        needs = self.video_needs_metadata
+        return read_videos(data, needs_metadata=needs, choose=self.choose_frames, originals=self.originals)
 
     def parse_audio(self, data: object) -> Items:
         """Waveforms, or embeds of them."""
         embeds = None if has_rate(data) else self.parse_embeds("audio", data)
-        return read_audio(data, target_sr=self.target_sr) if embeds is None else embeds
+        return read_audio(data, target_sr=self.target_sr, originals=self.originals) if embeds is None else embeds
 
     def parse_embeds(self, modality: str, data: object) -> Items | None:
         """The embeds of a modality; None where data are something else.
@@ -133,7 +139,7 @@ def id_errors(items: Mapping[str, Items], uuids: Ids) -> Iterator[InputError]:
             )
     for modality, each in items.items():
         given = [*uuids.get(modality, ()), *[None] * len(each)]
-        for index, item in enumerate(each):
-            if item is None and not given[index]:
+        for index in range(len(each)):
+            if each.is_absent(index) and not given[index]:
                 told = f"is None and has no id; give the {modality}, or in uuids the id that it is cached by"
                 yield InputError(told, path=f"{modality}[{index}]")

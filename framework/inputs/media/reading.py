@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias, TypeGuard, TypeVar
 
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from triptych.errors import InputError, InputTypeError
+from triptych.errors import InputError, InputTypeError, short
 
 Array: TypeAlias = NDArray[np.generic] | Tensor
 T = TypeVar("T")
+DATA_URL, BASE64 = "data:", ";base64"
 
 
 def is_array(value: object, *ndims: int) -> TypeGuard[Array]:
@@ -43,7 +45,7 @@ def read_each(entries: Iterable[object], read: Callable[[object, str], T], *, mo
     for index, entry in enumerate(entries):
         try:
             if entry is not None and id(entry) not in read_before:
-                read_before[id(entry)] = read(entry, _name(entry, f"{modality}[{index}]"))
+                read_before[id(entry)] = _read(entry, read, f"{modality}[{index}]")
             found.append(None if entry is None else read_before[id(entry)])
         except InputError as error:
             errors.append(error)
@@ -63,6 +65,22 @@ def check_none(errors: Sequence[InputError]) -> None:
 def form(array: Array) -> str:
     """Dtype and shape, for messages: `float32 [5, 16]`."""
     return f"{str(array.dtype).removeprefix('torch.')} {list(array.shape)}"
+
+
+def _read(entry: object, read: Callable[[object, str], T], name: str) -> T:
+    if isinstance(entry, str) and entry.startswith(DATA_URL):
+        return read(_bytes_of(entry, name), name)
+    return read(entry, _name(entry, name))
+
+
+def _bytes_of(url: str, name: str) -> bytes:
+    head, comma, content = url.partition(",")
+    try:
+        if comma and head.endswith(BASE64):
+            return b64decode(content, validate=True)
+    except ValueError:
+        pass  # told below
+    raise InputError(f"is {short(url)}; a data: URL is data:image/png;base64,... with what is in a file", path=name)
 
 
 def _name(entry: object, name: str) -> str:

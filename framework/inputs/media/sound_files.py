@@ -7,6 +7,7 @@ import wave
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,30 @@ from triptych.errors import InputError
 Sound = tuple[NDArray[np.float32], int]
 """Samples [channels, samples] from -1 to 1, and their rate in Hz."""
 
-SoundInput = str | os.PathLike[str] | NDArray[np.floating[Any]] | Sequence[float] | tuple[Any, int]
-"""A file, a waveform at the model's rate, or a waveform with its rate."""
+SoundInput = str | os.PathLike[str] | bytes | NDArray[np.floating[Any]] | Sequence[float] | tuple[Any, int]
+"""A file, what is in one, a `data:` URL, a waveform at the model's rate, or a waveform with its rate."""
 
 MAX_SAMPLES = 2**27  # of all channels, before and after resampling: 2.3 hours at 16 kHz
 OTHERS = "pip install 'triptych[audio]' reads other formats, or convert it: ffmpeg -i FILE -ar 16000 new.wav"
 
 
-def read_sound(path: Path, *, name: str = "") -> Sound:
-    """The samples of a file, called `name` in messages.
+def read_sound(file: Path | bytes, *, name: str = "") -> Sound:
+    """The samples of a file, or of what is in one, called `name` in messages.
 
     Raises InputError for what is no sound, is cut off, holds none, or is too long.
     """
-    name = name or str(path)
-    if not path.is_file():
-        raise InputError("there is no such file", path=name)
+    name = name or ("sound" if isinstance(file, bytes) else str(file))
+    if isinstance(file, Path) and not file.is_file():
+        told = "is a folder; give the files in it" if file.is_dir() else "there is no such file"
+        raise InputError(told, path=name)
     try:
-        with wave.open(str(path), "rb") as file:
-            return _samples(file, name)
+        with wave.open(str(file) if isinstance(file, Path) else BytesIO(file), "rb") as opened:
+            return _samples(opened, name)
     except (wave.Error, EOFError) as error:
         if find_spec("soundfile") is None:
             told = str(error) or "it ends too soon"
             raise InputError(f"is no WAVE file of plain samples ({told}); {OTHERS}", path=name) from error
-    return _by_soundfile(path, name)
+    return _by_soundfile(file, name)
 
 
 def _samples(file: wave.Wave_read, name: str) -> Sound:
@@ -65,14 +67,18 @@ def _floats(raw: bytes, width: int) -> NDArray[np.float32]:
     return (whole / 2.0 ** (8 * width - 1)).astype(np.float32)
 
 
-def _by_soundfile(path: Path, name: str) -> Sound:
+def _by_soundfile(content: Path | bytes, name: str) -> Sound:
     library: Any = import_module("soundfile")
     try:
-        with library.SoundFile(path) as file:
+        with library.SoundFile(content if isinstance(content, Path) else BytesIO(content)) as file:
             _check(file.frames * file.channels, file.samplerate, name)
+            announced = file.frames
             samples, rate = file.read(dtype="float32", always_2d=True), int(file.samplerate)
     except (library.SoundFileError, RuntimeError) as error:
-        raise InputError(f"is no sound that can be read: {error}", path=name) from error
+        told = getattr(error, "error_string", error)  # without the file, which is named already
+        raise InputError(f"is no sound that can be read: {told}", path=name) from error
+    if len(samples) < announced:
+        raise InputError(f"ends too soon: it has {len(samples):,} of the {announced:,} samples it announces", path=name)
     return np.ascontiguousarray(samples.T), rate
 
 

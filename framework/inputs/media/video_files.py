@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from triptych.errors import InputError
 from triptych.inputs.images import check_size
 from triptych.inputs.media.video_bounds import check_length
+from triptych.inputs.media.video_faults import MENDED, told
 from triptych.spec.item_facts import VideoFacts
 
 VideoFile = str | os.PathLike[str] | bytes
@@ -30,7 +31,6 @@ MAX_COUNTED = 2**20  # frames of a file, kept or not
 MISSING = 0.5  # seconds at the end of a stream that may be without frames
 NEEDED = "is a file of video, which needs the package av; pip install 'triptych[video]', or give its frames"
 FEWER = "; of a file fewer are taken where num_frames or fps is asked for"
-MENDED = "; ffmpeg -i FILE new.mp4 writes anew what can be read"
 
 
 def every_frame(video: VideoFacts) -> Sequence[int]:
@@ -71,9 +71,11 @@ def _opened(file: VideoFile, name: str) -> Iterator[tuple[Any, Any]]:
         library: Any = import_module("av")
     except ImportError as error:
         raise InputError(NEEDED, path=name) from error
-    source = BytesIO(file) if isinstance(file, bytes) else open(file, "rb")  # noqa: SIM115  (closed below)
+    size, is_open = len(file) if isinstance(file, bytes) else os.stat(file).st_size, False
     try:
+        source = BytesIO(file) if isinstance(file, bytes) else open(file, "rb")  # noqa: SIM115  (closed below)
         with source, library.open(source, options={"format_whitelist": FORMATS}) as container:
+            is_open = True
             if not container.streams.video:
                 raise InputError(
                     "holds no video; sound goes in as audio, and what is cut off may have lost it", path=name
@@ -82,7 +84,7 @@ def _opened(file: VideoFile, name: str) -> Iterator[tuple[Any, Any]]:
     except InputError:
         raise
     except Exception as error:  # decoders raise ValueError, EOFError, MemoryError, ...
-        raise InputError(f"is no video that can be read: {error}", path=name) from error
+        raise InputError(told(error, size=size, is_open=is_open), path=name) from error
 
 
 def _count(file: VideoFile, name: str) -> VideoFacts:

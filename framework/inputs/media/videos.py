@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,9 +18,11 @@ from triptych.errors import InputError, InputTypeError
 from triptych.inputs.images import channels_last, is_image_file, open_image
 from triptych.inputs.media.images import ImageSize
 from triptych.inputs.media.items import ProcessorItems
+from triptych.inputs.media.originals import Original, OriginalsRead
 from triptych.inputs.media.reading import Array, first_given, form, is_array, is_list, read_each
 from triptych.inputs.media.video_bounds import check_length
 from triptych.inputs.media.video_files import Choose, every_frame, read_video
+from triptych.spec.item_facts import UNKNOWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +35,29 @@ class Video:
     @property
     def fps(self) -> float | None:
         """How many of these frames are shown in a second, where that is known: of a whole video some may be taken."""
-        known = self.metadata or {}
-        fps, indices, total = (known.get(name) for name in ("fps", "frames_indices", "total_num_frames"))
-        if isinstance(fps, bool) or not isinstance(fps, int | float) or fps <= 0:
-            return None
-        if isinstance(indices, Sequence) and isinstance(total, int) and total > 0:
-            return len(indices) / total * fps
-        return float(fps)
+        total, fps = (self.metadata or {}).get("total_num_frames"), self._rate
+        if fps is not None and self.indices and isinstance(total, int) and total > 0:
+            return len(self.indices) / total * fps
+        return fps
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The seconds at which the frames are shown, by their numbers in the whole; none where these are not known."""
+        return tuple(index / (self._rate or UNKNOWN) for index in self.indices)
+
+    @property
+    def indices(self) -> Sequence[int]:
+        """The numbers of the frames in the whole; none where these are not known."""
+        given = (self.metadata or {}).get("frames_indices")
+        if isinstance(given, np.ndarray | Tensor):
+            given = given.tolist()
+        return given if isinstance(given, list | tuple) else ()
+
+    @property
+    def _rate(self) -> float | None:
+        """Frames a second of the whole."""
+        fps = (self.metadata or {}).get("fps")
+        return None if isinstance(fps, bool) or not isinstance(fps, int | float) or fps <= 0 else float(fps)
 
 
 class VideoProcessorItems(ProcessorItems[Video]):
@@ -46,7 +65,13 @@ class VideoProcessorItems(ProcessorItems[Video]):
 
     key: ClassVar[str] = "videos"
 
-    def __init__(self, items: Sequence[Video | None], *, modality: str = "video", with_metadata: bool = False) -> None:
+    def __init__(
+        self,
+        items: Sequence[Video | Original[Video] | None],
+        *,
+        modality: str = "video",
+        with_metadata: bool = False,
+    ) -> None:
         super().__init__(items, modality=modality)
         self.with_metadata = with_metadata
 
@@ -68,16 +93,22 @@ class VideoProcessorItems(ProcessorItems[Video]):
 
 
 def read_videos(
-    data: object, *, needs_metadata: bool = False, choose: Choose = every_frame, modality: str = "video"
+    data: object,
+    *,
+    needs_metadata: bool = False,
+    choose: Choose = every_frame,
+    modality: str = "video",
+    originals: OriginalsRead | None = None,
 ) -> VideoProcessorItems:
     """One video, or a list of them: a file, a list of frames, an array of bytes [frames, ...], or `(frames, metadata)`.
 
     A file, or what is in one as `bytes`, brings its metadata; `choose` says which of its frames are taken. Files of
-    pictures in a list are frames. Raises InputError with every video that is none, that is too long or too large, or
-    that lacks metadata where the model needs them.
+    pictures in a list are frames. A file of the `originals` is read when it is asked for. Raises InputError with every
+    video that is none, that is too long or too large, or that lacks metadata where the model needs them.
     """
     entries = data if is_list(data) and not _is_one(data) else [data]
-    videos = read_each(entries, partial(_read, needs_metadata=needs_metadata, choose=choose), modality=modality)
+    read = partial(_read, needs_metadata=needs_metadata, choose=choose, originals=originals or OriginalsRead())
+    videos = read_each(entries, read, modality=modality)
     return VideoProcessorItems(videos, modality=modality, with_metadata=needs_metadata)
 
 
@@ -90,20 +121,36 @@ def _has_metadata(data: object) -> bool:
     return isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Mapping)
 
 
-def _read(entry: object, name: str, *, needs_metadata: bool, choose: Choose) -> Video:
+def _read(
+    entry: object, name: str, *, needs_metadata: bool, choose: Choose, originals: OriginalsRead
+) -> Video | Original[Video]:
     if isinstance(entry, str | os.PathLike | bytes):
-        return Video(*read_video(entry, choose=choose, name=name))
+        content = entry if isinstance(entry, bytes) else Path(entry)
+        read = partial(read_video, content, choose=choose, name=name)
+        return originals.item(content, lambda: Video(*read()), modality="video", name=name)
+    return _from_memory(entry, name, needs_metadata=needs_metadata)
+
+
+def _from_memory(entry: object, name: str, *, needs_metadata: bool) -> Video:
     frames, metadata = entry if isinstance(entry, tuple) and _has_metadata(entry) else (entry, None)
     if isinstance(frames, str | os.PathLike | bytes):
         raise InputError("is a file with metadata, and a file brings its own; give it alone", path=name)
     if needs_metadata and metadata is None:
         raise InputError("has no metadata, and this model needs them; give (frames, metadata)", path=name)
     if is_array(frames):
-        return Video(_from_array(frames, name), metadata)
+        return _numbered(Video(_from_array(frames, name), metadata), name)
     if is_list(frames):
-        return Video(_from_frames(frames, name), metadata)
+        return _numbered(Video(_from_frames(frames, name), metadata), name)
     wanted = "a file, a list of frames, an array of bytes [frames, height, width, channels] or (frames, metadata)"
     raise InputTypeError(f"is {type(frames).__name__}; {wanted} is needed", path=name)
+
+
+def _numbered(video: Video, name: str) -> Video:
+    """Raises InputError for metadata that give other numbers of frames than there are."""
+    if video.indices and len(video.indices) != len(video.frames):
+        found = f"{len(video.frames)} frames, and its metadata {len(video.indices)} frames_indices"
+        raise InputError(f"has {found}; give one of each frame, or none", path=name)
+    return video
 
 
 def _from_array(frames: Array, name: str) -> NDArray[np.uint8]:

@@ -8,6 +8,8 @@ from triptych.inputs.processing.budget import get_dummy_inputs as get_dummy_inpu
 from triptych.inputs.processing.budget import get_max_tokens_per_item as get_max_tokens_per_item
 from triptych.inputs.processing.building import build_processor as build_processor
 from triptych.inputs.processing.cache import CacheWarning as CacheWarning
+from triptych.inputs.processing.cache import ProcessorCache as ProcessorCache
+from triptych.inputs.processing.cache import SenderCache as SenderCache
 from triptych.inputs.processing.context import InputProcessingContext as InputProcessingContext
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder as BaseDummyInputsBuilder
 from triptych.inputs.processing.dummy import DummySizeWarning as DummySizeWarning
@@ -18,7 +20,8 @@ from triptych.inputs.processing.info import BaseProcessingInfo as BaseProcessing
 from triptych.inputs.processing.inputs import MultiModalInputs as MultiModalInputs
 from triptych.inputs.processing.inputs import ProcessorInputs as ProcessorInputs
 from triptych.inputs.processing.processor import BaseMultiModalProcessor as BaseMultiModalProcessor
+from triptych.inputs.processing.receiver import ReceiverCache as ReceiverCache
 from triptych.inputs.processing.slicer import load_slicer as load_slicer
-from triptych.inputs.processing.spec_driven import SpecDummyInputsBuilder as SpecDummyInputsBuilder
-from triptych.inputs.processing.spec_driven import SpecProcessingInfo as SpecProcessingInfo
-from triptych.inputs.processing.spec_driven import SpecProcessor as SpecProcessor
+from triptych.inputs.processing.spec_dummies import SpecDummyInputsBuilder as SpecDummyInputsBuilder
+from triptych.inputs.processing.spec_info import SpecProcessingInfo as SpecProcessingInfo
+from triptych.inputs.processing.spec_processor import SpecProcessor as SpecProcessor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from triptych.arguments import check_arguments
@@ -118,7 +118,7 @@ def get_dummy_inputs(
     options = {modality: settings.get_dummy_options(modality) for modality in mm_counts}
     with blame(processor.dummy_inputs, "to make dummy items"):
         given = processor.dummy_inputs.get_dummy_processor_inputs(seq_len, mm_counts, options)
-    found = processor.apply(given)
+    found = processor.apply(replace(given, keep=False))
     return found.padded(min(seq_len, _or(max_num_batched_tokens, seq_len)))
 
 

@@ -12,8 +12,10 @@ from triptych.capabilities import supports_multimodal
 from triptych.errors import CapabilityError, OptionError, PluginError, Problem, TriptychError, suggest
 from triptych.inputs.processing.context import InputProcessingContext
 from triptych.inputs.processing.processor import BaseMultiModalProcessor
-from triptych.inputs.processing.spec_driven import SpecDummyInputsBuilder, SpecProcessingInfo, SpecProcessor
+from triptych.inputs.processing.spec_dummies import SpecDummyInputsBuilder
 from triptych.inputs.processing.spec_encoder_decoder import SourceDummyInputs, SpecEncDecProcessor
+from triptych.inputs.processing.spec_info import SpecProcessingInfo
+from triptych.inputs.processing.spec_processor import SpecProcessor
 from triptych.registry.named import get_dummy_inputs, get_processor
 from triptych.registry.processing import ProcessorFactories, get_factories
 from triptych.registry.sources import find_distribution

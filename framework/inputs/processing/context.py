@@ -13,7 +13,7 @@ import torch
 from triptych.errors import InputError
 from triptych.inputs.media.keywords import merge_processor_kwargs
 from triptych.inputs.processing.feature_extractor import FeatureExtractor, load_feature_extractor
-from triptych.inputs.processing.image_processor import ImageProcessor, load_image_processor
+from triptych.inputs.processing.image_processor import ImageProcessor, load_image_processor, stand_in_for_checkpoint
 from triptych.inputs.processing.video_config import load_video_config, said_last
 from triptych.inputs.tokenizer import Tokenizer
 from triptych.settings import MultiModalSettings
@@ -27,8 +27,10 @@ class InputProcessingContext:
     """The checkpoint's `config`, tokenizer and folder; `tokens` are what a spec says of placeholders by modality,
     `sources` what it says of the items that a decoder hears.
 
-    `name` tells the items of one model from those of another. Floating tensors are made `dtype`; `width` is that of the
-    language model's rows, which embeds have to be of. `load_images` makes the image processor of a folder.
+    `name` tells the items of one model from those of another. `reader` says all else that their tensors and rows depend
+    on: processors for which it is the same find in one cache what either has made; empty, none but its own. Floating
+    tensors are made `dtype`; `width` is that of the language model's rows, which embeds have to be of. `load_images`
+    makes the image processor of a folder, or of none.
     """
 
     config: Mapping[str, Any]
@@ -38,9 +40,10 @@ class InputProcessingContext:
     tokens: Mapping[str, TokenRule] = field(default_factory=dict)
     sources: Mapping[str, SourceRule] = field(default_factory=dict)
     name: str = ""
+    reader: str = ""
     dtype: torch.dtype | None = None
     width: int | None = None
-    load_images: Callable[[Path], ImageProcessor] = load_image_processor
+    load_images: Callable[[Path | None], ImageProcessor] | None = None
 
     def get_tokenizer(self) -> Tokenizer:
         """The tokenizer. Raises InputError where there is none."""
@@ -50,10 +53,16 @@ class InputProcessingContext:
 
     @cached_property
     def image_processor(self) -> ImageProcessor:
-        """The folder's. Raises CheckpointError for a folder without one, InputError where there is no folder."""
-        if self.folder is None:
-            raise InputError("images need the image processor of a checkpoint folder, and this model came without one")
-        return self.load_images(self.folder)
+        """The folder's; where there is no folder, that which the size of the spec asks for.
+
+        Raises CheckpointError for a folder without one, InputError where nothing says which.
+        """
+        if self.load_images is not None:
+            return self.load_images(self.folder)
+        if self.folder is not None:
+            return load_image_processor(self.folder)
+        rule = self.tokens.get("image") or self.tokens.get("video")
+        return stand_in_for_checkpoint(rule.grid if rule is not None else None)
 
     @cached_property
     def asked_of_videos(self) -> ProcessorConfig:
@@ -74,15 +83,22 @@ class InputProcessingContext:
         return self.feature_extractor.rate if hears and self.folder is not None else None
 
     def processor_config(self, modality: str) -> ProcessorConfig:
-        """What the checkpoint's processor of a modality is set to; without a folder nothing but what is said of videos.
+        """What the processor of a modality is set to; where nothing says, what sizes take for granted.
 
-        Of a video that is what the spec, the files and the settings say; `load_video_config` tells which files.
+        Of images and videos that is what the spec, the files and the settings say, the last word counting;
+        `load_video_config` tells which files speak of videos.
         """
         if modality == "video":
             return self._video_config
-        if self.folder is None:
-            return {}
-        return self.feature_extractor.config if modality == "audio" else self.image_processor.config
+        if modality == "audio":
+            return {} if self.folder is None else self.feature_extractor.config
+        return self._image_config
+
+    @cached_property
+    def _image_config(self) -> ProcessorConfig:
+        defaults = self.tokens["image"].defaults if "image" in self.tokens else {}
+        own = {} if self.folder is None and self.load_images is None else self.image_processor.config
+        return said_last(defaults, own, merge_processor_kwargs(self.settings.processor, {})["images"])
 
     @cached_property
     def _video_config(self) -> ProcessorConfig:

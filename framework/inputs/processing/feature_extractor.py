@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from triptych.errors import CheckpointError, InputError, TriptychWarning
+from triptych.errors import InputError, TriptychWarning
 from triptych.inputs.media import accepted_kwargs
 from triptych.inputs.media.audio import Waveform
+from triptych.inputs.media.calling import as_arguments
+from triptych.inputs.processing.unusable import unusable
 
 
 class SoundCutWarning(TriptychWarning):
@@ -38,7 +40,8 @@ class FeatureExtractor:
         try:
             found = self._extractor(np.asarray(samples), **given)["input_features"]
         except Exception as error:  # whatever an extractor raises is about this waveform under these settings
-            raise InputError(f"the feature extractor ({self.origin}) refuses it: {error}", path=name) from error
+            under = "; ".join(filter(None, (self.origin, as_arguments(keywords))))
+            raise InputError(f"the feature extractor ({under}) refuses it: {error}", path=name) from error
         if not isinstance(found, Tensor) or found.ndim != 3 or len(found) != 1:
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             told = f"the feature extractor ({self.origin}) gives {shape}, and [1, channels, frames] is needed"
@@ -64,5 +67,5 @@ def load_feature_extractor(folder: Path) -> FeatureExtractor:
     try:
         found = load(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # whatever a missing or broken file makes transformers raise
-        raise CheckpointError(f"{folder}: has no feature extractor that can be used: {error}") from error
+        raise unusable(folder, what="feature extractor", error=error) from error
     return FeatureExtractor(found, origin=str(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from triptych.errors import CheckpointError, InputError
+from triptych.errors import InputError
 from triptych.inputs.media import accepted_kwargs
+from triptych.inputs.media.calling import as_arguments
+from triptych.inputs.processing.unusable import unusable
+from triptych.parts.stand_ins import StandIn
 
 ONE_PICTURE, TILES = 3, 4  # dims; several have one more in front
 CHANNELS = 3
@@ -40,7 +44,8 @@ class ImageProcessor:
             given = self._processor(images=[image], return_tensors="pt", **keywords)
             found = given["pixel_values"]
         except Exception as error:  # whatever a processor raises is about this image under these settings
-            raise InputError(f"the image processor ({self.origin}) refuses it: {error}", path=name) from error
+            under = "; ".join(filter(None, (self.origin, as_arguments(keywords))))
+            raise InputError(f"the image processor ({under}) refuses it: {error}", path=name) from error
         if (vectors := _vectors(found, given.get("pixel_attention_mask"))) is not None:
             return vectors
         if not isinstance(found, Tensor) or not _is_one_image(found):
@@ -105,6 +110,16 @@ def moments(frames: Iterable[Tensor], together: int) -> Iterator[Tensor]:
         yield moment.flatten(1)
 
 
+def stand_in_for_checkpoint(size: object) -> ImageProcessor:
+    """What prepares images as a size counts them. Raises InputError for a size that does not say what does."""
+    found: StandIn | None = getattr(size, "stand_in", None)
+    if found is None:
+        raise InputError("images need the image processor of a checkpoint folder, and this model came without one")
+    module, _, name = found.target.partition(":")
+    processor = getattr(import_module(module), name)(**found.settings)
+    return ImageProcessor(processor, origin=f"{name}, as the spec's size asks")
+
+
 def load_image_processor(folder: Path) -> ImageProcessor:
     """The image processor of a checkpoint folder. Raises CheckpointError when it has none that can be used."""
     from transformers import AutoImageProcessor
@@ -113,5 +128,5 @@ def load_image_processor(folder: Path) -> ImageProcessor:
     try:
         found = load(folder, backend="pil", trust_remote_code=False, local_files_only=True)
     except Exception as error:  # whatever a missing or broken file makes transformers raise
-        raise CheckpointError(f"{folder}: has no image processor that can be used: {error}") from error
+        raise unusable(folder, what="image processor", error=error) from error
     return ImageProcessor(found, origin=str(folder))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from triptych.inputs.media import MultiModalDataParser, get_allowed_limits
+from triptych.inputs.media.originals import OriginalsRead
 from triptych.inputs.processing.context import InputProcessingContext
 from triptych.inputs.processing.image_processor import ImageProcessor
 from triptych.inputs.processing.inputs import MultiModalInputs
@@ -18,6 +20,11 @@ class BaseProcessingInfo(ABC):
 
     def __init__(self, ctx: InputProcessingContext) -> None:
         self.ctx = ctx
+
+    @cached_property
+    def originals(self) -> OriginalsRead:
+        """What was read for this model without a fault."""
+        return OriginalsRead()
 
     @abstractmethod
     def get_supported_mm_limits(self) -> Mapping[str, int | None]:
@@ -33,7 +40,9 @@ class BaseProcessingInfo(ABC):
 
     def get_data_parser(self) -> MultiModalDataParser:
         """What reads the items that users give."""
-        return MultiModalDataParser(embeds=self.ctx.settings.embeds, expected_hidden_size=self.ctx.width)
+        return MultiModalDataParser(
+            embeds=self.ctx.settings.embeds, expected_hidden_size=self.ctx.width, originals=self.originals
+        )
 
     def get_hf_config(self) -> Mapping[str, Any]:
         """The checkpoint's config, as its file has it."""

@@ -14,13 +14,16 @@ from triptych.inputs.placeholders import PlaceholderRange
 class ProcessorInputs:
     """A prompt (token ids, or a text to encode), its items, the ids that users gave them, and keywords for this call.
 
-    `mm_kwargs` may be flat (for every modality) or scoped: `{"images": {...}}`.
+    `mm_kwargs` may be flat (for every modality) or scoped: `{"images": {...}}`. With a `salt`, of a client or a tenant,
+    names of items are its own: an id of another's is none of its. `keep` is off for items that do not come again.
     """
 
     prompt: str | Sequence[int]
     mm_items: MultiModalDataItems
     mm_uuids: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     mm_kwargs: Mapping[str, object] = field(default_factory=dict)
+    salt: str = ""
+    keep: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -20,11 +21,11 @@ from triptych.inputs.media import (
 from triptych.inputs.media.audio import Waveform
 from triptych.inputs.media.keywords import Scope
 from triptych.inputs.processing.context import InputProcessingContext
-from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, VideoFacts
+from triptych.spec.item_facts import UNKNOWN, AudioFacts, ImageFacts, ItemFacts, VideoFacts
 
 GRID = "_grid"  # what the key of the grids of a modality's items ends in
 SECONDS = "_seconds"  # and that of the seconds from one moment of an item to the next
-UNKNOWN = 24.0  # frames a second of a video that does not say how many
+TEXTS = "_texts"  # and that of all its tokens with the texts between its moments, where some rows are left out
 PICTURES = (  # what a processor of videos says of each frame, as one of images takes it
     *("do_convert_rgb", "do_resize", "resample", "do_center_crop", "crop_size", "do_rescale", "rescale_factor"),
     *("do_normalize", "image_mean", "image_std"),
@@ -70,8 +71,9 @@ def prepare_items(
 def _images(
     ctx: InputProcessingContext, images: Sequence[Image.Image], keywords: Mapping[str, object]
 ) -> dict[str, list[Tensor]]:
-    prepare = ctx.image_processor
-    accepted = prepare.accepted({**ctx.tokens["image"].keywords, **keywords})
+    prepare, rule, config = ctx.image_processor, ctx.tokens["image"], ctx.processor_config("image")
+    said = {word: config[word] for word in rule.defaults}
+    accepted = prepare.accepted({**said, **rule.keywords, **keywords})
     tensors = [prepare(image, name=f"image[{i}]", **accepted) for i, image in enumerate(images)]
     return {"image": tensors, **_grids(ctx, "image", [_of_image(image) for image in images])}
 
@@ -80,6 +82,8 @@ def _videos(
     ctx: InputProcessingContext, videos: Sequence[Video], keywords: Mapping[str, object]
 ) -> dict[str, list[Tensor]]:
     rule, facts = ctx.tokens["video"], [*map(_of_video, videos)]
+    for i, each in enumerate(facts):
+        _check_counted(ctx, "video", each, f"video[{i}]")
     tensors = [_frames(ctx, video, keywords, name=f"video[{i}]") for i, video in enumerate(videos)]
     found = {"video": tensors, **_grids(ctx, "video", facts)}
     if rule.told is None or not rule.together:
@@ -89,13 +93,21 @@ def _videos(
 
 def _frames(ctx: InputProcessingContext, video: Video, keywords: Mapping[str, object], *, name: str) -> Tensor:
     """The frames of one video as the processor of images prepares each, told what the one of videos is."""
-    rule, config = ctx.tokens["video"], ctx.processor_config("video")
+    rule, config, facts = ctx.tokens["video"], ctx.processor_config("video"), _of_video(video)
     said = {word: config[word] for word in (*PICTURES, "size") if config.get(word) is not None}
     others = {word: value for word, value in keywords.items() if word not in OF_VIDEOS}
-    accepted = ctx.image_processor.accepted(
-        {**said, **rule.keywords, **others, **rule.prepared(_of_video(video), config)}
-    )
-    return ctx.image_processor.frames(video.frames, name=name, together=rule.together, **accepted)
+    accepted = ctx.image_processor.accepted({**said, **rule.keywords, **others, **rule.prepared(facts, config)})
+    frames: Iterable[NDArray[np.uint8]] = video.frames
+    if rule.sized is not None:
+        resample = config.get("resample", ctx.image_processor.config.get("resample"))
+        frames = (_resized(frame, rule.sized(facts, config), resample) for frame in video.frames)
+    return ctx.image_processor.frames(frames, name=name, together=rule.together, **accepted)
+
+
+def _resized(frame: NDArray[np.uint8], size: tuple[int, int], resample: int | None) -> NDArray[np.uint8]:
+    """A frame in another height and width, as Pillow makes it."""
+    height, width = size
+    return np.asarray(Image.fromarray(frame).resize((width, height), resample))
 
 
 def _sounds(
@@ -103,16 +115,16 @@ def _sounds(
 ) -> dict[str, list[Tensor]]:
     extract, named = ctx.feature_extractor, {f"audio[{i}]": sound for i, sound in enumerate(sounds)}
     for name, sound in named.items():
-        _check_counted(ctx, sound, name)
+        _check_counted(ctx, "audio", AudioFacts(len(sound)), name)
     accepted = extract.accepted({**ctx.tokens["audio"].keywords, **keywords})
     tensors = [extract(sound, name=name, **accepted) for name, sound in named.items()]
     return {"audio": tensors, **_grids(ctx, "audio", [AudioFacts(len(sound)) for sound in sounds])}
 
 
-def _check_counted(ctx: InputProcessingContext, sound: Waveform, name: str) -> None:
-    """Raise InputError for a sound that is too long or too short, before anything is made of it."""
+def _check_counted(ctx: InputProcessingContext, modality: str, item: ItemFacts, name: str) -> None:
+    """Raise InputError for an item that is too long or too short, before anything is made of it."""
     try:
-        ctx.tokens["audio"].count(AudioFacts(len(sound)), ctx.processor_config("audio"))
+        ctx.tokens[modality].count(item, ctx.processor_config(modality))
     except InputError as error:
         raise InputError(Problem(problem.message, name) for problem in error.problems) from error
 
@@ -130,4 +142,4 @@ def _of_image(image: Image.Image) -> ImageFacts:
 
 def _of_video(video: Video) -> VideoFacts:
     frames, height, width, _ = video.frames.shape
-    return VideoFacts(frames, height, width, video.fps)
+    return VideoFacts(frames, height, width, video.fps, video.times)

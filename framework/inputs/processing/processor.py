@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
 from typing import ClassVar, Generic
 
 from triptych.arguments import check_arguments
-from triptych.errors import InputError, InputTypeError, short
+from triptych.errors import InputError, InputTypeError, OptionError, short
 from triptych.inputs.fields import MultiModalFieldConfig
 from triptych.inputs.hashing import hash_item
 from triptych.inputs.items import MultiModalKwargsItems
@@ -21,10 +21,11 @@ from triptych.inputs.media.parser import id_errors
 from triptych.inputs.media.reading import check_none
 from triptych.inputs.processing.blame import blame
 from triptych.inputs.processing.cache import ProcessorCache
+from triptych.inputs.processing.context import InputProcessingContext
 from triptych.inputs.processing.dummy import BaseDummyInputsBuilder, Info
 from triptych.inputs.processing.info import BaseProcessingInfo
 from triptych.inputs.processing.inputs import MultiModalInputs, ProcessorInputs
-from triptych.inputs.processing.processed import Processed, may_be_kept, with_cache
+from triptych.inputs.processing.processed import Kept, Processed, may_be_kept, with_cache
 from triptych.inputs.prompt import as_token_ids
 from triptych.inputs.updates import (
     AppliedUpdates,
@@ -35,6 +36,7 @@ from triptych.inputs.updates import (
     check_counts,
 )
 from triptych.inputs.updates.unasked import check_unasked
+from triptych.settings import MultiModalSettings
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +65,10 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         if self.requires_tokenizer and info.ctx.tokenizer is None:
             raise InputError(f"{type(self).__name__} needs a tokenizer, and this model has none")
         self.info, self.dummy_inputs = info, dummy_inputs
-        size = info.ctx.settings.processor_cache
-        self.cache = ProcessorCache(size) if size else None
+        self.cache = _cache_of(info.ctx.settings)
+        self._reader = _reader(self, info.ctx)
+        if self.cache is not None:
+            self.cache.bind(self._reader)
 
     def __call__(
         self, prompt: str | Sequence[int], mm_data: Mapping[str, object], mm_kwargs: Mapping[str, object] | None = None
@@ -89,6 +93,10 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         """Token ids of a prompt; `bare` where it has its special tokens written out, as a rendered chat has."""
         tokenizer = self.info.get_tokenizer()
         return tokenizer.encode_bare(text) if bare else tokenizer.encode(text)
+
+    def encode_beside(self, text: str, items: MultiModalDataItems, *, bare: bool = False) -> list[int]:  # noqa: ARG002
+        """Those of a prompt with these items, of which the text around their placeholders may hang."""
+        return self.encode(text, bare=bare)
 
     def _get_hf_mm_data(self, mm_items: MultiModalDataItems) -> tuple[dict[str, object], dict[str, object]]:
         """What the checkpoint's processor is given, and what goes to the model past it."""
@@ -147,9 +155,12 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         keywords = merge_processor_kwargs(self.info.ctx.settings.processor, inputs.mm_kwargs)
         names = self._hash(inputs, keywords)
         process = partial(self._processed, keywords=keywords)
-        kept = self.cache if may_be_kept(items) else None
+        keeps = inputs.keep and may_be_kept(items)
+        kept = Kept(self.cache, self._reader) if self.cache is not None and keeps else None
         processed = process(items) if kept is None else with_cache(items, names, kept, process)
-        ids = self.encode(inputs.prompt) if isinstance(inputs.prompt, str) else as_token_ids(inputs.prompt)
+        ids = (
+            self.encode_beside(inputs.prompt, items) if isinstance(inputs.prompt, str) else as_token_ids(inputs.prompt)
+        )
         applied = self._update_prompt(self._postprocess_prompt(ids), processed.updates)
         check_unasked(processed.declared, counts, applied, tokenizer=self.info.ctx.tokenizer)
         check_counts(counts, placeholders=applied.placeholders, expected=processed.rows)
@@ -187,12 +198,32 @@ class BaseMultiModalProcessor(ABC, Generic[Info]):
         return {
             modality: [
                 hash_item(
-                    item, model=self.info.ctx.name, modality=modality, keywords=_of(keywords, modality), uuid=uuid
+                    items.content(index),
+                    model=self.info.ctx.name,
+                    modality=modality,
+                    keywords=_of(keywords, modality),
+                    uuid=uuid,
+                    salt=inputs.salt,
                 )
-                for item, uuid in zip_longest(items, inputs.mm_uuids.get(modality, ()))
+                for index, uuid in zip_longest(range(len(items)), inputs.mm_uuids.get(modality, ()))
             ]
             for modality, items in inputs.mm_items.items()
         }
+
+
+def _cache_of(settings: MultiModalSettings) -> ProcessorCache | None:
+    """That of the settings, or a new one. Raises OptionError for one of another class."""
+    given = settings.processor_cache
+    cache = ProcessorCache(given) if isinstance(given, int) else given
+    if not isinstance(cache, ProcessorCache):
+        raise OptionError(f"bytes, or a ProcessorCache are wanted, not {short(cache)}", path="processor_cache")
+    return cache if cache.capacity else None
+
+
+def _reader(processor: object, ctx: InputProcessingContext) -> Hashable:
+    """What is equal for two processors that make the same of an item: nothing, where the context does not say."""
+    kind = type(processor)
+    return (kind.__module__, kind.__qualname__, ctx.reader, ctx.dtype) if ctx.reader else object()
 
 
 def _of(keywords: Keywords, modality: str) -> Mapping[str, object]:

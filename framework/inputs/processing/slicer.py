@@ -19,17 +19,18 @@ from torch import Tensor
 from triptych.inputs.folder import read_json_if_any
 from triptych.inputs.processing.image_processor import ImageProcessor
 from triptych.parts.slices import SliceGrid, Slices
-from triptych.spec.item_facts import ImageFacts
+from triptych.spec.item_facts import ImageFacts, VideoFacts
 
 FILE = "preprocessor_config.json"
 MIDDLE = (0.5, 0.5, 0.5)  # mean and deviation of a channel, unless the file says other
 
 
-def load_slicer(size: Slices) -> Callable[[Path], ImageProcessor]:
-    """What makes the image processor of a checkpoint folder, one that cuts images as `size` says."""
+def load_slicer(size: Slices) -> Callable[[Path | None], ImageProcessor]:
+    """What makes the image processor of a checkpoint folder, or of none, one that cuts images as `size` says."""
 
-    def load(folder: Path) -> ImageProcessor:
-        return ImageProcessor(Slicer(size, read_json_if_any(folder / FILE)), origin=str(folder / FILE))
+    def load(folder: Path | None) -> ImageProcessor:
+        config = read_json_if_any(folder / FILE) if folder else {}
+        return ImageProcessor(Slicer(size, config), origin=str(folder / FILE) if folder else "as the spec's size asks")
 
     return load
 
@@ -43,10 +44,17 @@ class Slicer:
     def to_dict(self) -> dict[str, Any]:
         return self.config
 
-    def __call__(self, images: Sequence[Image.Image], return_tensors: str = "pt") -> dict[str, Tensor]:  # noqa: ARG002
-        """Vectors [n, P] of the pictures of one image, in RGB, one picture after the other."""
+    def __call__(
+        self,
+        images: Sequence[Image.Image],
+        return_tensors: str = "pt",  # noqa: ARG002
+        *,
+        whole: bool = False,
+    ) -> dict[str, Tensor]:
+        """Vectors [n, P] of the pictures of one image, in RGB, one picture after the other; of the `whole` alone."""
         (image,) = images
-        grid = self.size(ImageFacts(image.height, image.width), self.config)
+        sides = image.height, image.width
+        grid = self.size(VideoFacts(1, *sides) if whole else ImageFacts(*sides), self.config)
         return {"pixel_values": torch.cat([self._vectors(picture) for picture in self._pictures(image, grid)])}
 
     def _pictures(self, image: Image.Image, grid: SliceGrid) -> list[Image.Image]:

@@ -40,7 +40,10 @@ class SourceInfo(BaseProcessingInfo):
         """What reads waveforms, which are brought to the rate that the checkpoint's feature extractor takes."""
         settings = self.ctx.settings
         return MultiModalDataParser(
-            target_sr=self.ctx.rate, embeds=settings.embeds, expected_hidden_size=self.ctx.width
+            target_sr=self.ctx.rate,
+            embeds=settings.embeds,
+            expected_hidden_size=self.ctx.width,
+            originals=self.originals,
         )
 
 

@@ -97,4 +97,4 @@ def test_all_images_that_cannot_be_read_are_told_at_once(tmp_path: Path) -> None
 
 def test_wrong_types_alone_are_a_type_error() -> None:
     with pytest.raises(TypeError, match=r"image\[0\]: is int; a file"):
-        parse([3, b"x"])
+        parse([3, {}])

@@ -122,9 +122,17 @@ def test_what_is_no_video_is_told(tmp_path: Path, clip: Path) -> None:
     (tmp_path / "list.m3u8").write_text(f"#EXTM3U\n#EXTINF:2,\n{clip}\n#EXT-X-ENDLIST\n")
     (tmp_path / "list.txt").write_text(f"ffconcat version 1.0\nfile {clip}\n")
     Image.new("RGB", (64, 48)).save(tmp_path / "picture.png")
-    for name in ("text.mp4", "empty.mp4", "list.m3u8", "list.txt", "picture.png"):
-        with pytest.raises(InputError, match=rf"^video\[0\] \(.*{name}\): is no video that can be read: .*Invalid"):
+    for name in ("text.mp4", "list.m3u8", "list.txt", "picture.png"):
+        size = f"{(tmp_path / name).stat().st_size:,}"
+        with pytest.raises(InputError) as caught:
             parse(tmp_path / name)
+        assert str(caught.value) == (
+            f"video[0] ({tmp_path / name}): is no video that can be read: its {size} bytes begin like no mp4, mov, "
+            "mkv, webm, avi, ts, mpeg, flv, wmv, ogg, ivf or gif, or have lost what tells how to read them; "
+            "ffmpeg -i FILE new.mp4 writes anew what can be read"
+        )
+    with pytest.raises(InputError, match=r"empty.mp4\): is no video that can be read: it is empty; give another$"):
+        parse(tmp_path / "empty.mp4")
     with pytest.raises(InputError, match=r"^video\[0\] \(.*sound.mp4\): (holds no video|is no video)"):
         parse(sound(tmp_path / "sound.mp4"))
     with pytest.raises(InputError, match=r"^video\[0\] \(.*none.mp4\): there is no such file$"):
@@ -157,6 +165,35 @@ def test_a_frame_of_which_a_part_is_missing_is_none_that_a_file_has(tmp_path: Pa
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(InputError, match=r"ends too soon: it has 19 of the 20 frames"):
         parse(path)
+
+
+def test_a_video_whose_frames_are_no_longer_those_of_its_coding_is_told(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4")
+    whole = bytearray(path.read_bytes())
+    whole[100:400] = b"\xff" * 300
+    path.write_bytes(whole)
+    told = r"^video\[0\] \(.*a.mp4\): is damaged, or coded in a way that the package av does not know; ffmpeg -i FILE"
+    with pytest.raises(InputError, match=told):
+        parse(path)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError("av"), r": takes more memory to decode than there is; give fewer or smaller frames$"),
+        (PermissionError(13, "av"), r": may not be opened; give who runs this the right to read it$"),
+        (AttributeError("av"), r": is damaged, or coded in a way that the package av does not know; ffmpeg"),
+    ],
+)
+def test_what_else_keeps_a_video_from_being_read_is_told_in_words(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(files, "_ends", fails)
+    with pytest.raises(InputError, match=told):
+        parse(clip)
 
 
 def test_a_file_with_damaged_frames_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
