@@ -20,13 +20,14 @@ from triptych.spec.merge import find_spec, load_tree
 
 @dataclass(frozen=True)
 class Listed:
-    """A registered spec as a list shows it."""
+    """A registered spec as a list shows it. `config_file`: a name of a config beside the usual one, and its keys."""
 
     name: str
     kind: str
     architectures: tuple[str, ...]
     model_types: tuple[str, ...]
     path: Path
+    config_file: tuple[str, tuple[str, ...]] | None = None
 
 
 def catalog() -> dict[str, Listed]:
@@ -53,7 +54,15 @@ def _read_all(files: tuple[tuple[str, Path], ...]) -> tuple[dict[str, Listed], l
 def _listed(name: str, path: Path) -> Listed:
     tree = read_document(path)
     words = {key: _words(tree, key) for key in ("architectures", "model_types")}
-    return Listed(name, _kind(tree, path, words), words["architectures"], words["model_types"], path)
+    return Listed(name, _kind(tree, path, words), **words, path=path, config_file=_config_file(tree))
+
+
+def _config_file(tree: Tree) -> tuple[str, tuple[str, ...]] | None:
+    """Of a form that is checked where a spec is: what is amiss claims nothing."""
+    given = tree.get("config_file")
+    if not isinstance(given, Tree) or not isinstance(name := given.get("name"), str):
+        return None
+    return name, _words(given, "keys")
 
 
 def _words(tree: Tree, key: str) -> tuple[str, ...]:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from triptych.errors import CheckpointError
 
 MAX_JSON = 50_000_000
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A checkpoint's config: the file itself, or the config.json in a folder. Raises as `read_json` does."""
-    return read_json(path / "config.json" if os.path.isdir(path) else path)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -16,12 +16,14 @@ from triptych.spec.base import PartSpec
 from triptych.spec.catalog import load_named
 from triptych.spec.conversion import converted
 from triptych.spec.document import Tree, walk
+from triptych.spec.expressions import Missing
 from triptych.spec.overrides import overridden, replaced
-from triptych.spec.projectors import Steps, check_added, plan_deepstack, plan_projectors, untapped
+from triptych.spec.projectors import check_added, plan_deepstack, plan_projectors, untapped
 from triptych.spec.schemas import named_problems, plan_items, plan_schemas
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.sources import SourceRule, source_rules
 from triptych.spec.stack import StackPlan, defaulted, plan_stack
+from triptych.spec.steps import Steps
 from triptych.spec.structure import check_structure
 from triptych.spec.sub_model import child_scope
 from triptych.spec.tokens import TokenRule, token_rules
@@ -230,12 +232,12 @@ def _read(scope: Scope) -> set[str]:
 
 
 def _unmet(scope: Scope) -> Iterable[Problem]:
-    """What the spec `requires` of the config and does not get; a key that is absent or null is no trouble."""
+    """What the spec `requires` of the config and does not get; what nothing says, or null, is no trouble."""
     requires = scope.tree.get("requires") or Tree()
     for key, allowed in requires.items():
         if allowed is None:  # a child takes back what its base requires
             continue
-        found = scope.config[key] if _present(scope, key) else None
+        found = _said(scope, key)
         choices = allowed if isinstance(allowed, list) else [allowed]
         if found is not None and found not in choices:
             message = (
@@ -244,6 +246,9 @@ def _unmet(scope: Scope) -> Iterable[Problem]:
             yield Problem(message, f"config.{key}", requires.values_at.get(key))
 
 
-def _present(scope: Scope, key: str) -> bool:
-    scope.config.asked.add(key)
-    return any(isinstance(p, str) and p.partition(".")[0] in scope.config.raw for p in scope.config.places(key))
+def _said(scope: Scope, key: str) -> object:
+    """On disk, by default or by an expression; None where none of these says anything."""
+    try:
+        return scope.config[key]
+    except Missing:
+        return None

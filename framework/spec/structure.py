@@ -5,7 +5,7 @@ Any value may be an =expression and any may be null (absent); what parts say is 
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
@@ -91,7 +91,8 @@ class SubModelForm(BaseSpec):
 class StackForm(SubModelForm):
     """Rows -> layers -> norm; of a language model also its head, of a tower also its output.
 
-    `cuts` are ways to cut a tower's rows, which attention may stay within.
+    `cuts` are ways to cut a tower's rows, which attention may stay within; `pool` are steps, as a projector has them,
+    that make fewer rows of an item's, or one.
     """
 
     width: Or[PositiveInt] | None = None
@@ -101,6 +102,7 @@ class StackForm(SubModelForm):
     head: Head | None = None
     context: Or[PositiveInt] | None = None
     output: OutputForm | None = None
+    pool: StepsRef | None = None
     cuts: dict[Name, CutRef | None] | None = None
 
     @model_validator(mode="after")
@@ -185,12 +187,20 @@ class ModelForm(ChangesForm):
     capabilities: Capabilities | None = None
 
 
+class ConfigFileForm(BaseSpec):
+    """A config under another name than `config.json`: a family's own, when all of `keys` are in it."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+\.json$")]
+    keys: Names
+
+
 class DocumentForm(ModelForm):
     """A whole spec."""
 
     schema_: Literal[1] | None = Field(None, alias="schema")
     architectures: Names | None = None
     model_types: Names | None = None
+    config_file: ConfigFileForm | None = None
     conversions: dict[Literal["embed", "classify", "token_embed", "token_classify"], ModelForm | None] | None = None
     processor: str | None = None
     dummy_inputs: str | None = None

@@ -28,6 +28,8 @@ def child_scope(scope: Scope, sub: Tree, kind: str) -> Scope:
     merged = merge(tree, given)
     assert isinstance(merged, Tree)
     _check_structure(merged, scope)
+    if not merged.get(kind):
+        _fail(f"`with` takes away the `{kind}` of {name!r}, and nothing is left to stand here", scope, sub, key="with")
     if inert := [*(merged.get("inert") or ()), *(sub.get("inert") or ())]:
         merged["inert"] = inert
     child = Scope.of(name, merged, raw)
@@ -55,8 +57,8 @@ def _check_structure(merged: Tree, scope: Scope) -> None:
         raise SpecError(replace(p, path=".".join((*scope.path, p.path))) for p in error.problems) from None
 
 
-def _fail(message: str, scope: Scope, sub: Tree) -> NoReturn:
-    raise SpecError(message, path=".".join(scope.path), place=sub.values_at.get("spec")) from None
+def _fail(message: str, scope: Scope, sub: Tree, *, key: str = "spec") -> NoReturn:
+    raise SpecError(message, path=".".join(scope.path), place=sub.values_at.get(key)) from None
 
 
 def _nested(path: tuple[str, ...], value: object) -> dict[str, Any]:

@@ -100,10 +100,11 @@ def test_a_file_is_embedded_on_the_command_line(folder: Path, tmp_path: Path) ->
     from sentence_transformers import SentenceTransformer
 
     from triptych.cli import main
+    from triptych.tasks.file_run import WINDOW
 
     draw = random.Random(0)
     words = " ".join(TEXTS[:3]).split()
-    rows = [{"id": n, "text": " ".join(draw.choices(words, k=draw.randint(1, 60)))} for n in range(700)]
+    rows = [{"id": n, "text": " ".join(draw.choices(words, k=draw.randint(1, 30)))} for n in range(WINDOW + 9)]
     (tmp_path / "in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     given = ["--file", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out.jsonl"), "--dtype", "float32"]
     assert main(["embed", str(folder), *given]) == 0
