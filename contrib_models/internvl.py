@@ -29,7 +29,7 @@ class InternVLChatProcessor(triptych.SpecProcessor):
     Info: ClassVar[type[InternVLChatInfo]] = InternVLChatInfo
 
 
-def _load(config: Mapping[str, Any], folder: Path) -> triptych.ImageProcessor:
+def _load(config: Mapping[str, Any], folder: Path | None) -> triptych.ImageProcessor:
     from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 
     side = config.get("force_image_size") or config["vision_config"]["image_size"]
@@ -41,4 +41,4 @@ def _load(config: Mapping[str, Any], folder: Path) -> triptych.ImageProcessor:
         image_mean=MEAN,
         image_std=DEVIATION,
     )
-    return triptych.ImageProcessor(processor, origin=str(folder / "config.json"))
+    return triptych.ImageProcessor(processor, origin=str(folder / "config.json") if folder else "as the config says")

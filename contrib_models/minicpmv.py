@@ -1,4 +1,4 @@
-"""How MiniCPM-V writes the slices of an image in a prompt: line by line, between marks."""
+"""How MiniCPM-V writes the slices of an image in a prompt, line by line, between marks; and the frames of a video."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ IMAGE, SLICE = ("<image>", "</image>"), ("<slice>", "</slice>")
 
 
 class Sliced(Protocol):
-    """The grid of an image that is cut into `down` x `across` slices, or of one that is not cut."""
+    """`t` pictures, the last `down` x `across` of them slices of an image; what is not cut has none of these."""
 
+    t: int
     down: int
     across: int
 
 
 class SliceTexts(PartSpec):
     """The whole stands between the marks of an image; lines of slices follow, a new line between each two.
+
+    Frames of a video are images that are not cut, a new line between each two.
 
     `slices` says what is marked as a slice: each of them (2.6 and later), or all together, where each is an image
     (2.5).
@@ -30,8 +33,9 @@ class SliceTexts(PartSpec):
         if grid is None:
             told = "and texts stand between those of its slices"
             raise InputError(f"{count} rows that are encoded already do not say how their image was cut, {told}")
-        each = count // (grid.down * grid.across + 1)
-        whole = [IMAGE[0], each, IMAGE[1]]
+        each = count // grid.t
+        one = [IMAGE[0], each, IMAGE[1]]
+        whole = [*one, *["\n", *one] * (grid.t - grid.down * grid.across - 1)]
         if not grid.down:
             return whole
         start, end = SLICE if self.slices == "each" else IMAGE

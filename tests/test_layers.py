@@ -122,7 +122,14 @@ def torch_free() -> list[str]:
     """The modules that validation may import: the low layers, and of the parts what entry points name and Specs use."""
     low = {name for name in MODULES if HEIGHT.get(layer(name), 99) <= TORCH_FREE}
     specs = {name for name in MODULES if name.startswith("parts.") and name.endswith("_spec")}
-    plain = {"parts", "parts.sizes", "parts.grid", "parts.tile_grid", "parts.cache_needs"} & MODULES.keys()
+    plain = {
+        "parts",
+        "parts.sizes",
+        "parts.grid",
+        "parts.tile_grid",
+        "parts.stand_ins",
+        "parts.cache_needs",
+    } & MODULES.keys()
     named = {
         module_of(target.replace(":", "."))
         for entry, target in ENTRIES["triptych.parts"].items()

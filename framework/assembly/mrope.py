@@ -6,16 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from triptych.assembly.multimodal import EMBEDS, GRID, SECONDS, MultimodalModel
+from triptych.assembly.multimodal import BESIDE, EMBEDS, GRID, SECONDS, TEXTS, MultimodalModel
+from triptych.assembly.pruned import between_texts, moment_spans, rows_that_stay, with_places
 from triptych.capabilities.mrope import SupportsMultiModalPruning
 from triptych.capabilities.multimodal import MultiModalEmbeddings
 from triptych.errors import InputError
-from triptych.parts.evs import as_digits, kept_rows, of_digits
+from triptych.parts.evs import of_digits
 from triptych.parts.grid import Grid
 from triptych.parts.mrope import ItemSpan
 from triptych.settings import WHOLE, Stage
@@ -52,6 +53,7 @@ class MRopeModel(MultimodalModel, SupportsMultiModalPruning):
 
     Of videos it may leave out rows. Beside each that stays stands how far below the largest position of its video it is
     on each axis: what stays is known later than how much. What follows a video stands where it would after all of it.
+    Texts between the moments of such a video are rows of it, too.
     """
 
     supports_mrope: ClassVar[Literal[True]] = True
@@ -75,11 +77,12 @@ class MRopeModel(MultimodalModel, SupportsMultiModalPruning):
     def embed_multimodal(self, **items: Sequence[Tensor]) -> list[Tensor]:
         """As every model with towers; of a video of which rows are left out, those that stay, and where they stand.
 
-        `video_seconds` and the like are the seconds between the moments of the items.
+        `video_seconds` and the like are the seconds between the moments of the items, `video_texts` the ids of all
+        tokens of a video of which rows are left out, where texts stand between its moments.
         """
         found: list[Tensor] = []
         for key in items:
-            if not key.endswith((GRID, SECONDS)):
+            if not key.endswith(BESIDE):
                 own = {name: items[name] for name in (key, key + GRID) if name in items}
                 rows = super().embed_multimodal(**own)
                 found += self._pruned(key, rows, items) if self._is_pruned(key) else rows
@@ -118,16 +121,33 @@ class MRopeModel(MultimodalModel, SupportsMultiModalPruning):
         return rule is not None and rule.pruning > 0
 
     def _pruned(self, modality: str, rows: Sequence[Tensor], items: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
-        """The rows [M, D + 9] that stay of each item."""
-        found, rate = list[Tensor](), self._rules[modality].pruning
-        paces: Sequence[Tensor | None] = items.get(modality + SECONDS) or [None] * len(rows)
-        for each, told, pace in zip(rows, items[modality + GRID], paces, strict=True):
-            grid = Grid(*told.tolist()[:3])
-            kept = kept_rows(each[:, : self.width], moments=grid.t, rate=rate)
-            places = torch.from_numpy(self._positions.places(grid, None if pace is None else float(pace)))
-            below = (places.max() - places).to(each.device)[kept]
-            found.append(torch.cat((each[kept], as_digits(below, each.dtype)), -1))
+        """The rows [M, D + 9] that stay of each item, texts between them."""
+        found, absent = list[Tensor](), [None] * len(rows)
+        paces: Sequence[Tensor | None] = items.get(modality + SECONDS, absent)
+        texts: Sequence[Tensor | None] = items.get(modality + TEXTS, absent)
+        for each, told, pace, ids in zip(rows, items[modality + GRID], paces, texts, strict=True):
+            grid, seconds = Grid(*told.tolist()[:3]), None if pace is None else cast(float, pace.tolist())
+            kept = rows_that_stay(each, grid, rate=self._rules[modality].pruning, width=self.width)
+            if ids is None:
+                places = torch.from_numpy(self._positions.places(grid, seconds))
+                found.append(with_places(each[kept], places, kept))
+            else:
+                found.append(self._among_texts(modality, each, grid, seconds=seconds, ids_L=ids.tolist(), kept_M=kept))
         return found
+
+    def _among_texts(
+        self, modality: str, rows_ND: Tensor, grid: Grid, *, seconds: float | None, ids_L: list[int], kept_M: Tensor
+    ) -> Tensor:
+        at = self._rows_at(modality, ids_L)
+        words = torch.tensor([ids_L[n] for n in sorted({*range(len(ids_L))} - {*at})], device=rows_ND.device)
+        texts_SD = self._text().embed_input_ids(words)
+        found_MD, stay_M = between_texts(rows_ND, texts_SD, at=at, kept_M=kept_M)
+        places = self._positions(len(ids_L), moment_spans(at, grid, seconds))[0]
+        return with_places(found_MD, torch.from_numpy(places), stay_M)
+
+    def _rows_at(self, modality: str, ids: Sequence[int]) -> list[int]:
+        """Which of the tokens of an item take its rows."""
+        return [n for n, token in enumerate(ids) if token == self._rules[modality].placeholder]
 
     def _spans(self, feature: Feature, number: int) -> Iterator[ItemSpan]:
         """The tokens of an item, or those of each moment of it where text stands between them."""
@@ -141,7 +161,9 @@ class MRopeModel(MultimodalModel, SupportsMultiModalPruning):
         pace = float(seconds) if isinstance(seconds, Tensor) else None
         ranges = [(first, last + 1) for first, last in feature.mm_position.extract_embeds_range()]
         if self._is_pruned(feature.modality) and feature.modality + EMBEDS not in data:
-            yield self._pruned_span(ranges, whole, pace, path=f"{feature.modality}[{number}]")
+            span = self._pruned_span(ranges, whole, pace, path=f"{feature.modality}[{number}]")
+            texts = data.get(feature.modality + TEXTS)
+            yield self._with_texts(feature.modality, span, texts.tolist()) if isinstance(texts, Tensor) else span
             return
         pieces = [whole] if len(ranges) == 1 else [whole._replace(t=1)] * whole.t
         if len(pieces) != len(ranges):
@@ -160,3 +182,8 @@ class MRopeModel(MultimodalModel, SupportsMultiModalPruning):
             message = f"stands in {len(ranges)} pieces, and how many rows of each moment stay is not known beforehand"
             raise InputError(f"{message}; give it in one piece, or leave out no rows (video_pruning=0)", path=path)
         return ItemSpan(*ranges[0], grid, seconds, pruned=True)
+
+    def _with_texts(self, modality: str, span: ItemSpan, ids: list[int]) -> ItemSpan:
+        """The span of an item among whose rows texts stand: it takes up as many positions as all of it."""
+        spans = moment_spans(self._rows_at(modality, ids), span.grid, span.seconds)
+        return span._replace(reach=self._positions(len(ids), spans)[1])

@@ -32,6 +32,8 @@ from triptych.weights.stages import StageMissingLayer, leave_out
 EMBEDS = "_embeds"  # what the keyword of rows that are encoded already ends in
 GRID = "_grid"  # and that of the grids of items whose tensors do not show them
 SECONDS = "_seconds"  # and that of the seconds between the moments of an item, which say where its tokens stand
+TEXTS = "_texts"  # and that of the tokens of an item with the texts between its moments, where some are left out
+BESIDE = (GRID, SECONDS, TEXTS)
 
 
 class MultimodalModel(nn.Module, SupportsEagle3):
@@ -164,7 +166,7 @@ class MultimodalModel(nn.Module, SupportsEagle3):
                 raise InputError(f"this model has no tower for {key!r}{suggest(key, self.towers)}")
             if key.endswith(EMBEDS):
                 found += self._checked(key, given)
-            elif not key.endswith((GRID, SECONDS)):
+            elif not key.endswith(BESIDE):
                 found += self._encoded(key, given, items.get(key + GRID))
         return found
 
@@ -256,6 +258,6 @@ class MultimodalModel(nn.Module, SupportsEagle3):
 
 
 def _modality_of(key: str) -> str:
-    for ending in (EMBEDS, GRID, SECONDS):
+    for ending in (EMBEDS, *BESIDE):
         key = key.removesuffix(ending)
     return key

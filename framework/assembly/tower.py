@@ -17,8 +17,8 @@ from triptych.assembly.stack import Stack, own
 from triptych.errors import InputError, Problem
 from triptych.parts.grid import Grid
 from triptych.parts.tower_step import TowerStep
-from triptych.spec.projectors import Steps
 from triptych.spec.stack import StackPlan
+from triptych.spec.steps import Steps
 
 Pieces = Callable[[Tensor], Sequence[Tensor]]
 
@@ -28,7 +28,8 @@ class Tower(Stack):
 
     An item of several pieces (tiles of an image, frames of a video, clips of a sound) is as many sequences. Rows are
     also cut into frames, and as the plan says, for attention that stays within a cut. Those of layers that are tapped
-    stand beside those of the end, which are `end_width` wide.
+    stand beside those of the end, which are `end_width` wide. Where the plan says how they are pooled, those of an item
+    are fewer at last.
     """
 
     def __init__(self, plan: StackPlan) -> None:
@@ -38,6 +39,16 @@ class Tower(Stack):
         self.end_width = plan.width * len(self.taken or (0,))
         self.out_width = self.end_width + plan.width * len(self.tapped)
         self.cuts: dict[str, Any] = dict(plan.cuts)
+        self.pool = Projector(plan.pool, width=self.out_width, out=plan.width, key="pool") if plan.pool else None
+        if self.pool is not None:
+            self.end_width = self.out_width = self.pool.out_width
+        else:
+            self.skipped.append("pool")  # a spec may say where it is on disk, for who asks for it
+
+    @property
+    def cut_off(self) -> list[str]:
+        """What of the stack itself is not built: nothing that is handed out comes from it."""
+        return [path for path in self.skipped if path != "pool"]
 
     def forward(self, items: Sequence[Tensor], grids: Sequence[Grid] | None = None) -> tuple[list[Tensor], list[Grid]]:
         """Rows [n_i, out_width] of each item, in order, and the grid that they come from.
@@ -46,6 +57,13 @@ class Tower(Stack):
         many pieces. The rows of an item of several pieces are one piece's after the other's. Raises InputError for
         items whose grids are not told, or that have other vectors.
         """
+        rows, found = self._rows(items, grids)
+        if self.pool is None:
+            return rows, found
+        pooled, after = self.pool(torch.cat(rows), found)
+        return [*pooled.split([grid.t * grid.h * grid.w for grid in after])], after
+
+    def _rows(self, items: Sequence[Tensor], grids: Sequence[Grid] | None) -> tuple[list[Tensor], list[Grid]]:
         if getattr(self.embed, "takes_grids", False):
             if grids is None or len(grids) != len(items):
                 raise InputError(f"this tower takes the grid of each item beside its tensor; {len(items)} are needed")

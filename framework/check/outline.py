@@ -13,8 +13,8 @@ from triptych.check.counts import cache_facts, needs_of, parameters_of
 from triptych.spec.base import PartSpec
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan
-from triptych.spec.projectors import Steps
 from triptych.spec.stack import BlockPlan, BranchPlan, StackPlan
+from triptych.spec.steps import Steps
 
 Option = int | float | str | bool
 Facts = Mapping[str, int | str]
@@ -25,9 +25,9 @@ class Node:
     """A component, and what it is made of.
 
     `kind` is model, tower, projector, language_model, pooler, or the place in one of these: embed, layers, layer,
-    branch, norm, head, step; of a model class also module. `part` is what the spec calls what stands there, or the
-    class of it. Layers that are alike are one node: `which` they are, counted from 0, and all else is said of one of
-    them. `parameters` are those of all below it too.
+    branch, norm, head, pool, step; of a model class also module. `part` is what the spec calls what stands there, or
+    the class of it. Layers that are alike are one node: `which` they are, counted from 0, and all else is said of one
+    of them. `parameters` are those of all below it too.
     `facts` count rows, tokens, layers or the numbers of a row; `cache` is how many numbers a token leaves in the
     cache, `cache_in_windows` how many of these are forgotten once a window or chunk has passed; `cache_in_states` how
     many a sequence leaves, however long it is. `options` are what the spec says of the part beside its defaults.
@@ -86,9 +86,12 @@ def _steps(projector: nn.Module, steps: Steps, before: str = "") -> Iterator[Nod
 def _tower(plan: ModelPlan, name: str, tower: Tower) -> Node:
     facts: dict[str, int | str] = {"width": tower.width, "layers": len(tower.layers), "width_out": tower.out_width}
     facts |= _items(plan, name, skip=tower.skip)
-    if tower.skipped:
-        facts["not_built"] = ", ".join(tower.skipped)
+    if tower.cut_off:
+        facts["not_built"] = ", ".join(tower.cut_off)
     path, children = f"towers.{name}" if name else "tower", _stack(tower, plan.towers[name])
+    if tower.pool is not None:
+        steps = tuple(_steps(tower.pool, plan.towers[name].pool))
+        children += (Node("pool", "pool", parameters_of(tower.pool), children=steps),)
     return Node(path, "tower", parameters_of(tower), facts=facts, children=children)
 
 

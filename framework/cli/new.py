@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from triptych.cli.scaffold.names import check_names
     from triptych.cli.scaffold.package import package_files, write_package
     from triptych.errors import OptionError
-    from triptych.spec.json_file import read_config
+    from triptych.spec.config_file import read_config
 
     names = check_names(args.name, args.part)
     config = read_config(Path(args.from_config)) if args.from_config is not None else None

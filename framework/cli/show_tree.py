@@ -21,7 +21,7 @@ from triptych.cli.pictures import Picture, picture_of
 from triptych.cli.show import is_spec
 from triptych.errors import OptionError
 from triptych.spec.catalog import catalog, find_conversion, load_named, sample_config
-from triptych.spec.json_file import read_config
+from triptych.spec.config_file import read_config
 from triptych.spec.overrides import overridden
 from triptych.whole_file import write_whole
 

@@ -13,8 +13,8 @@ from triptych.experiments.document import Experiment
 from triptych.experiments.overrides import MODEL
 from triptych.experiments.refused import at_override
 from triptych.spec.catalog import find_family
+from triptych.spec.config_file import read_config
 from triptych.spec.document import Tree
-from triptych.spec.json_file import read_json
 from triptych.spec.mapping import tree_of
 from triptych.spec.merge import inherited, merge
 from triptych.spec.overrides import overridden
@@ -82,7 +82,7 @@ def _model(composed: Composed) -> Tree:
         return given
     if not isinstance(checkpoint, str):
         raise SpecError("a spec is missing, or a `checkpoint` that chooses one", place=composed.file)
-    config = read_json(fetched(checkpoint) / "config.json")
+    config = read_config(fetched(checkpoint))
     return tree_of({"base": find_family(config)}, origin=f"checkpoint {checkpoint}")
 
 

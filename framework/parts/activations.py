@@ -37,6 +37,31 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
+def gelu_10(x: Tensor) -> Tensor:
+    """gelu, from -10 to 10."""
+    return F.gelu(x).clamp(-10, 10)
+
+
+def mish(x: Tensor) -> Tensor:
+    """x tanh(softplus(x)). Misra 2019, arXiv 1908.08681."""
+    return F.mish(x)
+
+
+def linear(x: Tensor) -> Tensor:
+    """x itself."""
+    return x
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """x, or a hundredth of it below nought."""
+    return F.leaky_relu(x)
+
+
+def relu6(x: Tensor) -> Tensor:
+    """relu, up to 6."""
+    return F.relu6(x)
+
+
 def relu(x: Tensor) -> Tensor:
     return F.relu(x)
 

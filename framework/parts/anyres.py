@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field, PositiveInt
 
 from triptych.errors import InputError
+from triptych.parts.stand_ins import StandIn, square, stand_in
 from triptych.parts.tile_grid import TileGrid
 from triptych.spec.base import PartSpec, Width
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
@@ -41,6 +42,15 @@ class Anyres(PartSpec):
     patch: Width
     pinpoints: tuple[Sides, ...] = Field(min_length=1)
     most: Annotated[PositiveInt | None, BeforeValidator(_number)] = None
+
+    @property
+    def stand_in(self) -> StandIn:
+        """What prepares images so where there is no checkpoint: they differ in what is told of the tiles."""
+        canvases = [[*sides] for sides in self.pinpoints]
+        if self.most:
+            return stand_in("llava_onevision", "LlavaOnevision", size=square(self.image), image_grid_pinpoints=canvases)
+        sides = {"size": {"shortest_edge": self.image}, "crop_size": square(self.image)}
+        return stand_in("llava_next", "LlavaNext", image_grid_pinpoints=canvases, **sides)
 
     def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:
         """Of an item that takes most rows: an image that fills a canvas, or as much of it as is not brought down."""

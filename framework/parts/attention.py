@@ -46,6 +46,7 @@ class Attention(Part):
             causal=spec.causal,
             window=spec.window,
             chunk=spec.chunk,
+            whole_blocks=spec.whole_blocks,
             softcap=spec.softcap,
         )
         y_TD: Tensor = self._modules["out"](y_THK.flatten(1))

@@ -17,6 +17,7 @@ class AttentionSpec(PartSpec):
 
     `out_bias` is as `bias` unless given, `scale` head_dim ** -0.5. `qk_norm` runs over each head, or over all of them
     side by side. A row sees the `window` rows up to itself, or those before it in its `chunk` of so many, else all.
+    `whole_blocks`: and all of its own block, where rows of a prompt see each other both ways, however far that is.
     `within` names the cut of the step that a row stays inside: its sequence unless given.
     """
 
@@ -32,6 +33,7 @@ class AttentionSpec(PartSpec):
     scale: FiniteFloat | None = None
     window: PositiveInt | None = None
     chunk: PositiveInt | None = None
+    whole_blocks: bool = False
     softcap: PositiveFloat | None = None
     causal: bool = True
     within: str | None = None

@@ -14,6 +14,7 @@ from triptych.errors import InputError
 from triptych.parts.grid import Grid
 from triptych.parts.patches_spec import Pixels
 from triptych.parts.smart_resize import near_square
+from triptych.parts.stand_ins import StandIn, stand_in
 from triptych.spec.base import PartSpec
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 
@@ -30,6 +31,11 @@ class MaxPatches(PartSpec):
     told: ClassVar[type[Grid]] = Grid
     patch: Pixels
     most: PositiveInt = Field(le=2**20)
+
+    @property
+    def stand_in(self) -> StandIn:
+        """What prepares images so where there is no checkpoint."""
+        return stand_in("siglip2", "Siglip2", patch_size=self.patch, max_num_patches=self.most)
 
     def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:  # noqa: ARG002
         """An image of as many patches as there may be, as near to a square as they can lie."""

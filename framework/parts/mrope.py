@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # a spec is read without it
 class ItemSpan(NamedTuple):
     """Tokens `start` to `stop` of a prompt are rows of an item: its grid, and the seconds between moments of it.
 
-    Of a `pruned` one these are some of its rows, and which is not known yet.
+    Of a `pruned` one these are some of its rows, and which is not known yet. `reach` is how many positions it takes up,
+    where its grid does not say that: texts stand among its rows.
     """
 
     start: int
@@ -30,6 +31,7 @@ class ItemSpan(NamedTuple):
     grid: Grid
     seconds: float | None = None
     pruned: bool = False
+    reach: int | None = None
 
 
 class MRope(PartSpec):
@@ -51,7 +53,7 @@ class MRope(PartSpec):
         read, at = 0, 0
         for span in spans:
             pieces += [_text(span.start - read, at), self._item(span) + at + span.start - read]
-            at += span.start - read + max(span.grid.h, span.grid.w) // self.merge
+            at += span.start - read + (span.reach or max(span.grid.h, span.grid.w) // self.merge)
             read = span.stop
         found = np.concatenate([*pieces, _text(length - read, at)])
         return found, int(found.max(initial=-1)) + 1
@@ -74,7 +76,10 @@ class MRope(PartSpec):
     def _item(self, span: ItemSpan) -> NDArray[np.int64]:
         import numpy as np
 
-        places, count = self.places(span.grid, span.seconds), span.stop - span.start
+        count = span.stop - span.start
+        if span.reach is not None:
+            return np.full((count, 3), span.reach - 1)
+        places = self.places(span.grid, span.seconds)
         assert span.pruned or len(places) == count
         return np.full((count, 3), places.max()) if span.pruned else places
 

@@ -10,7 +10,7 @@ from triptych.kernels.linear import linear
 from triptych.parts.activations import get_activation
 from triptych.parts.grid import Grid
 from triptych.parts.parameters import Linear, parameter
-from triptych.parts.projectors_spec import GateStepSpec, LinearStepSpec, MlpStepSpec
+from triptych.parts.projectors_spec import BranchStepSpec, GateStepSpec, LinearStepSpec, MlpStepSpec
 
 
 class LinearStep(nn.Module):
@@ -44,6 +44,21 @@ class MlpStep(nn.Module):
 
     def forward(self, x: Tensor, grids: list[Grid]) -> tuple[Tensor, list[Grid]]:
         return self.down(self.activation(self.up(x))), grids
+
+
+class BranchStep(nn.Module):
+    """x + down(act(up(norm(x)))); the width stays."""
+
+    Spec = BranchStepSpec
+
+    def __init__(self, spec: BranchStepSpec, *, width: int, out: int) -> None:  # noqa: ARG002  (it has no say in the width)
+        super().__init__()
+        self.width, self.activation = width, get_activation(spec.activation)
+        self.norm: nn.Module = spec.norm.build(width=width)
+        self.up, self.down = Linear(width, spec.hidden, bias=spec.bias), Linear(spec.hidden, width, bias=spec.bias)
+
+    def forward(self, x: Tensor, grids: list[Grid]) -> tuple[Tensor, list[Grid]]:
+        return x + self.down(self.activation(self.up(self.norm(x)))), grids
 
 
 class GateStep(nn.Module):

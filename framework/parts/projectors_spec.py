@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from triptych.spec.base import Activation, PartSpec, Width
+from triptych.spec.base import Activation, Norm, PartSpec, Width
 
 
 class LinearStepSpec(PartSpec):
@@ -23,6 +23,16 @@ class MlpStepSpec(PartSpec):
     out: Width | None = None
     hidden: Width | Literal["in", "out"] = "out"
     activation: Activation = "gelu"
+    bias: bool = True
+
+
+class BranchStepSpec(PartSpec):
+    """A row and what an MLP of `hidden` makes of its `norm`, summed."""
+
+    builds: ClassVar[str | type] = "triptych.parts.projectors:BranchStep"
+    norm: Norm
+    hidden: Width
+    activation: Activation
     bias: bool = True
 
 

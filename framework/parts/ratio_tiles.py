@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from triptych.errors import InputError
 from triptych.parts.grid import Grid
+from triptych.parts.stand_ins import StandIn, square, stand_in
 from triptych.spec.base import PartSpec, Width
 from triptych.spec.item_facts import ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 
@@ -25,6 +26,11 @@ class RatioTiles(PartSpec):
     keywords: ClassVar[Mapping[str, object]] = {"crop_to_patches": True}
     image: Width
     patch: Width
+
+    @property
+    def stand_in(self) -> StandIn:
+        """What prepares images so where there is no checkpoint."""
+        return stand_in("got_ocr2", "GotOcr2", size=square(self.image), max_patches=MOST)
 
     def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:  # noqa: ARG002
         """An image as large as the squarest of the largest canvases; its ratio counts tiles, not pixels."""

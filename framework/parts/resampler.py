@@ -32,8 +32,9 @@ class Resampler(nn.Module):
 
     def __init__(self, spec: ResamplerSpec, *, width: int, out: int) -> None:  # noqa: ARG002  (it has no say in the width)
         super().__init__()
-        if width % (4 * spec.heads):
-            raise SpecError(f"rows of {width} are not to be cut into {spec.heads} heads, and in four for places")
+        if width % spec.heads or (spec.places and width % (4 * spec.heads)):
+            told = ", and in four for places" if spec.places else ""
+            raise SpecError(f"rows of {width} are not to be cut into {spec.heads} heads{told}")
         self.spec, self.width = spec, width
         self.queries = parameter(spec.queries, width)
         self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
@@ -46,8 +47,8 @@ class Resampler(nn.Module):
         lengths = [picture.rows for picture in pictures]
         if sum(lengths) != len(x_ND):
             raise SpecError(f"{len(x_ND)} rows to look at, and their grids have {sum(lengths)}; `skip` others")
-        places_ND = torch.cat([_places(picture, x_ND) for picture in pictures])
-        q_QHK, k_NHK, v_NHK = (each.view(len(each), self.spec.heads, -1) for each in self._projected(x_ND, places_ND))
+        key_ND = x_ND + torch.cat([_places(picture, x_ND) for picture in pictures]) if self.spec.places else x_ND
+        q_QHK, k_NHK, v_NHK = (each.view(len(each), self.spec.heads, -1) for each in self._projected(x_ND, key_ND))
         source = Source(tuple(lengths), given=tuple(range(len(lengths))))
         spans = Spans.of([self.spec.queries] * len(pictures))
         q_THK, scale = q_QHK.repeat(len(pictures), 1, 1), q_QHK.shape[-1] ** -0.5
@@ -55,8 +56,8 @@ class Resampler(nn.Module):
         y_THK = cross_attention(q_THK, kept, lengths=lengths, spans=spans, scale=scale)
         return self.out(y_THK.flatten(1)), [self.spec.after(grid) for grid in grids]
 
-    def _projected(self, x_ND: Tensor, places_ND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        given = (self.queries if self.norm is None else self.norm(self.queries), x_ND + places_ND, x_ND)
+    def _projected(self, x_ND: Tensor, key_ND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        given = (self.queries if self.norm is None else self.norm(self.queries), key_ND, x_ND)
         assert self.qkv.bias is not None
         weights, biases = self.qkv.weight.view(3, self.width, self.width), self.qkv.bias.view(3, self.width)
         parts = zip(given, weights, biases, strict=True)

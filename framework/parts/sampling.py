@@ -2,13 +2,14 @@
 
 A part of the kind `sampling` is called with what is known of the whole video and the config of the checkpoint's
 processor of videos, whose word goes first: `num_frames`, or `fps` a second, and what else a part reads of it. It gives
-the numbers of the frames, from 0, in their order.
+the numbers of the frames, from 0, in their order. `bound(processor)` is the most that it takes of any video, where it
+has it; None where nothing but the video bounds them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
@@ -38,6 +39,10 @@ class Uniform(PartSpec):
         if fps is not None:
             number = max(1, int(_at(fps, video)))
         return _apart(video.frames, video.frames if number is None else number)
+
+    def bound(self, processor: ProcessorConfig) -> int | None:
+        """The most frames that it takes; None for any number. Raises as `_asked` does."""
+        return self._asked(processor)[0]
 
     def _asked(self, processor: ProcessorConfig) -> tuple[int | None, float | None]:
         """A number of frames, or frames a second; none of the two for all.
@@ -74,15 +79,77 @@ class Moments(Uniform):
             number = round(number / self.together) * self.together
         return _apart(video.frames, number or video.frames)
 
+    def bound(self, processor: ProcessorConfig) -> int | None:
+        """As of `uniform`, in whole moments."""
+        number, fps = self._asked(processor)
+        if fps is not None:
+            return self._whole(processor.get("max_frames") or self.most) or None
+        return None if number is None else round(number / self.together) * self.together or None
+
     def _whole(self, frames: float) -> int:
         return int(frames // self.together) * self.together
 
 
+class Paces(Uniform):
+    """Each n-th frame, n so that about `fps` are taken a second; of more than `most` some, as far apart as they can be.
+
+    So are the `num_frames` that a processor asks for. These lie in the middles of as many equal stretches.
+    """
+
+    together: ClassVar[int] = 1  # frames are by themselves
+    most: PositiveInt = 64
+
+    def __call__(self, video: VideoFacts, processor: ProcessorConfig) -> Sequence[int]:
+        """Raises as `_asked` does, and InputError for a video that does not say how many frames it has a second."""
+        number, fps = self._asked(processor)
+        if fps is None:
+            return _middles(range(video.frames), min(number or video.frames, video.frames))
+        paces = range(0, video.frames, max(1, round(_own(video) / fps)))
+        return _middles(paces, min(self.most, len(paces)))
+
+    def bound(self, processor: ProcessorConfig) -> int | None:
+        """As of `uniform`, and `most` of those that are taken so many a second."""
+        number, fps = self._asked(processor)
+        return number if fps is None else self.most
+
+
+class FirstToLast(Moments):
+    """As `moments`, but for the first frame and the last, which are both taken, with the others evenly between them.
+
+    Moments need not be whole: of the last one what is left over is shown again.
+    """
+
+    def __call__(self, video: VideoFacts, processor: ProcessorConfig) -> Sequence[int]:
+        """Of a video that has fewer frames than asked for all. Raises as `_asked` does."""
+        number, fps = self._asked(processor)
+        if fps is not None:
+            fewest, most = processor.get("min_frames") or self.fewest, processor.get("max_frames") or self.most
+            number = min(max(int(_at(fps, video)), fewest), most)
+        number = min(number or video.frames, video.frames)
+        last = (video.frames - 1) / max(1, number - 1)
+        return [round(n * last) for n in range(number)]
+
+    def bound(self, processor: ProcessorConfig) -> int | None:
+        """As of `uniform`, and `most` of those that are taken so many a second."""
+        number, fps = self._asked(processor)
+        return number if fps is None else processor.get("max_frames") or self.most
+
+
 def _at(fps: float, video: VideoFacts) -> float:
     """How many frames a video has at `fps` a second. Raises InputError where its own number is not known."""
+    return video.frames / _own(video) * fps
+
+
+def _own(video: VideoFacts) -> float:
+    """Frames a second. Raises InputError where that is not known."""
     if video.fps is None:
         raise InputError("does not say how many frames are shown in a second; ask for num_frames instead of fps")
-    return video.frames / video.fps * fps
+    return video.fps
+
+
+def _middles(frames: Sequence[int], number: int) -> Sequence[int]:
+    stretch = len(frames) / number
+    return [frames[int(i * stretch + stretch / 2)] for i in range(number)]
 
 
 def _apart(frames: int, number: int) -> Sequence[int]:

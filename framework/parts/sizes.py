@@ -4,7 +4,8 @@ A size is called with the facts of an item and the config of the checkpoint's pr
 `largest` are the facts of an item of a modality that takes the most rows. One that turns away a kind of item raises
 InputError. A size whose grid is not to be seen from an item's tensor has it as `told`, the class of the grid (a
 NamedTuple of whole numbers): then the tower gets the grid with each item. `keywords`, if there are any, are what the
-checkpoint's processor is told to prepare items as the size counts them.
+checkpoint's processor is told to prepare items as the size counts them; `stand_in` is what prepares images where there
+is no checkpoint.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Self
 from pydantic import model_validator
 
 from triptych.parts.grid import Grid
+from triptych.parts.stand_ins import StandIn, square, stand_in
 from triptych.spec.base import PartSpec, Width
 from triptych.spec.item_facts import ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 
@@ -29,6 +31,11 @@ class Fixed(PartSpec):
         if self.patch > self.image:
             raise ValueError(f"a patch of {self.patch} pixels does not fit in an image of {self.image}")
         return self
+
+    @property
+    def stand_in(self) -> StandIn:
+        """What prepares images so where there is no checkpoint."""
+        return stand_in("siglip", "Siglip", size=square(self.image))
 
     def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:  # noqa: ARG002
         """Of an item that takes the most rows: here they all take as many."""

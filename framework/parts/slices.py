@@ -17,13 +17,13 @@ from triptych.parts.grid import Grid
 from triptych.parts.patches_spec import Pixels
 from triptych.parts.smart_resize import near_square
 from triptych.spec.base import PartSpec, Width
-from triptych.spec.item_facts import ImageFacts, ItemFacts, ProcessorConfig
+from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 
 
 class SliceGrid(NamedTuple):
     """`t` pictures: one of the whole, `h` x `w` rows, then `down` x `across` slices line by line, each `high` x `wide`.
 
-    An image that is not cut has the first alone.
+    An image that is not cut has the first alone; of a video each frame is one.
     """
 
     t: int
@@ -37,18 +37,20 @@ class SliceGrid(NamedTuple):
     @property
     def pictures(self) -> tuple[Grid, ...]:
         """The grid of each."""
-        return Grid(1, self.h, self.w), *(Grid(1, self.high, self.wide),) * (self.down * self.across)
+        slices = self.down * self.across
+        return *(Grid(1, self.h, self.w),) * (self.t - slices), *(Grid(1, self.high, self.wide),) * slices
 
     @property
     def rows(self) -> int:
-        return self.h * self.w + self.down * self.across * self.high * self.wide
+        slices = self.down * self.across
+        return (self.t - slices) * self.h * self.w + slices * self.high * self.wide
 
 
 class Slices(PartSpec):
     """Pictures of about `side` x `side` pixels with the proportions of what they show, in whole patches of `patch`.
 
-    An image of more pixels is cut, at the most into `most` slices. The processor's own `scale_resolution` and
-    `max_slice_nums` come first, and its `slice_mode` says whether anything is cut.
+    An image of more pixels is cut, at the most into `most` slices; a frame of a video is not. The processor's own
+    `scale_resolution` and `max_slice_nums` come first, and its `slice_mode` says whether anything is cut.
     """
 
     told: ClassVar[type[SliceGrid]] = SliceGrid
@@ -56,23 +58,31 @@ class Slices(PartSpec):
     patch: Pixels
     most: PositiveInt = Field(9, le=2**10)
 
-    def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:  # noqa: ARG002
-        """An image of as many squares as there may be slices, as near to a square as they can lie."""
+    def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:
+        """An image of as many squares as there may be slices, as near to a square as they can lie; a frame."""
         side, most = self._limits(processor)
+        if modality == "video":
+            return VideoFacts(1, side, side)
         down, across = near_square(most)
         return ImageFacts(down * side, across * side)
 
     def __call__(self, item: ItemFacts, processor: ProcessorConfig) -> SliceGrid:
-        """Raises InputError for what is no image."""
-        if not isinstance(item, ImageFacts):
-            raise InputError(f"{item} are no image to cut into slices; of a video give frames, each as an image")
+        """Raises InputError for sound."""
+        if isinstance(item, AudioFacts):
+            raise InputError(f"{item} are no image to cut into slices")
         side, most = self._limits(processor)
         whole = self._fitted(item.height, item.width, side)
+        if isinstance(item, VideoFacts):
+            return SliceGrid(item.frames, *whole, 0, 0, 0, 0)
         if (cut := _cut(item, side, most)) is None:
             return SliceGrid(1, *whole, 0, 0, 0, 0)
         down, across = cut
         one = self._fitted(_whole(item.height, down) / down, _whole(item.width, across) / across, side)
         return SliceGrid(1 + down * across, *whole, down, across, *one)
+
+    def prepared(self, item: ItemFacts, processor: ProcessorConfig) -> dict[str, object]:  # noqa: ARG002
+        """What the image processor is told of an item."""
+        return {"whole": True} if isinstance(item, VideoFacts) else {}
 
     def _limits(self, processor: ProcessorConfig) -> tuple[int, int]:
         """Pixels of a side, and slices at the most."""

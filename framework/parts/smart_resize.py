@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import ClassVar
 
 from pydantic import PositiveInt
@@ -11,6 +12,7 @@ from pydantic import PositiveInt
 from triptych.errors import InputError
 from triptych.parts.grid import Grid
 from triptych.parts.patches_spec import Pixels
+from triptych.parts.stand_ins import StandIn, stand_in
 from triptych.spec.base import PartSpec
 from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 
@@ -45,16 +47,38 @@ class SmartResize(PartSpec):
         fewest, most = self._limits(item, processor)
         return {"size": {"shortest_edge": fewest, "longest_edge": most}}
 
-    def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:
-        """Of an item that takes the most rows: of the most pixels, as near to a square as whole blocks can be.
+    @property
+    def stand_in(self) -> StandIn:
+        """What prepares images so where there is no checkpoint."""
+        return stand_in(
+            "qwen2_vl", "Qwen2VL", patch_size=self.patch, merge_size=self.merge, temporal_patch_size=self.frames
+        )
 
-        Where that is few, a strip takes more: it keeps one block of height, and is shrunk as if it had less.
+    def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:
+        """Of an item that takes the most rows: of a video a moment, as any number of frames can be given.
+
+        That is one of the most pixels, as near to a square as whole blocks can be. Where these are few, a strip takes
+        more: it keeps one block of height, and is shrunk as if it had less. The fewest pixels are taken to be less than
+        half of the most: what is enlarged ends on whole blocks beyond them.
         """
+        return self.largest_of(self.frames, processor) if modality == "video" else self._widest(ImageFacts, processor)
+
+    def largest_of(self, frames: int, processor: ProcessorConfig) -> VideoFacts:
+        """Of a video of so many frames that takes the most rows."""
+        found = self._widest(partial(VideoFacts, frames), processor)
+        assert isinstance(found, VideoFacts)
+        return found
+
+    def _widest(self, item: Callable[[int, int], ItemFacts], processor: ProcessorConfig) -> ItemFacts:
         unit = self.patch * self.merge
-        square = near_square(max(1, _limits(processor)[1] // unit**2))
-        sides = [(down * unit, across * unit) for down, across in (square, (1, LONGEST))]
-        height, width = max(sides, key=lambda side: self(ImageFacts(*side), processor).rows)
-        return VideoFacts(self.frames, height, width) if modality == "video" else ImageFacts(height, width)
+        square = near_square(max(1, self._pixels(item(unit, unit), processor) // unit**2))
+        sides = (square, (1, LONGEST))
+        found = [item(down * unit, across * unit) for down, across in sides]
+        return max(found, key=lambda each: self(each, processor).rows)
+
+    def _pixels(self, item: ItemFacts, processor: ProcessorConfig) -> int:
+        """The most of one picture."""
+        return self._limits(item, processor)[1]
 
     def _limits(self, item: ItemFacts, processor: ProcessorConfig) -> tuple[int, int]:
         fewest, most = _limits(processor)
@@ -65,8 +89,7 @@ class SmartResize(PartSpec):
 
     def _resized(self, height: int, width: int, limits: tuple[int, int]) -> tuple[int, int]:
         """Pixels after resizing; in floats, step by step as the processor has it: rounding decides between blocks."""
-        if max(height, width) > LONGEST * min(height, width):
-            raise InputError(f"is {width} x {height}; one side may be at most {LONGEST} times the other")
+        check_sides(height, width)
         unit, (fewest, most) = self.patch * self.merge, limits
         sides = [round(side / unit) * unit for side in (height, width)]
         if math.prod(sides) > most:
@@ -76,6 +99,12 @@ class SmartResize(PartSpec):
             grow = math.sqrt(fewest / (height * width))
             sides = [math.ceil(side * grow / unit) * unit for side in (height, width)]
         return sides[0], sides[1]
+
+
+def check_sides(height: int, width: int) -> None:
+    """Raise InputError for one side far longer than the other."""
+    if max(height, width) > LONGEST * min(height, width):
+        raise InputError(f"is {width} x {height}; one side may be at most {LONGEST} times the other")
 
 
 def near_square(most: int) -> tuple[int, int]:

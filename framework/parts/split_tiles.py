@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from triptych.errors import InputError
 from triptych.parts.grid import Grid
+from triptych.parts.stand_ins import StandIn, stand_in
 from triptych.spec.base import PartSpec, Width
 from triptych.spec.item_facts import ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 
@@ -36,6 +37,16 @@ class SplitTiles(PartSpec):
 
     image: Width
     patch: Width
+
+    @property
+    def stand_in(self) -> StandIn:
+        """What prepares images so where there is no checkpoint."""
+        return stand_in(
+            "idefics3",
+            "Idefics3",
+            size={"longest_edge": SIDES * self.image},
+            max_image_size={"longest_edge": self.image},
+        )
 
     def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:  # noqa: ARG002
         """A square."""

@@ -135,6 +135,8 @@ def items_bytes(
     if mode is None:
         model = twin(model)
     with imagining:
-        for _, _, keywords in group_and_batch_mm_kwargs(items, device=run.device):
-            model.embed_multimodal(**keywords)
+        for _, count, keywords in group_and_batch_mm_kwargs(items, device=run.device):
+            # what stays in host memory is read as numbers (grids), which what is imagined does not have
+            known = {key: [each.data] * count for key, each in item.items() if each.field.keep_on_cpu}
+            model.embed_multimodal(**{**keywords, **known})
     return imagining.peak

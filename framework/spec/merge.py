@@ -108,4 +108,4 @@ def _bases(tree: Tree) -> Iterable[tuple[object, Place | None]]:
 
 def _names_of_child(merged: Tree, child: Tree) -> Tree:
     """What a family answers to is not inherited: a child is another family."""
-    return merged.without(*(key for key in ("architectures", "model_types") if key not in child))
+    return merged.without(*(key for key in ("architectures", "model_types", "config_file") if key not in child))

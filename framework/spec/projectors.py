@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from triptych.errors import Place, suggest
-from triptych.registry import part_names
-from triptych.spec.base import PartSpec
+from triptych.errors import suggest
 from triptych.spec.document import Tree
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.stack import StackPlan
-
-Steps = tuple[tuple[str, str, PartSpec], ...]
-"""Name, kind and Spec of each step."""
+from triptych.spec.steps import Steps, plan_steps
 
 
 def plan_projectors(scope: Scope, section: str = "projectors") -> dict[str, Steps]:
     """The steps of each projector of a spec. Raises SpecError with every mistake of the first that has some."""
     sections = scope.tree.get(section) or Tree()
     given = {key: steps for key, steps in sections.items() if steps is not None}
-    return {key: _steps(scope.at(section, key), steps, sections.values_at.get(key)) for key, steps in given.items()}
+    return {key: plan_steps(scope.at(section, key), steps, sections.values_at.get(key)) for key, steps in given.items()}
 
 
 def plan_deepstack(scope: Scope, towers: Mapping[str, StackPlan], projectors: Mapping[str, Steps]) -> dict[str, Steps]:
@@ -60,25 +56,3 @@ def _wrong(name: str, towers: Mapping[str, StackPlan], projectors: Mapping[str, 
     if name not in projectors:
         return f"the rows of the end of tower {name!r} have no projector, and those beside them have"
     return ""
-
-
-def _steps(scope: Scope, steps: object, place: Place | None) -> Steps:
-    if isinstance(steps, str):
-        steps = scope.named("programs", scope.value(steps, place), place)
-    assert isinstance(steps, Tree)
-    found, problems = [], Collector()
-    for name, step in steps.items():
-        with problems.catching():
-            if step is not None:
-                at = steps.values_at.get(name)
-                kind = _kind(scope.at(name), step, at)
-                found.append((name, kind, scope.at(name).part(kind, step, at)[1]))
-    problems.check()
-    return tuple(found)
-
-
-def _kind(scope: Scope, step: object, place: Place | None) -> str:
-    """A norm is a step too."""
-    tree = scope.derived("parts", step if isinstance(step, Tree) else Tree({"like": scope.value(step, place)}))[1]
-    use = scope.value(tree.get("use"), tree.values_at.get("use"))
-    return "norm" if use in part_names("norm") else "projector"

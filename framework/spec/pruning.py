@@ -21,4 +21,4 @@ def pruned(rule: TokenRule, rate: float) -> TokenRule:
     def kept(item: ItemFacts, processor: ProcessorConfig) -> int:
         return rows_kept(count(item, processor), moments=next(iter(grid(item, processor))), rate=rate)
 
-    return replace(rule, count=kept, pruning=rate)
+    return replace(rule, count=kept, whole=count, pruning=rate)

@@ -131,7 +131,7 @@ def _paths(tree: Tree) -> Mapping[tuple[str, ...], set[str]]:
         known[()] = {"towers", "projectors", "language_model", "pooler"}
     else:
         branches = _branches(tree)
-        known[()] = {"embed", "norm", "head", "pooler", "layers"}
+        known[()] = {"embed", "norm", "layers", *(("pool",) if tree.get("tower") else ("head", "pooler"))}
         known["layers", "{i}"] = set(branches)
         known |= {("layers", "{i}", name): below for name, below in branches.items()}
     for section in ("towers", "projectors"):

@@ -14,6 +14,7 @@ from triptych.spec.cuts import FRAME, check_within, plan_cuts
 from triptych.spec.document import Tree
 from triptych.spec.expressions import is_expression
 from triptych.spec.scope import Collector, Scope
+from triptych.spec.steps import Steps, plan_steps
 
 MAX_LAYERS = 10_000
 
@@ -63,7 +64,7 @@ class Output(BaseSpec):
 class StackPlan:
     """Rows -> layers -> norm. A language model that writes text has a head, a tower an output.
 
-    `cuts` are ways to cut a tower's rows beside that into frames, by name.
+    `cuts` are ways to cut a tower's rows beside that into frames, by name; `pool` are steps from its rows to fewer.
     """
 
     width: int
@@ -74,6 +75,7 @@ class StackPlan:
     context: int | None
     output: Output
     cuts: Mapping[str, PartSpec] = field(default_factory=dict)
+    pool: Steps = ()
 
     @property
     def taken(self) -> tuple[int, ...] | None:
@@ -112,6 +114,12 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     with problems.catching():
         if kind == "language_model" and tree.get("head") is not None:
             head = defaulted(scope, "head", tree, "linear")
+    pool: Steps = ()
+    with problems.catching():
+        pool = _pool(scope, tree, kind)
+        if pool and output.taps:
+            told = "rows of taps stand beside those of the end, each by itself; leave one of the two out"
+            scope.at("pool").fail(told, tree.values_at.get("pool"))
     cuts = dict[str, PartSpec]()
     with problems.catching():
         cuts = plan_cuts(scope.at("cuts"), tree.get("cuts") or Tree())
@@ -119,7 +127,16 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     problems.check()
     assert facts is not None
     assert embed is not None
-    return StackPlan(facts.width, embed, blocks, norm, head, facts.context, output, cuts)
+    return StackPlan(facts.width, embed, blocks, norm, head, facts.context, output, cuts, pool)
+
+
+def _pool(scope: Scope, tree: Tree, kind: str) -> Steps:
+    at, place = scope.at("pool"), tree.values_at.get("pool")
+    if (steps := tree.get("pool")) is None:
+        return ()
+    if kind != "tower":
+        at.fail("rows of items are pooled by a tower; those of a prompt by a `pooler`, which stands beside it", place)
+    return plan_steps(at, steps, place)
 
 
 def mixers_of(blocks: Iterable[BlockPlan]) -> Iterator[PartSpec]:

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from triptych.errors import InputError, Place, short, suggest
 from triptych.spec.document import Tree
 from triptych.spec.form_types import Attend
-from triptych.spec.item_facts import ItemFacts, ProcessorConfig, VideoFacts
-from triptych.spec.prompts import Around, Content, Pieces, plan_content
+from triptych.spec.item_facts import AudioFacts, ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
+from triptych.spec.prompts import Around, Checked, Pieces, Planned, plan_content
 from triptych.spec.scope import REQUIRED, Collector, Scope
 
 Count = Callable[[ItemFacts, ProcessorConfig], int]
@@ -34,11 +34,17 @@ class Grid(Protocol):
     def __iter__(self) -> Iterator[int]: ...
 
 
+Known = ItemFacts | Grid | None
+"""What is known of an item: its facts, or of rows that are encoded already their grid, or nothing."""
+
+
 @dataclass(frozen=True)
 class TokenRule:
     """The `placeholder` id of a modality; `target`, the text of a prompt that one item stands for.
 
-    `content(count, item, processor)` is what it becomes there; without the facts, as rows that are encoded already.
+    `content(count, item, processor)` is what it becomes there; rows that are encoded already are known by their grid
+    alone, or by nothing. Until then its `single` id stands there: the placeholder, or where another modality has the
+    same one, `apart`, which is below 0 and no token's.
 
     `count(item, processor)` is the number of placeholders of an item of which that is known, as the processor of that
     configuration prepares it. Prompt expansion, dummy inputs and the merge check all ask this one function.
@@ -51,11 +57,16 @@ class TokenRule:
     of that item. `defaults` are what the processor is set to where its file is silent.
 
     `sampling(item, processor)` are the frames of a file of video that are taken. `together` of them are a moment, where
-    a processor makes vectors of patches; it is 0 where nothing says that it may.
+    a processor makes vectors of patches; it is 0 where nothing says that it may. `sized(item, processor)` are the
+    height and the width that frames have before they go there, where it does not bring them to their size itself.
+    `bound(processor)` is the most frames that are taken, None for any number; `largest_of(frames, processor)` are the
+    facts of a video of so many that takes the most, where `largest` does not show it.
 
-    `before` and `after` are the texts around its placeholders, where these stand in one line. `attend` says whose rows
+    `before` and `after` are the texts around its placeholders, where nothing else is put between these; or, where that
+    `varies` with the item, those around the placeholders of the plainest. `attend` says whose rows
     see each other both ways: those of one item, or of the whole prompt. `pruning` is the share of an item's rows that
-    is left out, and not counted.
+    is left out, and not counted; `whole` counts them, too. `timed` says that texts stand between the moments of an
+    item.
     """
 
     placeholder: int
@@ -66,16 +77,27 @@ class TokenRule:
     tower: str = ""
     grid: Callable[[ItemFacts, ProcessorConfig], Grid] | None = None
     told: Callable[[Iterable[int]], Any] | None = None
-    content: Callable[[int, ItemFacts | None, ProcessorConfig], Pieces] = lambda count, item, processor: (count,)  # noqa: ARG005
+    content: Callable[[int, Known, ProcessorConfig], Pieces] = lambda count, item, processor: (count,)  # noqa: ARG005
     before: str = ""
     after: str = ""
+    varies: bool = False
     attend: Attend | None = None
     pruning: float = 0.0
+    whole: Count | None = None
+    timed: bool = False
     keywords: Mapping[str, object] = field(default_factory=dict, hash=False)
     prepared: Callable[[ItemFacts, ProcessorConfig], Mapping[str, object]] = lambda item, processor: {}  # noqa: ARG005
     defaults: ProcessorConfig = field(default_factory=dict, hash=False)
     sampling: Callable[[VideoFacts, ProcessorConfig], Sequence[int]] | None = None
     together: int = 0
+    sized: Callable[[VideoFacts, ProcessorConfig], tuple[int, int]] | None = None
+    bound: Callable[[ProcessorConfig], int | None] = lambda processor: None  # noqa: ARG005
+    largest_of: Callable[[int, ProcessorConfig], VideoFacts] | None = None
+    apart: int | None = None
+
+    @property
+    def single(self) -> int:
+        return self.placeholder if self.apart is None else self.apart
 
 
 def tower_of(tree: Tree, modality: str) -> str:
@@ -85,7 +107,8 @@ def tower_of(tree: Tree, modality: str) -> str:
 
 def token_rules(scope: Scope, scopes: Mapping[str, Scope]) -> dict[str, TokenRule]:
     """The rules of a multimodal spec by modality. Raises SpecError for what is missing or of the wrong kind."""
-    found, problems, sections = {}, Collector(), scope.tree.get("tokens") or Tree()
+    found = dict[str, TokenRule]()
+    problems, sections = Collector(), scope.tree.get("tokens") or Tree()
     towers = {name for name, tower in (scope.tree.get("towers") or {}).items() if tower}
     for modality, tree in sections.items():
         with problems.catching():
@@ -95,7 +118,8 @@ def token_rules(scope: Scope, scopes: Mapping[str, Scope]) -> dict[str, TokenRul
                 if tower not in towers:
                     at.fail(f"no tower {tower!r} gives it rows{suggest(tower, towers)}", place)
                 rule = _rule(at, tree, modality, scopes.get(f"towers.{tower}", scope))
-                found[modality] = replace(rule, tower=tower)
+                apart = -1 - len(found) if any(rule.placeholder == r.placeholder for r in found.values()) else None
+                found[modality] = replace(rule, tower=tower, apart=apart)
     problems.check()
     return found
 
@@ -115,10 +139,11 @@ def _rule(scope: Scope, tree: Tree, modality: str, tower: Scope) -> TokenRule:
     planned = plan_content(replace(speaker, path=("prompt_updates", str(number))), update)
     count, largest = _count(scope, tree, rows, size), partial(size.largest, modality)
     keywords, told = getattr(size, "keywords", {}), getattr(size, "told", None)
-    rule = TokenRule(placeholder, update["replace"], count, largest, rows, content=_content(planned, size))
-    before, after = _around(planned)
-    rule = replace(rule, attend=tree.get("attend"), before=before, after=after, keywords=keywords)
+    rule = TokenRule(placeholder, update["replace"], count, largest, rows)
+    rule = replace(rule, attend=tree.get("attend"), keywords=keywords, **_around(planned))
     rule = replace(rule, **_of_videos(scope, tree), prepared=getattr(size, "prepared", rule.prepared))
+    rule = replace(rule, content=_content(planned, size, rule.together or 1), sized=getattr(size, "sized", None))
+    rule = replace(rule, timed=getattr(planned, "timed", False), largest_of=getattr(size, "largest_of", None))
     return replace(rule, grid=size, told=told._make if told else None)
 
 
@@ -128,12 +153,17 @@ def _of_videos(scope: Scope, tree: Tree) -> dict[str, Any]:
     if not tree.get("sampling"):
         return {"defaults": defaults}
     sampling = scope.at("sampling").part("sampling", tree["sampling"], tree.values_at.get("sampling"))[1].build()
-    return {"defaults": defaults, "sampling": sampling, "together": getattr(sampling, "together", 0)}
+    found = {"defaults": defaults, "sampling": sampling, "together": getattr(sampling, "together", 0)}
+    return {**found, "bound": getattr(sampling, "bound", TokenRule.bound)}
 
 
-def _around(content: Content) -> tuple[str, str]:
-    """The texts before and after the placeholders of an item."""
-    return ("".join(content.before), "".join(content.after)) if isinstance(content, Around) else ("", "")
+def _around(content: Planned) -> dict[str, Any]:
+    """The texts before and after the placeholders of an item, and whether they are others for other items."""
+    if isinstance(content, Around):
+        return {"before": "".join(content.before), "after": "".join(content.after)}
+    part = content.content if isinstance(content, Checked) else content
+    before, after = getattr(part, "edges", ("", ""))
+    return {"before": before, "after": after, "varies": bool(before + after)}
 
 
 def _updates(scope: Scope, modality: str) -> dict[int, Tree]:
@@ -151,11 +181,20 @@ def tower_counts(scope: Scope, tower: Scope, place: Place | None) -> tuple[Size,
     return size, _rows(tower, size)
 
 
-def _content(content: Content, size: Size) -> Callable[[int, ItemFacts | None, ProcessorConfig], Pieces]:
-    def become(count: int, item: ItemFacts | None, processor: ProcessorConfig) -> Pieces:
-        return content(count, None if item is None else size(item, processor))
+def _content(content: Planned, size: Size, together: int) -> Callable[[int, Known, ProcessorConfig], Pieces]:
+    def become(count: int, item: Known, processor: ProcessorConfig) -> Pieces:
+        grid = size(item, processor) if isinstance(item, ItemFacts) else item
+        return content(count, grid, () if item is None else _seconds(item, together))
 
     return become
+
+
+def _seconds(item: ItemFacts | Grid, together: int) -> Sequence[float]:
+    """In the middle of each moment of a video, by its frames or, as far as is known, by its grid."""
+    if isinstance(item, ImageFacts | AudioFacts):
+        return ()
+    video = item if isinstance(item, VideoFacts) else VideoFacts(next(iter(item)) * together, 1, 1)
+    return video.moments(together)
 
 
 def _rows(tower: Scope, size: Size) -> Count:

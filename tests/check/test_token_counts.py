@@ -64,6 +64,16 @@ def test_a_formula_that_is_wrong_shows(name: str, count: str) -> None:
         check_count(found, "image", ImageFacts(300, 112))
 
 
+@torch.no_grad()
+def test_an_image_whose_rows_are_pooled_takes_one_placeholder() -> None:
+    found = assembled("paligemma", "towers.image.with={tower: {pool: head}, items: {rows: 1}}")
+    check_count(found, "image", ImageFacts(300, 112))
+    assert found.tokens["image"].count(ImageFacts(300, 112), {}) == 1
+    wrong = assembled("paligemma", "towers.image.with={tower: {pool: head}}")
+    with pytest.raises(SpecError, match=r"the projector gives rows of shape \(1, 64\)"):
+        check_count(wrong, "image", ImageFacts(300, 112))
+
+
 def _counted(rule: TokenRule, item: ItemFacts) -> bool:
     """Whether the formula takes the item at all: of a strip nothing may be left when it is made small."""
     try:

@@ -221,7 +221,7 @@ def test_check_as_json_holds_rungs_problems_and_notes(capsys: Capture) -> None:
         (["check"], 2, "the following arguments are required: NAME|PATH"),
         (["run"], 2, "the following arguments are required: MODEL, PROMPT\n"),
         (["run", "nowhere", "hi"], 1, "nowhere: no such folder"),
-        (["run", "empty", "hi"], 1, "empty/config.json: No such file or directory"),
+        (["run", "empty", "hi"], 1, "empty: no config: a folder has a config.json or a params.json"),
         (["run", "lama", "hi", "--random-init"], 1, "unknown spec 'lama'; did you mean 'llama'?"),
         (["run", "llama", "hi", "--random-init", "windw=3"], 1, "override 'windw=3': windw: unknown key 'windw'"),
         (["run", "llama", "hi", "--random-init", "--seed", "1.5"], 2, "invalid int value: '1.5'"),

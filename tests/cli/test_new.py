@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cli.command import Capture, ran
@@ -292,6 +292,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # the first has what is read once to wait for
 @given(st.dictionaries(st.sampled_from([*LLAMA, "text_config", "rope_scaling", "odd key"]), JSON, max_size=6))
 def test_any_config_is_beside_some_family(config: dict[str, Any]) -> None:
     found = kinships(config)

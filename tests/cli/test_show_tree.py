@@ -111,7 +111,7 @@ def test_what_is_no_text_does_not_reach_the_terminal(capsys: Capture, tmp_path: 
         (["llama", "mistral", "--tree"], "one spec is drawn at a time, not llama and mistral too\n"),
         (["llama", "--tree", "sample=null"], "llama has no `sample` config to build a model of\n"),
         (["llama", "--config", "nowhere.json"], "nowhere.json: No such file or directory\n"),
-        (["llama", "--config", "empty"], "empty/config.json: No such file or directory\n"),
+        (["llama", "--config", "empty"], "empty: no config: a folder has a config.json or a params.json\n"),
         (["llama", "--config", "list.json"], "list.json: a JSON mapping is wanted, not a list\n"),
         (["llama", "--config", "half.json"], "half.json:1:"),
         (["llama", "--config", "strange.json"], "clip_qkv"),

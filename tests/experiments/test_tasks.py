@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import triptych
 from tests.inputs.small_tokenizers import byte_level, save
@@ -71,6 +72,18 @@ def test_generate_says_which_answers_are_those_that_were_looked_for(checkpoint: 
     outcome = run_experiment(written(f"task: generate\ncheckpoint: {checkpoint}\n"), [file, SHORT])
     assert [row.get("exact") for row in rows(outcome)] == [True, False, None]
     assert outcome.result["exact"] == 0.5
+
+
+@pytest.mark.parametrize("tower", ["clip", "pixtral", "qwen2_vl", "siglip2"])
+def test_on_random_weights_a_tower_is_shown_images_of_any_size(tower: str) -> None:
+    Path("somewhere").mkdir()
+    for name, size in (("a.png", (64, 48)), ("b.png", (30, 200))):
+        Image.effect_noise(size, 60).save(f"somewhere/{name}")
+    lines: list[dict[str, object]] = [
+        {"prompt": "<image> it is", "answer": " so", "images": [name]} for name in ("a.png", "b.png")
+    ]
+    outcome = run_experiment("assemble", [f"tower={tower}", "task=score", data(*lines)])
+    assert len({row["logprob"] for row in rows(outcome)}) == len(lines)
 
 
 def test_a_checkpoint_gives_weights_tokenizer_and_chat_template(checkpoint: Path) -> None:

@@ -68,7 +68,8 @@ def llava_case(
     family: str = "Llava",
 ) -> Case:
     """The family's tiny config, with a tower's config and the tiny config of a text model's architecture."""
-    parent, own = tiny_config(f"{family}ForConditionalGeneration"), tiny_config(text)
+    parent = tiny_config(f"{FAMILIES[family].of or family}ForConditionalGeneration")
+    own = tiny_config(text)
     assert parent is not None
     assert own is not None, f"no tiny/{text}.json"
     own = {key: value for key, value in own.items() if key != "architectures"} | of_text

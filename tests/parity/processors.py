@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def plainly(processor: Any, text: str, images: list[Image]) -> Given:
 class Family:
     """Its processor of a config, how a prompt is written and given to it, what is changed of its tiny config.
 
-    `answer_type` is what the reference calls the type of tokens of an answer.
+    `answer_type` is what the reference calls the type of tokens of an answer, `of` the family whose class it is.
     """
 
     processor: Callable[[Any], Any]
@@ -76,6 +77,7 @@ class Family:
     call: Callable[[Any, str, list[Image]], Given] = plainly
     config: Mapping[str, Any] = field(default_factory=dict)
     answer_type: int = 0
+    of: str = ""
 
 
 def _llava(config: Any) -> Any:
@@ -150,13 +152,23 @@ def _idefics3(config: Any) -> Idefics3Processor:
     )
 
 
-def _gemma3(config: Any) -> Gemma3Processor:
+CROPS = {
+    "do_pan_and_scan": True,
+    "pan_and_scan_min_crop_size": 12,
+    "pan_and_scan_max_num_crops": 3,
+    "pan_and_scan_min_ratio_to_activate": 1.6,
+}
+CROP_WORDS = ["Here", "is", "the", "original", "image", "and", "are", "some", "crops"]
+CROP_WORDS += ["to", "help", "you", "see", "better"]
+
+
+def _gemma3(config: Any, **crops: Any) -> Gemma3Processor:
     named = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
     ids = (config.boi_token_index, config.eoi_token_index, config.image_token_index)
     special = dict(zip(ids, named.values(), strict=True))
     return Gemma3Processor(
-        Gemma3ImageProcessorPil(size=_side(config)),
-        lines(config, special, **named),
+        Gemma3ImageProcessorPil(size=_side(config), **crops),
+        lines(config, special, own=dict(enumerate(CROP_WORDS, 210)), **named),
         image_seq_length=config.mm_tokens_per_image,
     )
 
@@ -197,5 +209,12 @@ FAMILIES = {
     "Idefics3": Family(_idefics3),
     "Mistral3": Family(_pixtral),
     "Gemma3": Family(_gemma3, after_a_newline, config={"mm_tokens_per_image": 4}),
+    "Gemma3, with crops": Family(
+        partial(_gemma3, **CROPS),
+        after_a_newline,
+        lambda processor, text, images: processor(text=text, images=images or None, return_tensors="pt", **CROPS),
+        {"mm_tokens_per_image": 4},
+        of="Gemma3",
+    ),
     "PaliGemma": Family(_paligemma, before, _call_paligemma, {"projection_dim": 64}, answer_type=1),
 }

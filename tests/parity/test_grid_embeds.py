@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image
 
 import triptych
 from tests.parity.grids import Pair, all_cases
+from tests.parity.multimodal import Pair as Seen
+from tests.parity.multimodal import all_cases as cases_that_see
 from triptych.errors import InputError
 from triptych.parts.step import Step
 from triptych.runner.reading import read_prompts
@@ -50,6 +53,21 @@ def logits(model: Any, images: Any) -> torch.Tensor:
 def encoded(model: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     data = model.processor(ids(model), {"image": pictures()}).mm_kwargs.get_data()
     return model.module.embed_multimodal(**data), [*data["image_grid"]]
+
+
+@pytest.mark.parametrize("name", ["idefics3", "pixtral"])
+def test_rows_between_which_texts_stand_need_the_sizes_of_their_images(name: str, tmp_path: Path) -> None:
+    pair = Seen.of(next(case for case in cases_that_see() if name in case.name), tmp_path)
+    model = triptych.load(tmp_path, dtype=torch.float32, multimodal=triptych.MultiModalSettings(embeds=True))
+    asked = pair.ask(images=2)
+    (request,) = pair.model.requests(asked.text, images=[*asked.images], raw=True)
+    with torch.inference_mode():
+        rows = pair.model.module.embed_multimodal(**pair.items(asked.images))
+    sizes = [(image.height, image.width) for image in asked.images]
+    found = model.processor(asked.text, {"image": {"image_embeds": rows, "image_sizes": sizes}})
+    assert tuple(found.prompt_token_ids) == request.prompt.token_ids == asked.ids
+    with pytest.raises(InputError, match=r"image\[1\]: has 1 rows, and one of 9 x 14 pixels takes \d+"):
+        model.processor(asked.text, {"image": {"image_embeds": [rows[0], rows[1][:1]], "image_sizes": sizes}})
 
 
 def test_rows_with_their_grids_give_what_the_pictures_themselves_give(model: Any) -> None:

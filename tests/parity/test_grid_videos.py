@@ -226,6 +226,7 @@ def test_what_says_nothing_clear_of_frames_is_told() -> None:
         Uniform(fps=2)(video, {})
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     count=st.integers(1, 900),
     height=st.integers(20, 900),

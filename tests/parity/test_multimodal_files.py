@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -17,9 +18,10 @@ from torch import Tensor
 from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 import triptych
-from tests.parity.multimodal import GIVEN, Pair, all_cases, write_config
+from tests.parity.multimodal import GIVEN, Pair, all_cases, picture, write_config
 from tests.parity.oracle import TOLERANCE, rms_ratio
-from triptych.errors import InputError
+from tests.parity.processors import CROPS
+from triptych.settings import MultiModalSettings
 from triptych.spec.item_facts import ImageFacts
 from triptych.weights import Stored, match, tables
 
@@ -30,6 +32,8 @@ CASES = [
     if case.name.split(",")[0] in ("clip + llama", "clip + granite", "siglip + gemma2")
     or case.name in ("next, clip + llama", "onevision, siglip + qwen2", "gemma3", "paligemma")
 ]
+OF_FAMILIES = ["clip + llama", "siglip + gemma2", "next, clip + llama", "onevision, siglip + qwen2", "internvl + qwen2"]
+OF_FAMILIES += ["mistral 3 + mistral", "idefics3 + llama", "gemma3", "paligemma", "paligemma 2"]
 NAMES: dict[str, dict[str, str]] = {  # prefix in a file that transformers 5 writes -> in other files
     "released": {"vision_tower": "vision_tower.vision_model"},
     "nested": {
@@ -45,6 +49,7 @@ TAKEN = {  # for 480 x 640, as its processor counts
     "llava 1.6 mistral 7b": 2340,
     "onevision qwen2 0.5b": 2929,
     "paligemma 3b 224": 256,
+    "paligemma 2 3b 448": 1024,
     "gemma 3 4b": 256,
     "idefics3 8b": 13 * 169,
     "mistral small 3.1": 18 * 23,
@@ -87,6 +92,20 @@ def test_a_config_without_what_its_classes_assume_means_the_same(pair: Pair, tmp
     write_config(tmp_path, config)
     model = triptych.load(tmp_path, dtype=torch.float32)
     assert rms_ratio(model.logits(asked.ids, images=asked.images), wanted) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", OF_FAMILIES)
+@pytest.mark.parametrize(("parent", "text"), [(None, None), (None, True), (False, True), (True, False)])
+def test_a_head_is_tied_where_the_reference_ties_it(name: str, parent: bool | None, text: bool | None) -> None:
+    config = copy.deepcopy(dict(ALL[name].config))
+    for own, tied in ((config, parent), (config["text_config"], text)):
+        own.pop("tie_word_embeddings", None)
+        own.update({} if tied is None else {"tie_word_embeddings": tied})
+    family = getattr(transformers, config["architectures"][0])
+    with torch.device("meta"):
+        theirs = family(family.config_class(**copy.deepcopy(config)))
+    wanted = theirs.get_output_embeddings().weight is theirs.get_input_embeddings().weight
+    assert triptych.assemble(None, config).module.get_language_model().head.tied == wanted
 
 
 def test_a_config_that_names_no_tower_means_that_of_the_class() -> None:
@@ -132,26 +151,39 @@ def test_ids_in_which_targets_stand_are_those_of_the_text(pair: Pair) -> None:
     assert written.prompt.token_ids == asked.ids
 
 
-def test_a_processor_that_cuts_an_image_into_crops_is_told(tmp_path: Path) -> None:
-    pair = Pair.of(ALL["gemma3"], tmp_path)
-    for file in tmp_path.glob("*processor*.json"):
-        config = json.loads(file.read_text("utf-8"))
-        crops = {"do_pan_and_scan": True, "pan_and_scan_min_crop_size": 4, "pan_and_scan_max_num_crops": 2}
-        of_images = config.get("image_processor", config)
-        of_images.update(crops, pan_and_scan_min_ratio_to_activate=1.2)
-        file.write_text(json.dumps(config), encoding="utf-8")
-    asked = pair.ask(images=1)
-    with pytest.raises(InputError, match=r"image\[0\]: expected shape \(3, 56, 56\), found \(3, 3, 56, 56\)"):
-        pair.model.logits(asked.ids, images=asked.images)
+def test_crops_are_cut_where_the_file_or_the_settings_say_so_and_as_the_class_has_it_of_what_they_do_not_say(
+    tmp_path: Path,
+) -> None:
+    pair = Pair.of(ALL["gemma3, with crops"], tmp_path)
+    asked = pair.ask(images=3)
+    wanted = pair.model.logits(asked.ids, images=asked.images)
+    (file,) = tmp_path.glob("*processor*.json")
+    config = json.loads(file.read_text("utf-8"))
+    config["image_processor"] |= dict.fromkeys(CROPS)  # as released files are
+    file.write_text(json.dumps(config), encoding="utf-8")
+    silent = triptych.load(tmp_path, dtype=torch.float32)
+    (request,) = silent.requests(asked.text, images=asked.images, raw=True)
+    assert len(request.prompt.item_ranges()) == 3
+    asking = triptych.load(tmp_path, dtype=torch.float32, multimodal=MultiModalSettings(processor={"images": CROPS}))
+    (request,) = asking.requests(asked.text, images=asked.images, raw=True)
+    assert request.prompt.token_ids == asked.ids
+    assert torch.equal(asking.logits(asked.ids, images=asked.images), wanted)
+    one = MultiModalSettings(processor={"do_pan_and_scan": True})
+    images = [picture(np.random.default_rng(0), size) for size in ((300, 900), (250, 900), (900, 900), (256, 2000))]
+    (request,) = triptych.load(tmp_path, multimodal=one).requests(["w30"], images=[images], raw=True)
+    assert len(request.prompt.item_ranges()) == 4 + 1 + 1 + 5
 
 
-def test_a_prompt_longer_than_the_window_of_paligemma_2_is_refused(tmp_path: Path) -> None:
-    pair = Pair.of(ALL["paligemma 2"], tmp_path)
-    model = triptych.load(tmp_path, dtype=torch.float32)
-    assert model.module.context == pair.case.config["text_config"]["sliding_window"] == 80
-    asked = pair.ask(images=3, words=40)
-    with pytest.raises(InputError, match="has 90 tokens, and the model takes at most 80"):
-        model.logits(asked.ids, images=asked.images)
+@pytest.mark.parametrize("images", [1, 3])
+def test_targets_of_images_with_crops_may_stand_in_token_ids(images: int, tmp_path: Path) -> None:
+    pair = Pair.of(ALL["gemma3, with crops"], tmp_path)
+    asked = pair.ask(images=images)
+    text = " ".join(asked.text.split("\n"))
+    (wanted,) = pair.model.requests(text, images=asked.images, raw=True)
+    ids = pair.processor.tokenizer(text)["input_ids"]
+    (found,) = pair.model.requests([ids], images=[asked.images], raw=True)
+    assert found.prompt.token_ids == wanted.prompt.token_ids
+    assert found.prompt.blocks == wanted.prompt.blocks
 
 
 def in_released(name: str, *, of: str) -> str:

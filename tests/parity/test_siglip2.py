@@ -54,14 +54,16 @@ def vectors(oracle: Oracle) -> list[Tensor]:
 
 @torch.inference_mode()
 def wanted_rows(
-    oracle: Oracle, items: Sequence[Tensor], grids: Sequence[Grid], layer: int | None = None
+    oracle: Oracle, items: Sequence[Tensor], grids: Sequence[Grid], layer: int | None = None, *, pooled: bool = False
 ) -> list[Tensor]:
-    """Of the reference, in one batch filled up with zeros: at the end, or after a layer."""
+    """Of the reference, in one batch filled up with zeros: at the end, after a layer, or the one that pools those."""
     longest = max(map(len, items))
     padded = torch.stack([torch.cat((x, x.new_zeros(longest - len(x), x.shape[1]))) for x in items])
     mask = torch.tensor([[n < len(x) for n in range(longest)] for x in items])
     shapes = torch.tensor([(grid.h, grid.w) for grid in grids])
     found = oracle.model(padded, mask, shapes, output_hidden_states=True)
+    if pooled:
+        return [*found.pooler_output[:, None]]
     rows = found.last_hidden_state if layer is None else found.hidden_states[layer]
     return [each[: len(x)] for each, x in zip(rows, items, strict=True)]
 
@@ -98,6 +100,13 @@ def test_every_tensor_but_the_pooling_heads_matters_to_the_reference(tmp_path: P
         tensor.copy_(kept)
     names = oracle.model.state_dict()
     assert idle == {name for name in names if name.startswith("head.") or name.endswith("k_proj.bias")}
+
+
+def test_the_row_that_pools_an_image_of_any_size_is_that_of_the_reference(tmp_path: Path) -> None:
+    oracle = build("plain", tmp_path)
+    items = vectors(oracle)
+    ours = load_tower(tmp_path, "tower.pool=head")
+    assert apart(found_rows(ours, items, GRIDS), wanted_rows(oracle, items, GRIDS, pooled=True)) <= TOLERANCE
 
 
 def test_an_image_alone_gives_the_same_rows(tmp_path: Path) -> None:

@@ -145,6 +145,35 @@ def test_a_tower_without_its_pooling_head_is_the_same_tower(tmp_path: Path) -> N
     assert rms_ratio(found_rows(load_tower(tmp_path), pixels), wanted_rows(oracle, pixels)) <= TOLERANCE
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("change", ["plain", "one head", "gelu"])
+def test_the_row_that_pools_an_image_is_that_of_the_reference(change: str, tmp_path: Path) -> None:
+    oracle = build("siglip", change, tmp_path)
+    pixels = images("siglip", oracle)
+    ours = load_tower(tmp_path, "tower.pool=head")
+    wanted = torch.cat([oracle.model(image[None]).pooler_output for image in pixels])
+    rows, grids = ours(pixels)
+    assert [len(each) for each in rows] == [grid.rows for grid in grids] == [1] * len(pixels)
+    assert rms_ratio(torch.cat(rows), wanted) <= TOLERANCE
+    pictures, (grid,) = ours([torch.stack(pixels)])
+    assert rms_ratio(pictures[0], wanted) <= TOLERANCE
+    assert grid.rows == len(pixels)
+
+
+@torch.inference_mode()
+def test_every_tensor_of_the_pooling_head_matters_to_the_reference(tmp_path: Path) -> None:
+    oracle = build("siglip", "plain", tmp_path)
+    image = images("siglip", oracle)[0][None]
+    wanted, heads = oracle.model(image).pooler_output, [n for n in oracle.model.state_dict() if n.startswith("head.")]
+    assert len(heads) == 11
+    for name in heads:
+        tensor = oracle.model.state_dict()[name]
+        kept = tensor.clone()
+        tensor.zero_()
+        assert rms_ratio(oracle.model(image).pooler_output, wanted) > MATTERS, name
+        tensor.copy_(kept)
+
+
 def test_the_norm_after_the_last_layer_shows_in_the_rows(tmp_path: Path) -> None:
     oracle = build("siglip", "plain", tmp_path)
     pixels = images("siglip", oracle)

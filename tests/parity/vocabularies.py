@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tokenizers import Regex, Tokenizer
@@ -33,11 +34,21 @@ def words(config: Any, *texts: str) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", bos_token="<s>")
 
 
-def lines(config: Any, special: Mapping[int, str], *, begins: bool = True, **named: str) -> PreTrainedTokenizerFast:
-    """A word for each token id, and one for each number of newlines; a text begins with the token 1 if it `begins`."""
+def lines(
+    config: Any,
+    special: Mapping[int, str],
+    *,
+    begins: bool = True,
+    own: Mapping[int, str] = MappingProxyType({}),
+    **named: str,
+) -> PreTrainedTokenizerFast:
+    """A word for each token id, some of its `own`, and one for each number of newlines.
+
+    A text begins with the token 1 if it `begins`.
+    """
     newlines = {number + 1: "\n" * number for number in range(1, NEWLINES + 1)}
     found = {number: f"w{number}" for number in range(config.get_text_config().vocab_size)}
-    found |= {0: "<unk>", 1: "<bos>"} | newlines | dict(special)
+    found |= {0: "<unk>", 1: "<bos>"} | newlines | dict(own) | dict(special)
     backend = Tokenizer(WordLevel({word: number for number, word in found.items()}, unk_token="<unk>"))
     backend.pre_tokenizer = Sequence([Split(" ", "removed"), Split(Regex("\n+"), "isolated")])
     backend.add_special_tokens(["<unk>", "<bos>", *special.values()])

@@ -20,8 +20,8 @@ def pixtral_processor() -> Any:
         del sys.modules[name]
 
 
-def qwen_videos() -> Any:
-    """The module of Qwen2-VL's processor of videos: its class samples frames and makes vectors of patches."""
+def qwen_videos(family: str = "qwen2_vl") -> Any:
+    """The module of a family's processor of videos: its class samples frames and makes vectors of patches."""
     names = (
         "torchvision",
         "torchvision.transforms",
@@ -31,7 +31,7 @@ def qwen_videos() -> Any:
     absent = [name for name in names if name not in sys.modules]
     sys.modules |= {name: ModuleType(name) for name in absent}
     try:
-        return importlib.import_module("transformers.models.qwen2_vl.video_processing_qwen2_vl")
+        return importlib.import_module(f"transformers.models.{family}.video_processing_{family}")
     finally:
         for name in absent:
             del sys.modules[name]

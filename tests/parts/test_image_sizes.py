@@ -9,12 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import MiniCPMV4_6ImageProcessorPil
 from transformers.models.pixtral.image_processing_pil_pixtral import get_resize_output_image_size
 
 from triptych.errors import InputError
+from triptych.parts.crops import Crops
 from triptych.parts.grid import Grid
 from triptych.parts.longest_edge import LongestEdge
 from triptych.parts.ratio_tiles import RatioTiles
@@ -110,8 +112,43 @@ def test_tiles_without_a_processor_are_those_that_the_reference_assumes() -> Non
     assert size(VideoFacts(5, 8, 24), {}) == SplitGrid(5, 2, 2, 0, 0)
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    height=SIDES,
+    width=SIDES,
+    least=st.integers(1, 300),
+    most=st.integers(1, 6),
+    ratio=st.sampled_from([1.0, 1.2, 1.5, 2.0, 7.5]),
+)
+@example(height=100, width=250, least=9, most=4, ratio=1.2)  # halves are rounded up
+@example(height=120, width=100, least=9, most=4, ratio=1.2)  # just long enough
+@example(height=500, width=300, least=256, most=4, ratio=1.2)  # halves would be small
+def test_crops_are_as_many_as_gemma3s_processor_cuts(
+    height: int, width: int, least: int, most: int, ratio: float
+) -> None:
+    ways = {
+        "pan_and_scan_min_crop_size": least,
+        "pan_and_scan_max_num_crops": most,
+        "pan_and_scan_min_ratio_to_activate": ratio,
+    }
+    picture = np.broadcast_to(np.zeros(1, np.uint8), (3, height, width))
+    theirs = Gemma3ImageProcessorPil().pan_and_scan(picture, **ways)
+    size, limits = Crops(image=64, patch=8), {"do_pan_and_scan": True, **ways}
+    assert size(ImageFacts(height, width), limits) == Grid(1 + len(theirs), 8, 8)
+    assert len(theirs) < size(size.largest("image", limits), limits).t == 1 + most
+    assert size(ImageFacts(height, width), ways | {"do_pan_and_scan": False}) == Grid(1, 8, 8)
+
+
+def test_no_crops_are_cut_of_frames_and_of_no_processor() -> None:
+    size = Crops(image=8, patch=4)
+    assert size(ImageFacts(8, 24), {}) == Grid(1, 2, 2)
+    assert size(VideoFacts(5, 8, 24), {"do_pan_and_scan": True}) == Grid(5, 2, 2)
+    assert size.largest("image", {}) == ImageFacts(8, 8)
+
+
 @pytest.mark.parametrize(
-    "size", [SplitTiles(image=8, patch=4), LongestEdge(edge=8, patch=4), RatioTiles(image=8, patch=4)]
+    "size",
+    [Crops(image=8, patch=4), SplitTiles(image=8, patch=4), LongestEdge(edge=8, patch=4), RatioTiles(image=8, patch=4)],
 )
 def test_sound_has_no_height_and_width(size: Any) -> None:
     with pytest.raises(InputError, match="16 samples have no height and width to cut into"):
@@ -157,7 +194,7 @@ def test_slices_are_as_the_spec_says_where_the_processor_says_nothing() -> None:
     assert SliceGrid(3, 6, 3, 2, 1, 4, 4).pictures == (Grid(1, 6, 3), Grid(1, 4, 4), Grid(1, 4, 4))
 
 
-@pytest.mark.parametrize("item", [VideoFacts(3, 64, 64), AudioFacts(100)])
-def test_of_what_is_no_image_there_are_no_slices(item: VideoFacts | AudioFacts) -> None:
-    with pytest.raises(InputError, match=f"{item} are no image to cut into slices; of a video give frames"):
-        Slices(side=32, patch=8)(item, {})
+def test_of_a_video_each_frame_is_a_picture_that_is_not_cut_and_of_sound_there_is_none() -> None:
+    assert Slices(side=28, patch=14)(VideoFacts(3, 64, 64), {}) == (3, 2, 2, 0, 0, 0, 0)
+    with pytest.raises(InputError, match="100 samples are no image to cut into slices"):
+        Slices(side=32, patch=8)(AudioFacts(100), {})

@@ -52,21 +52,28 @@ class MiniCPMV(nn.Module):
         self.llm = named(read)
 
     @torch.inference_mode()
-    def rows(self, image: Image.Image) -> Tensor:
-        """[pictures * queries, width] of an image."""
-        pictures, patch = self.pictures(image), self.config["vision_config"]["patch_size"]
+    def rows(self, image: Image.Image, *, whole: bool = False) -> Tensor:
+        """[pictures * queries, width] of an image; of the `whole` alone, as of a frame."""
+        pictures, patch = self.pictures(image)[: 1 if whole else None], self.config["vision_config"]["patch_size"]
         found = [self.vpm(picture[None]).last_hidden_state[0] for picture in pictures]
         sizes = [(picture.shape[1] // patch, picture.shape[2] // patch) for picture in pictures]
         rows: Tensor = self.resampler(found, sizes).flatten(0, 1)
         return rows
 
     @torch.inference_mode()
-    def logits(self, ids: Sequence[int], images: Sequence[Image.Image], *, placeholder: int) -> Tensor:
-        """[T, V] of a prompt that has a placeholder for every row of its images."""
+    def logits(
+        self, ids: Sequence[int], images: Sequence[Image.Image | Sequence[Image.Image]], *, placeholder: int
+    ) -> Tensor:
+        """[T, V] of a prompt that has a placeholder for every row of its images, and of its videos, lists of frames."""
         tokens = torch.tensor([list(ids)])
         embeds = self.llm.get_input_embeddings()(tokens)
         if images:
-            embeds[tokens == placeholder] = torch.cat([self.rows(image) for image in images])
+            rows = [
+                self.rows(each, whole=isinstance(item, Sequence))
+                for item in images
+                for each in (item if isinstance(item, Sequence) else [item])
+            ]
+            embeds[tokens == placeholder] = torch.cat(rows)
         logits: Tensor = self.llm(inputs_embeds=embeds, use_cache=False).logits[0]
         return logits
 
@@ -104,3 +111,7 @@ class MiniCPMV(nn.Module):
         whole, mark, slices = self.text_of(image).partition("<slice>")
         inner = (mark + slices).replace("<slice>", "<image>").replace("</slice>", "</image>")
         return whole + (f"<slice>{inner}</slice>" if mark else "")
+
+    def text_of_frames(self, frames: Sequence[Image.Image]) -> str:
+        """What a video is in a prompt: its frames are images that are not cut, each in a line."""
+        return "\n".join(self.text_of(frame).partition("<slice>")[0] for frame in frames)

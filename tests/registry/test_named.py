@@ -45,7 +45,7 @@ GROUPS = {
     "transcription": "triptych.transcriptions",
 }
 SHIPPED: dict[str, list[str]] = {  # what is offered without anybody's help
-    "processor": ["internvl_chat", "minicpmv", "paligemma"],
+    "processor": ["internvl_chat", "minicpmv", "paligemma", "pixtral"],
     "transcription": ["voxtral", "whisper"],
 }
 

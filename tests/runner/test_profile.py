@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import triptych
+from tests.parity.grids import all_cases as all_grids
 from tests.parity.multimodal import Pair, all_cases
+from tests.parity.timed_videos import pair_of
 from tests.runner.counting import Counting
 from triptych.errors import OptionError
 from triptych.runner import profile
@@ -43,6 +46,16 @@ def test_an_encoder_takes_the_bytes_that_were_imagined(llava: Any) -> None:
     imagined = items_bytes(*asked, longest=64)
     assert imagined == items_bytes(*asked, longest=64, mode=LiveBytes())
     assert imagined < items_bytes(llava.module, llava.processor, RUN, longest=128)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.6])
+def test_a_long_video_takes_the_bytes_that_were_imagined(rate: float, tmp_path: Path) -> None:
+    folder = pair_of(next(case for case in all_grids() if case.name == "qwen3_vl"), tmp_path).oracle.folder
+    model = triptych.load(folder, dtype=torch.float32, multimodal=triptych.MultiModalSettings(video_pruning=rate))
+    asked = (model.module, model.processor, replace(RUN, max_num_batched_tokens=64))
+    imagined = items_bytes(*asked, longest=200)
+    assert imagined == items_bytes(*asked, longest=200, mode=LiveBytes())
+    assert imagined > items_bytes(*asked, longest=100), "it is as long as a prompt holds it"
 
 
 def test_live_bytes_count_what_is_there_at_a_time_and_shared_memory_once() -> None:

@@ -83,6 +83,21 @@ def test_what_the_parent_calls_inert_is_so_there_alone() -> None:
 
 
 @pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("towers.image.with.tower=null", "towers.image: `with` takes away the `tower` of 'clip_vision', and nothing"),
+        (
+            "language_model.with.language_model=null",
+            "language_model: `with` takes away the `language_model` of 'llama'",
+        ),
+    ],
+)
+def test_what_takes_a_whole_sub_model_away_is_refused(override: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        planned(override)
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"vision_config": {"model_type": "owlvit"}}, "towers.image: no spec answers for owlvit"),

@@ -116,6 +116,29 @@ def test_what_is_no_image_is_refused_by_its_place(
     refused(model, "<image> w5 <image>", [images(1)[0], make(tmp_path)], r"image\[1\]" + f".*{match}")
 
 
+def test_models_share_a_cache_and_those_of_one_folder_what_is_in_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = triptych.ProcessorCache(2**24)
+    media = triptych.MultiModalSettings(processor_cache=cache)
+    shorter = "language_model.with.language_model.context=60"
+    one, same, other = (triptych.load(pair.oracle.folder, multimodal=media, overrides=o) for o in ([], [], [shorter]))
+    wanted = one.logits([5, pair.placeholder, 6], images=images(1))
+    with monkeypatch.context() as patch:
+        patch.setattr("triptych.inputs.processing.spec_processor.prepare_items", lambda *_: pytest.fail("prepared"))
+        assert torch.equal(same.logits([5, pair.placeholder, 6], images=images(1)), wanted)
+    assert len(cache) == 1
+    other.logits([5, pair.placeholder, 6], images=images(1))
+    assert len(cache) == 2
+
+
+def test_a_cache_that_keeps_no_tensors_is_refused_where_nothing_receives_them(pair: Pair) -> None:
+    media = triptych.MultiModalSettings(processor_cache=triptych.SenderCache(2**24))
+    told = r"^multimodal\.processor_cache: is a SenderCache, of a processor that stands apart .*: give a ProcessorCache"
+    with pytest.raises(triptych.OptionError, match=told):
+        triptych.load(pair.oracle.folder, multimodal=media)
+
+
 def test_several_prompts_take_a_list_of_images_each(model: Any) -> None:
     for given in (images(1), [images(1)], images(1)[0]):
         with pytest.raises(InputError, match="2 prompts take as many lists of images, one for each"):
