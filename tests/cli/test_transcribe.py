@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import wave
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -17,6 +21,7 @@ from tests.parity.hearing import RATE, waveform, whisper
 from tests.tasks.test_transcribe import save_settings, save_tokenizer
 from triptych.cli import main
 from triptych.cli.transcribe import clock
+from triptych.tasks.model import Model
 
 HELP = """usage: triptych transcribe [-h] [--language CODE]
                            [--task {transcribe,translate}] [--timestamps]
@@ -128,6 +133,39 @@ def test_what_is_asked_reaches_the_model(
     wanted = model.transcribe(folder / "1.wav", language="en", **options).text
     assert said(capsys, folder, *words) == f"{wanted}\n"
     assert wanted != model.transcribe(folder / "1.wav", language="en").text
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ([], {}),
+        (["--no-speech-threshold", "0.25"], {"no_speech_threshold": 0.25}),
+        (["--condition-on-previous-text"], {"condition_on_previous_text": True}),
+        (["--max-batch", "3"], {"max_batch": 3}),
+    ],
+)
+def test_each_option_is_a_keyword_of_the_model(
+    folder: Path, wanted: list[Any], monkeypatch: pytest.MonkeyPatch, words: list[str], given: dict[str, Any]
+) -> None:
+    calls = list[dict[str, Any]]()
+    known = inspect.signature(Model.transcribe).parameters
+    monkeypatch.setattr(Model, "transcribe", lambda *_, **options: calls.append(options) or wanted[0])
+    assert main(["transcribe", str(folder), str(folder / "1.wav"), "--language", "en", *words]) == 0
+    (options,) = calls
+    said = {name: value for name, value in options.items() if value != known[name].default}
+    assert said == {**given, "language": "en", "progress": ANY}
+
+
+def test_a_bar_counts_clips_where_errors_are_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[tuple[str, int, int]]()
+
+    @contextmanager
+    def bar(title: str) -> Iterator[Callable[[int, int], None]]:
+        yield lambda done, total: told.append((title, done, total))
+
+    monkeypatch.setattr("triptych.cli.transcribe.counting", bar)
+    assert main(["transcribe", str(folder), str(folder / "1.wav"), "--language", "en"]) == 0
+    assert told[-1] == (f"transcribing {folder / '1.wav'}", 1, 1)
 
 
 def test_subtitles_are_of_one_file(capsys: pytest.CaptureFixture[str]) -> None:
