@@ -256,18 +256,20 @@ def test_two_kinds_of_score_are_a_mistake_of_the_second_rung(tmp_path: Path) -> 
     assert "the score types 'cross-encoder' and 'late-interaction'; a model has one" in str(problem)
 
 
-def test_the_first_rung_of_all_registered_specs_takes_under_half_a_second() -> None:
-    """Of processor time, which other work on the machine stretches little; the best of three cold processes."""
+def test_the_first_rung_of_all_registered_specs_takes_little_more_than_reading_them() -> None:
+    """In one run, beside a parser of YAML in plain Python reading the same files; the best of three cold processes."""
     code = """
-import time
+import time, yaml
 from triptych.registry import spec_files
 from triptych.spec.rungs import validate_file
 files, begin = spec_files().values(), time.process_time()
 assert all(validate_file(file, rungs=["spec"]).passed for file in files)
-print(time.process_time() - begin)
+validated = time.process_time()
+assert all(yaml.compose(file.read_text("utf-8"), Loader=yaml.SafeLoader) for file in files)
+print((validated - begin) / (time.process_time() - validated))
 """
     ran = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
-    assert min(float(done.stdout) for done in ran) < 0.5
+    assert min(float(done.stdout) for done in ran) < 3
 
 
 @pytest.mark.slow
