@@ -10,7 +10,8 @@ import torch
 
 from triptych.arguments import check_arguments
 from triptych.assembly.declare import declare
-from triptych.assembly.language_model import LanguageModel, TextModel
+from triptych.assembly.experts import text_class
+from triptych.assembly.language_model import TextModel
 from triptych.assembly.left_out import left_out
 from triptych.assembly.mrope import MRopeModel
 from triptych.assembly.multimodal import MultimodalModel
@@ -137,5 +138,4 @@ def _unpooled(planned: ModelPlan, absent: Mapping[str, str], stage: Stage) -> Mo
         return Tower(towers[0])
     if planned.towers:
         return (MultimodalModel if planned.positions is None else MRopeModel)(planned, absent, stage)
-    kind = LanguageModel if planned.language_model.head else TextModel
-    return kind(planned.language_model, stage)
+    return text_class(planned.scopes[""].tree)(planned.language_model, stage)

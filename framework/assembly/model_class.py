@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from triptych.assembly.assemble import assemble
-from triptych.assembly.language_model import LanguageModel, TextModel
+from triptych.assembly.experts import text_class
+from triptych.assembly.language_model import TextModel
 from triptych.assembly.mrope import MRopeModel
 from triptych.assembly.multimodal import MultimodalModel
 from triptych.assembly.tower import Tower
@@ -19,7 +20,7 @@ from triptych.registry.named import get_transcription
 from triptych.settings import Settings
 from triptych.spec.conversion import converted
 from triptych.spec.document import Tree
-from triptych.spec.facts import capabilities_of, model_info, writes
+from triptych.spec.facts import capabilities_of, model_info
 from triptych.weights import AutoWeightsLoader, Table, TableMapper, mapper_of, maybe_prefix, tables
 
 Base = type[TextModel] | type[MultimodalModel] | type[Tower]
@@ -77,7 +78,7 @@ def _base(tree: Tree) -> Base:
         return Tower
     if any((tree.get("towers") or {}).values()):
         return MultimodalModel if tree.get("positions") is None else MRopeModel
-    return LanguageModel if writes(tree) else TextModel
+    return text_class(tree)
 
 
 def _layout(

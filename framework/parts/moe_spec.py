@@ -23,6 +23,7 @@ class MoeSpec(PartSpec):
     """So many `experts`, each a gated MLP of width `hidden`, of which the `router` chooses some for each row."""
 
     builds: ClassVar[str | type] = "triptych.parts.moe:Moe"
+    stacked: ClassVar[tuple[str, ...]] = ("gate_up", "down")
     experts: Experts
     hidden: Width
     activation: Activation

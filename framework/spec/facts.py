@@ -23,7 +23,8 @@ from triptych.spec.document import Tree
 from triptych.spec.draft import words_of
 from triptych.spec.mapping import tree_of
 from triptych.spec.merge import merge
-from triptych.spec.scope import Scope, liking
+from triptych.spec.mixers import mixing_in
+from triptych.spec.scope import Scope
 from triptych.spec.structure import check_structure
 
 SEQUENCE_POOLING: dict[object, SequencePoolingType] = {"first": "CLS", "last": "LAST", "mean": "MEAN"}
@@ -94,11 +95,19 @@ def attention_of(tree: Tree) -> AttnType:
     stack = tree.get(kind) or Tree()
     if child := _child(stack):
         return attention_of(child)
-    found = [*_attending(tree, stack)]
+    found = [*mixing_in(tree, stack)]
     if any("source" in known.model_fields for known, _ in found):
         return "encoder_decoder"
     causal = {causal for known, fields in found for causal in _causal(known, fields)}
     return "encoder_only" if causal == {False} else "decoder"
+
+
+def has_experts(tree: Tree) -> bool:
+    """Whether layers of the language model may have experts; a config may still leave it without one."""
+    stack = tree.get("language_model") or Tree()
+    if child := _child(stack):
+        return has_experts(child)
+    return any("experts" in known.model_fields for known, _ in mixing_in(tree, stack))
 
 
 def score_type(capabilities: list[str]) -> ScoreType:
@@ -155,33 +164,6 @@ def _child(stack: Tree) -> Tree | None:
     if not names or len(names) != 1:
         return None
     return cast(Tree, merge(load_named(names.pop())[1], stack.get("with") or Tree()))
-
-
-def _attending(tree: Tree, stack: Tree) -> Iterator[tuple[type[BaseModel], Tree]]:
-    """Every mixer of a stack, by its Spec and what is said of it."""
-    scope = Scope.of("", tree, {})
-    names = words_of((stack.get("layers") or {}).get("block"))
-    for name in tree.get("blocks") or {} if names is None else names:
-        for branch in scope.named("blocks", name).values():
-            for mixer in _mixers(branch):
-                yield from _mixing(scope, mixer)
-
-
-def _mixers(branch: Tree | None) -> Iterator[object]:
-    if branch and branch.get("mixer"):
-        yield branch["mixer"]
-    for member in (branch.get("parallel") or {}).values() if branch else ():
-        yield from _mixers(member)
-
-
-def _mixing(scope: Scope, reference: object) -> Iterator[tuple[type[BaseModel], Tree]]:
-    if not isinstance(reference, Tree):
-        for name in words_of(reference) or ():
-            yield from _mixing(scope, liking(name, None))
-        return
-    fields = scope.derived("parts", reference)[1]
-    for use in words_of(fields.get("use")) or ():
-        yield scope.spec_class("mixer", use, None), fields
 
 
 def _causal(known: type[BaseModel], fields: Tree) -> Iterator[bool]:

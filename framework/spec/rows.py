@@ -9,6 +9,7 @@ from triptych.errors import Place, Problem, short, suggest
 from triptych.registry import part_names
 from triptych.spec.base import ROLES
 from triptych.spec.document import Items, Tree
+from triptych.spec.mixers import mixers_in
 
 KEYWORDS = ("at", "drop", "layouts")
 SOURCE = ("from", "via", "absent")
@@ -88,7 +89,7 @@ def lost_rows(tree: Tree) -> Iterator[Problem]:
     """Rows whose path leads nowhere in this spec, and names on disk with a capture that their path has not."""
     if not (tree.get("language_model") or tree.get("tower")):
         return
-    known = _paths(tree)
+    known, stacked = _paths(tree), {name for mixer in mixers_in(tree) for name in mixer.stacked}
     for path, value, at, place in _rows(tree.get("weights") or Tree(), (), ""):
         where = ".".join(("weights", *path))
         for depth, step in enumerate(path):
@@ -96,6 +97,8 @@ def lost_rows(tree: Tree) -> Iterator[Problem]:
             if below is not None and step not in below:
                 yield Problem(f"no {step!r} in this model{suggest(step, below)}", where, place)
                 break
+        if path[-1] in stacked:  # a capture that only the disk has counts its matrices
+            continue
         captures = set(CAPTURE.findall(".".join(path)))
         for name in (at + name for name in _names(value)):
             for capture in dict.fromkeys(CAPTURE.findall(name)):

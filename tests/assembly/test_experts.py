@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from triptych.assembly import assemble
+from triptych.assembly.experts import ExpertsModel
+from triptych.assembly.model_class import model_class
 from triptych.capabilities import get_mixture_of_experts_model, is_mixture_of_experts
 from triptych.errors import CapabilityError
 from triptych.parts.step import Step
 from triptych.spec.catalog import load_named, sample_config
+from triptych.spec.facts import model_info
 from triptych.weights import fill_random
 
 LAYERS, EXPERTS = 1, 4  # of the sample, one of whose two layers is without
@@ -46,6 +49,16 @@ def test_the_language_model_inside_is_the_mixture_and_one_without_experts_is_non
     assert (found.num_moe_layers, found.num_routed_experts, found.num_shared_experts) == (LAYERS, EXPERTS, 0)  # type: ignore[union-attr]
     assert not is_mixture_of_experts(built("qwen3_vl"))
     assert is_mixture_of_experts(built("qwen3_vl_moe"))
+
+
+def test_a_model_of_text_alone_is_the_mixture_itself() -> None:
+    found = built("mixtral")
+    assert is_mixture_of_experts(found)
+    assert (found.num_moe_layers, found.num_logical_experts) == (2, 4)
+    info = model_info(load_named("mixtral")[1], architecture="MixtralForCausalLM")
+    assert info.is_text_generation_model
+    kind = model_class(load_named("mixtral")[1], name="mixtral", architecture="MixtralForCausalLM")
+    assert issubclass(kind, ExpertsModel)
 
 
 def test_rows_are_counted_at_the_experts_that_they_go_to() -> None:

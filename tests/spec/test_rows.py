@@ -52,6 +52,13 @@ def test_a_row_that_is_mistyped_is_told_with_its_place(rows: str, message: str, 
     assert re.match(rf"my\.yaml:{message}", found[0]), found
 
 
+def test_a_capture_of_the_disk_alone_counts_what_is_stacked_and_nothing_else(validated: Validated) -> None:
+    child = "schema: 1\nbase: mixtral\nweights:\n  layers.{i}:\n"
+    assert not validated(child + '    ffn.moe.down: "b.{n}.w"\n')
+    (found,) = validated(child + '    ffn.moe.router: "b.{n}.w"\n')
+    assert re.match(r"my\.yaml:5:5: .*router: \{n\} in 'model.layers.\{i\}.b.\{n\}.w' is not in the path", found)
+
+
 def test_all_mistyped_rows_are_told_at_once(validated: Validated) -> None:
     assert [line.split(": ")[1] for line in validated(CHILD + "  head: 5\n  norm: [5]\n  drop: x\n  layouts: 3\n")] == [
         "weights.head",

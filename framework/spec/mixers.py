@@ -1,0 +1,45 @@
+"""The mixers of a spec without a config: those of every block that some config may lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from triptych.spec.base import PartSpec
+from triptych.spec.document import Tree
+from triptych.spec.draft import words_of
+from triptych.spec.scope import Scope, liking
+
+
+def mixing_in(tree: Tree, stack: Tree) -> Iterator[tuple[type[BaseModel], Tree]]:
+    """Every mixer of a stack, by its Spec and what is said of it."""
+    scope = Scope.of("", tree, {})
+    names = words_of((stack.get("layers") or {}).get("block"))
+    for name in tree.get("blocks") or {} if names is None else names:
+        for branch in scope.named("blocks", name).values():
+            for mixer in _mixers(branch):
+                yield from _mixing(scope, mixer)
+
+
+def mixers_in(tree: Tree) -> Iterator[type[PartSpec]]:
+    """The Spec of every mixer of the language model, or of the one tower; once for each place that names it."""
+    stack = tree.get("language_model") or tree.get("tower") or Tree()
+    yield from (known for known, _ in mixing_in(tree, stack) if issubclass(known, PartSpec))
+
+
+def _mixers(branch: Tree | None) -> Iterator[object]:
+    if branch and branch.get("mixer"):
+        yield branch["mixer"]
+    for member in (branch.get("parallel") or {}).values() if branch else ():
+        yield from _mixers(member)
+
+
+def _mixing(scope: Scope, reference: object) -> Iterator[tuple[type[BaseModel], Tree]]:
+    if not isinstance(reference, Tree):
+        for name in words_of(reference) or ():
+            yield from _mixing(scope, liking(name, None))
+        return
+    fields = scope.derived("parts", reference)[1]
+    for use in words_of(fields.get("use")) or ():
+        yield scope.spec_class("mixer", use, None), fields
