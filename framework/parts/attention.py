@@ -1,14 +1,15 @@
 """Self-attention over packed sequences."""
-# T rows, D width, H heads, G key/value heads, K head width
+# T rows, D width, H heads, G key/value heads, K head width, V width of a value
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from triptych.kernels.attention import attention
-from triptych.parts.attention_spec import AttentionSpec
+from triptych.parts.activations import get_activation
+from triptych.parts.attention_spec import AttentionSpec, OutputGate
 from triptych.parts.cache_needs import Rows
-from triptych.parts.parameters import Linear, Part
+from triptych.parts.parameters import Linear, Part, parameter
 from triptych.parts.step import Step
 
 
@@ -21,10 +22,16 @@ class Attention(Part):
         super().__init__()
         self.spec, self.key = spec, key
         self.scale = spec.head_dim**-0.5 if spec.scale is None else spec.scale
-        self.cache_need = Rows(spec.kv_heads, (spec.head_dim,) * 2, spec.window, spec.chunk) if spec.causal else None
+        value_dim = spec.value_dim or spec.head_dim
+        self.cache_need = (
+            Rows(spec.kv_heads, (spec.head_dim, value_dim), spec.window, spec.chunk) if spec.causal else None
+        )
         inner, inner_kv = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
-        self.qkv = Linear(width, inner + 2 * inner_kv, bias=spec.bias, pieces=(inner, inner_kv, inner_kv))
-        self.out = Linear(inner, width, bias=spec.bias if spec.out_bias is None else spec.out_bias)
+        pieces = (inner, inner_kv, spec.kv_heads * value_dim)
+        self.qkv = Linear(width, sum(pieces), bias=spec.bias, pieces=pieces)
+        self.out = Linear(spec.heads * value_dim, width, bias=spec.bias if spec.out_bias is None else spec.out_bias)
+        self.sinks = parameter(spec.heads) if spec.sinks else None
+        self.gate = Gate(spec.gate, width=width, heads=spec.heads, value_dim=value_dim) if spec.gate else None
         self.position: nn.Module | None = spec.position.build(head_dim=spec.head_dim) if spec.position else None
         over_all = spec.qk_norm_over == "all"
         self.q_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(width=inner if over_all else spec.head_dim)
@@ -36,7 +43,7 @@ class Attention(Part):
         spec = self.spec
         q_THK, k_TGK, v_TGK = self._heads(x_TD, step)
         kept = step.store(self.key, k_TGK, v_TGK) if spec.causal else None
-        y_THK = attention(
+        y_THV = attention(
             q_THK,
             k_TGK,
             v_TGK,
@@ -48,20 +55,27 @@ class Attention(Part):
             chunk=spec.chunk,
             whole_blocks=spec.whole_blocks,
             softcap=spec.softcap,
+            sinks=self._parameters.get("sinks"),
         )
-        y_TD: Tensor = self._modules["out"](y_THK.flatten(1))
+        if "gate" in self._modules:
+            y_THV = self._modules["gate"](y_THV, x_TD)
+        y_TD: Tensor = self._modules["out"](y_THV.flatten(1))
         return y_TD
 
     def _heads(self, x_TD: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, normed and turned; without a norm between, queries and keys turn as one tensor."""
         H, G, K = self.spec.heads, self.spec.kv_heads, self.spec.head_dim
         own, position = self._modules, self._modules.get("position")
-        qkv: Tensor = own["qkv"](x_TD).view(-1, H + 2 * G, K)
+        qkv: Tensor = own["qkv"](x_TD)
+        if self.spec.value_dim is None:
+            qk, v = qkv.view(-1, H + 2 * G, K).split_with_sizes((H + G, G), 1)
+        else:
+            qk, v = qkv.tensor_split([(H + G) * K], 1)
+            qk, v = qk.view(-1, H + G, K), v.view(-1, G, self.spec.value_dim)
         if "q_norm" not in own:
-            qk, v = qkv.split_with_sizes((H + G, G), 1)
             q, k = (qk if position is None else position(qk, step)).split_with_sizes((H, G), 1)
             return q, k, v
-        q, k, v = qkv.split_with_sizes((H, G, G), 1)
+        q, k = qk.split_with_sizes((H, G), 1)
         q, k = self._normed(own["q_norm"], q), self._normed(own["k_norm"], k)
         return (q, k, v) if position is None else (position(q, step), position(k, step), v)
 
@@ -71,3 +85,15 @@ class Attention(Part):
         else:
             y = norm(x_THK)
         return y
+
+
+class Gate(Linear):
+    """What heads give times activation(x weight^T + bias), a number for each head or for each channel of a value."""
+
+    def __init__(self, spec: OutputGate, *, width: int, heads: int, value_dim: int) -> None:
+        self.channels = value_dim if spec.over == "channel" else 1
+        super().__init__(width, heads * self.channels, bias=spec.bias)
+        self.activation = get_activation(spec.activation)
+
+    def forward(self, y_THV: Tensor, x_TD: Tensor) -> Tensor:  # type: ignore[override]
+        return y_THV * self.activation(super().forward(x_TD)).view(*y_THV.shape[:2], self.channels)

@@ -7,13 +7,27 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
 
 from triptych.parts.rope_spec import RopeSpec
-from triptych.spec.base import Norm, PartSpec, Position, Width
+from triptych.spec.base import Activation, BaseSpec, Norm, PartSpec, Position, Width
 
 Heads = Annotated[PositiveInt, Field(le=2**14)]
 
 
+class OutputGate(BaseSpec):
+    """What heads give is multiplied, before the last matrix, by an activation of the rows that came in times a matrix.
+
+    `over`: a number for each head, or for each of its channels. Qiu et al. 2025, arXiv 2505.06708.
+    """
+
+    activation: Activation = "sigmoid"
+    over: Literal["head", "channel"] = "channel"
+    bias: bool = False
+
+
 class AttentionSpec(PartSpec):
     """Grouped-query attention.
+
+    `value_dim` is the width of a value, that of a head unless given. `sinks`: each head has learned a score, which
+    takes part in the softmax and has no value.
 
     `out_bias` is as `bias` unless given, `scale` head_dim ** -0.5. `qk_norm` runs over each head, or over all of them
     side by side. A row sees the `window` rows up to itself, or those before it in its `chunk` of so many, else all.
@@ -25,6 +39,7 @@ class AttentionSpec(PartSpec):
     heads: Heads
     kv_heads: Heads
     head_dim: Width
+    value_dim: Width | None = None
     bias: bool = False
     out_bias: bool | None = None
     position: Position | None = None
@@ -35,6 +50,8 @@ class AttentionSpec(PartSpec):
     chunk: PositiveInt | None = None
     whole_blocks: bool = False
     softcap: PositiveFloat | None = None
+    sinks: bool = False
+    gate: OutputGate | None = None
     causal: bool = True
     within: str | None = None
 

@@ -24,6 +24,7 @@ def attention(
     chunk: int | None = None,
     whole_blocks: bool = False,
     softcap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """q [T, H, K], k [T, G, K], v [T, G, V] of packed sequences -> [T, H, V]; query head h reads head h // (H / G).
 
@@ -32,17 +33,32 @@ def attention(
     `window`: those after it and itself, and the `window` - 1 rows before it. `chunk`: of the rows before it those alone
     of its own `chunk` rows, of the chunks that follow each other from the start of the sequence. `whole_blocks`: these
     two say nothing of the rows of its own block.
-    `softcap` c: scores become c tanh(score / c). Raises KernelError when the shapes do not fit together.
+    `softcap` c: scores become c tanh(score / c). `sinks` [H]: the score of one row more, which every row sees and which
+    has no value, so that its share is lost (Xiao et al. 2023, arXiv 2309.17453; as gpt-oss learns it).
+    Raises KernelError when the shapes do not fit together.
     """
     (T, H, K), G = q_THK.shape, k_TGK.shape[1]
     if k_TGK.shape != (T, G, K) or v_TGV.shape[:2] != (T, G) or H % G or spans.bounds[-1] != T:
         shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in zip("qkv", (q_THK, k_TGK, v_TGV), strict=True))
         raise KernelError(f"attention: {shapes} over {spans.bounds[-1]} rows")
+    if sinks is not None and sinks.shape != (H,):
+        raise KernelError(f"attention: sinks {tuple(sinks.shape)} for {H} heads")
     if not T:
         return v_TGV.new_zeros(0, H, v_TGV.shape[-1])
     reach = Reach(window, chunk, whole_blocks)
     if softcap is None:
-        return sdpa.attention(q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, reach=reach)
+        return sdpa.attention(
+            q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, reach=reach, sinks=sinks
+        )
     return reference.attention(
-        q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, reach=reach, softcap=softcap
+        q_THK,
+        k_TGK,
+        v_TGV,
+        spans=spans,
+        kept=kept,
+        scale=scale,
+        causal=causal,
+        reach=reach,
+        softcap=softcap,
+        sinks=sinks,
     )

@@ -23,6 +23,7 @@ def attention(
     causal: bool,
     reach: Reach,
     softcap: float | None,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     found = []
     for i, (start, stop) in enumerate(pairwise(spans.bounds)):
@@ -38,20 +39,32 @@ def attention(
             blocks=spans.blocks[i] if spans.blocks else (),
             device=q_THK.device,
         )
-        found.append(_attend(q_THK[start:stop], k, v, seen_TS, scale=scale, softcap=softcap))
+        found.append(_attend(q_THK[start:stop], k, v, seen_TS, scale=scale, softcap=softcap, sinks=sinks))
     return torch.cat(found)
 
 
 def _attend(
-    q_THK: Tensor, k_SGK: Tensor, v_SGV: Tensor, seen_TS: Tensor, *, scale: float, softcap: float | None
+    q_THK: Tensor,
+    k_SGK: Tensor,
+    v_SGV: Tensor,
+    seen_TS: Tensor,
+    *,
+    scale: float,
+    softcap: float | None,
+    sinks: Tensor | None,
 ) -> Tensor:
-    """The T new rows of one sequence over S of its rows."""
+    """The T new rows of one sequence over S of its rows; of a sink, whose score is the first, the share is lost."""
     group = q_THK.shape[1] // k_SGK.shape[1]
     k_SHK, v_SHV = k_SGK.repeat_interleave(group, 1), v_SGV.repeat_interleave(group, 1)
     scores_HTS = torch.einsum("thk,shk->hts", q_THK.float(), k_SHK.float()) * scale
     if softcap is not None:
         scores_HTS = softcap * torch.tanh(scores_HTS / softcap)
-    weights_HTS = scores_HTS.masked_fill(~seen_TS, float("-inf")).softmax(-1)
+    scores_HTS = scores_HTS.masked_fill(~seen_TS, float("-inf"))
+    if sinks is None:
+        weights_HTS = scores_HTS.softmax(-1)
+    else:
+        sinks_HT1 = sinks.float()[:, None, None].expand(-1, len(q_THK), 1)
+        weights_HTS = torch.cat((sinks_HT1, scores_HTS), -1).softmax(-1)[..., 1:]
     return torch.einsum("hts,shv->thv", weights_HTS, v_SHV.float()).to(q_THK.dtype)
 
 

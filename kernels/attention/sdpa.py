@@ -8,10 +8,10 @@ from functools import partial
 from itertools import islice, pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from triptych.kernels.attention.reference import in_sight
+from triptych.kernels.attention.scores import Scores
 from triptych.kernels.attention.sight import Sight, additive
 from triptych.kernels.attention.spans import Kept, Reach, Spans
 
@@ -28,15 +28,17 @@ def attention(
     scale: float,
     causal: bool,
     reach: Reach,
+    sinks: Tensor | None = None,
 ) -> Tensor:
+    scores = Scores(scale, sinks)
     if kept is not None and causal and (ones := spans.ones):
         if ones == len(spans.new):
-            return _decode(q_THK, kept, spans, scale=scale, reach=reach)
-        found = [_decode(q_THK[:ones], kept, spans, scale=scale, reach=reach)]
+            return _decode(q_THK, kept, spans, scores=scores, reach=reach)
+        found = [_decode(q_THK[:ones], kept, spans, scores=scores, reach=reach)]
     else:
         ones, found = 0, []
     if spans.runs and not (causal and spans.blocks):
-        batch = partial(_batch, spans=spans, scale=scale, causal=causal, reach=reach)
+        batch = partial(_batch, spans=spans, scores=scores, causal=causal, reach=reach)
         found = [batch(q_THK[at], k_TGK[at], v_TGV[at], length=length) for at, length in spans.runs]
         return found[0] if len(found) == 1 else torch.cat(found)
     for i, (start, stop) in islice(enumerate(pairwise(spans.bounds)), ones, None):
@@ -49,7 +51,7 @@ def attention(
         queries, rows = range(past, length), range(first, length)
         looked = partial(_in_blocks, blocks=spans.blocks[i]) if spans.blocks and causal else _looked
         y = looked(
-            q[None], k[None], v[None], spans, queries=queries, rows=rows, scale=scale, causal=causal, reach=reach
+            q[None], k[None], v[None], spans, queries=queries, rows=rows, scores=scores, causal=causal, reach=reach
         )
         found.append(y[0].transpose(0, 1))
     return torch.cat(found)
@@ -64,7 +66,7 @@ def _in_blocks(
     blocks: Sequence[range],
     queries: range,
     rows: range,
-    scale: float,
+    scores: Scores,
     causal: bool,
     reach: Reach,
 ) -> Tensor:
@@ -75,10 +77,10 @@ def _in_blocks(
         q = q_BHNK[:, :, run.start - queries.start : run.stop - queries.start]
         k, v = k_BGSK[:, :, : len(seen)], v_BGSV[:, :, : len(seen)]
         if is_block and reach.whole_blocks and reach.rows is not None:
-            found.append(_whole_block(q, k, v, spans, block=run, rows=seen, scale=scale, reach=reach))
+            found.append(_whole_block(q, k, v, spans, block=run, rows=seen, scores=scores, reach=reach))
         else:
             one_way = causal and not is_block
-            found.append(_looked(q, k, v, spans, queries=run, rows=seen, scale=scale, causal=one_way, reach=reach))
+            found.append(_looked(q, k, v, spans, queries=run, rows=seen, scores=scores, causal=one_way, reach=reach))
     return torch.cat(found, 2)
 
 
@@ -90,7 +92,7 @@ def _whole_block(
     *,
     block: range,
     rows: range,
-    scale: float,
+    scores: Scores,
     reach: Reach,
 ) -> Tensor:
     """N queries, which are a block, over all of it and those of the rows before it that are in their reach."""
@@ -104,7 +106,7 @@ def _whole_block(
             ),
         )
     past = slice(seen.start - rows.start, None)
-    return _fused(q_BHNK, k_BGSK[:, :, past], v_BGSV[:, :, past], mask, scale=scale, causal=False)
+    return _fused(q_BHNK, k_BGSK[:, :, past], v_BGSV[:, :, past], mask, scores=scores, causal=False)
 
 
 def _runs(queries: range, blocks: Sequence[range]) -> Iterator[tuple[range, bool]]:
@@ -119,38 +121,45 @@ def _runs(queries: range, blocks: Sequence[range]) -> Iterator[tuple[range, bool
         yield range(at, queries.stop), False
 
 
-def _decode(q_BHK: Tensor, kept: Kept, spans: Spans, *, scale: float, reach: Reach) -> Tensor:
+def _decode(q_BHK: Tensor, kept: Kept, spans: Spans, *, scores: Scores, reach: Reach) -> Tensor:
     """One new row of each of the first sequences."""
     sights = spans.once(
         ("decode", kept.group, reach, q_BHK.dtype),
         lambda: Sight.several(kept, spans.lengths[: len(q_BHK)], like=q_BHK, reach=reach),
     )
     if len(sights) == 1:
-        return _seen(q_BHK, kept, sights[0], scale=scale)
+        return _seen(q_BHK, kept, sights[0], scores=scores)
     y_BHV = q_BHK.new_empty(*q_BHK.shape[:2], kept.v.shape[-1])
     for sight in sights:
-        y_BHV[sight.members] = _seen(q_BHK[sight.members], kept, sight, scale=scale)
+        y_BHV[sight.members] = _seen(q_BHK[sight.members], kept, sight, scores=scores)
     return y_BHV
 
 
-def _seen(q_BHK: Tensor, kept: Kept, sight: Sight, *, scale: float) -> Tensor:
+def _seen(q_BHK: Tensor, kept: Kept, sight: Sight, *, scores: Scores) -> Tensor:
     """The query heads that share a key head become the rows of its queries."""
     H, K = q_BHK.shape[1:]
     G = kept.k.shape[1]
     q_LHK = sight.spread(q_BHK)
     k_LGSK, v_LGSV = sight.rows(kept.k), sight.rows(kept.v)
-    y = F.scaled_dot_product_attention(
-        q_LHK.view(len(q_LHK), G, H // G, K), k_LGSK, v_LGSV, attn_mask=sight.mask, scale=scale
-    )
+    q_LGNK = q_LHK.view(len(q_LHK), G, H // G, K)
+    y = scores.attend(q_LGNK, k_LGSK, v_LGSV, sight.mask, sinks_shape=(G, H // G, 1))
     return sight.gather(y.reshape(len(q_LHK), H, -1))
 
 
 def _batch(
-    q_THK: Tensor, k_TGK: Tensor, v_TGV: Tensor, *, length: int, spans: Spans, scale: float, causal: bool, reach: Reach
+    q_THK: Tensor,
+    k_TGK: Tensor,
+    v_TGV: Tensor,
+    *,
+    length: int,
+    spans: Spans,
+    scores: Scores,
+    causal: bool,
+    reach: Reach,
 ) -> Tensor:
     q, k, v = (x.view(-1, length, *x.shape[1:]).transpose(1, 2) for x in (q_THK, k_TGK, v_TGV))
     rows = range(length)
-    y = _looked(q, k, v, spans, queries=rows, rows=rows, scale=scale, causal=causal, reach=reach)
+    y = _looked(q, k, v, spans, queries=rows, rows=rows, scores=scores, causal=causal, reach=reach)
     return y.transpose(1, 2).flatten(0, 1)
 
 
@@ -162,7 +171,7 @@ def _looked(
     *,
     queries: range,
     rows: range,
-    scale: float,
+    scores: Scores,
     causal: bool,
     reach: Reach,
 ) -> Tensor:
@@ -173,7 +182,7 @@ def _looked(
         mask = _mask(spans, piece, seen, like=q_BHNK, causal=causal, reach=reach)
         part, past = (slice(at.start - of.start, at.stop - of.start) for at, of in ((piece, queries), (seen, rows)))
         q, k, v = q_BHNK[:, :, part], k_BGSK[:, :, past], v_BGSV[:, :, past]
-        found.append(_fused(q, k, v, mask, scale=scale, causal=causal))
+        found.append(_fused(q, k, v, mask, scores=scores, causal=causal))
     return found[0] if len(found) == 1 else torch.cat(found, 2)
 
 
@@ -201,14 +210,7 @@ def _mask(spans: Spans, queries: range, rows: range, *, like: Tensor, causal: bo
 
 
 def _fused(
-    q_BHNK: Tensor, k_BGSK: Tensor, v_BGSV: Tensor, mask: Tensor | None, *, scale: float, causal: bool
+    q_BHNK: Tensor, k_BGSK: Tensor, v_BGSV: Tensor, mask: Tensor | None, *, scores: Scores, causal: bool
 ) -> Tensor:
-    return F.scaled_dot_product_attention(
-        q_BHNK,
-        k_BGSK,
-        v_BGSV,
-        attn_mask=mask,
-        is_causal=causal and mask is None,
-        scale=scale,
-        enable_gqa=q_BHNK.shape[1] != k_BGSK.shape[1],
-    )
+    shape = (q_BHNK.shape[1], 1, 1)
+    return scores.attend(q_BHNK, k_BGSK, v_BGSV, mask, sinks_shape=shape, one_way=causal and mask is None)

@@ -98,6 +98,49 @@ def test_the_fused_paths_equal_the_reference(case: str, seen: str, heads: int, d
     torch.testing.assert_close(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("seen", SEEN)
+@pytest.mark.parametrize("case", CASES)
+def test_the_fused_paths_equal_the_reference_beside_sinks(case: str, seen: str, dtype: torch.dtype) -> None:
+    q, k, v, spans, kept = drawn(CASES[case], dtype=dtype, width=12)
+    reach = Reach(SEEN[seen].get("window"), SEEN[seen].get("chunk"))
+    causal, sinks = SEEN[seen].get("causal", True), torch.tensor([-3.0, -0.5, 0.0, 0.5, 1.0, 4.0], dtype=dtype)
+    options = {"spans": spans, "kept": kept, "scale": 0.25, "causal": causal, "reach": reach, "sinks": sinks}
+    found, expected = sdpa.attention(q, k, v, **options), reference.attention(q, k, v, softcap=None, **options)
+    torch.testing.assert_close(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("softcap", [None, 2.0])
+def test_the_share_of_a_sink_is_lost(softcap: float | None) -> None:
+    """Of one row in sight with score s, the value counts e^s / (e^s + e^sink)."""
+    q, k, v, spans, _ = drawn(Case((1,)))
+    sinks = torch.linspace(-2, 3, 6)
+    found = attention(q, k, v, spans=spans, scale=0.3, softcap=softcap, sinks=sinks)
+    scores = 0.3 * (q * k.repeat_interleave(3, 1)).sum(-1)
+    scores = scores if softcap is None else softcap * torch.tanh(scores / softcap)
+    wanted = torch.sigmoid(scores - sinks)[..., None] * v.repeat_interleave(3, 1)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_sinks_are_one_a_head() -> None:
+    q, k, v, spans, _ = drawn(Case((4,)))
+    with pytest.raises(KernelError, match=r"attention: sinks \(2,\) for 6 heads"):
+        attention(q, k, v, spans=spans, scale=1.0, sinks=torch.zeros(2))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_values_may_be_of_another_width_than_keys(kept: bool) -> None:
+    q, k, v, spans, cache = drawn(CASES["decodes, then chunks"])
+    cache, narrow = (cache._replace(v=cache.v[..., :5]), v[..., :5]) if kept else (None, v[..., :5])
+    spans = spans if kept else Spans.of(CASES["decodes, then chunks"].new)
+    wide = cache and cache._replace(v=torch.nn.functional.pad(cache.v, (0, 3)))
+    for sinks in (None, torch.linspace(-2, 3, 6)):
+        found = attention(q, k, narrow, spans=spans, kept=cache, scale=0.3, sinks=sinks)
+        padded = torch.nn.functional.pad(narrow, (0, 3))
+        wanted = attention(q, k, padded, spans=spans, kept=wide, scale=0.3, sinks=sinks)
+        torch.testing.assert_close(found, wanted[..., :5])
+
+
 @pytest.mark.parametrize("seen", SEEN)
 def test_rows_in_several_pages_are_those_of_one(seen: str) -> None:
     case = CASES["decodes, then chunks"]
