@@ -138,4 +138,5 @@ def _unpooled(planned: ModelPlan, absent: Mapping[str, str], stage: Stage) -> Mo
         return Tower(towers[0])
     if planned.towers:
         return (MultimodalModel if planned.positions is None else MRopeModel)(planned, absent, stage)
-    return text_class(planned.scopes[""].tree)(planned.language_model, stage)
+    kind = text_class(planned.scopes[""].tree) if planned.language_model.head else TextModel
+    return kind(planned.language_model, stage)

@@ -85,5 +85,6 @@ def _activation(name: str) -> str:
 Norm = Annotated[Any, PartField("norm"), _part_field("norm")]
 Position = Annotated[Any, PartField("position"), _part_field("position")]
 Table = Annotated[Any, PartField("table"), _part_field("table")]
+Mixer = Annotated[Any, PartField("mixer"), _part_field("mixer")]
 Router = Annotated[Any, PartField("router"), _part_field("router")]
 Activation = Annotated[str, AfterValidator(_activation), Written(lambda: {"enum": part_names("activation")})]

@@ -120,12 +120,14 @@ def score_type(capabilities: list[str]) -> ScoreType:
 
 def shown(tree: Tree) -> Iterator[str]:
     """The capabilities that the structure of a spec shows, whatever it says of them."""
-    text = tree.get("language_model")
+    text = tree.get("language_model") or Tree()
     if text:
         yield "supports_multimodal_embeddings"
         yield "supports_pp"
         if writes(tree):
             yield "supports_eagle3"
+    if writes(tree) and text.get("spec") is None and not _towers(tree) and has_experts(tree):
+        yield "is_mixture_of_experts"
     if text and _towers(tree):
         yield "supports_multimodal"
         yield "supports_tower_connector_lora"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from triptych.errors import Place, Problem, short, suggest
+from triptych.errors import Place, Problem, SpecError, short, suggest
 from triptych.registry import part_names
 from triptych.spec.base import ROLES
 from triptych.spec.document import Items, Tree
@@ -89,7 +89,11 @@ def lost_rows(tree: Tree) -> Iterator[Problem]:
     """Rows whose path leads nowhere in this spec, and names on disk with a capture that their path has not."""
     if not (tree.get("language_model") or tree.get("tower")):
         return
-    known, stacked = _paths(tree), {name for mixer in mixers_in(tree) for name in mixer.stacked}
+    known = _paths(tree)
+    try:
+        stacked = {name for mixer in mixers_in(tree) for name in mixer.stacked}
+    except SpecError:  # of a mixer that is not there; who reads the blocks tells it
+        return
     for path, value, at, place in _rows(tree.get("weights") or Tree(), (), ""):
         where = ".".join(("weights", *path))
         for depth, step in enumerate(path):
