@@ -25,8 +25,9 @@ class ExpertsModel(LanguageModel, MixtureOfExperts):
         count = max((layer.experts for layer in layers), default=0)
         self.moe_layers, self.num_moe_layers, self.expert_weights = layers, len(layers), list[list[Tensor]]()
         self.num_logical_experts = self.num_physical_experts = self.num_local_physical_experts = count
-        self.num_routed_experts, self.num_shared_experts = count, 0
-        self.num_redundant_experts, self.num_expert_groups = 0, 1
+        self.num_routed_experts, self.num_redundant_experts = count, 0
+        self.num_shared_experts = max((layer.shared_experts for layer in layers), default=0)
+        self.num_expert_groups = max((layer.groups for layer in layers), default=1)
 
     def update_physical_experts_metadata(self, num_physical_experts: int, num_local_physical_experts: int) -> None:
         """Raises CapabilityError for any other number than there are: no expert has replicas, or is elsewhere."""

@@ -1,36 +1,21 @@
 """A feed-forward mixer of many experts, of which each row goes through a few."""
-# T rows, D width, E experts, K of them chosen for a row, F = 2H rows of gate and up
+# T rows, D width, E experts, K of them chosen for a row, F = 2H rows of gate and up, or H of up alone
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
 
 from triptych.errors import CapabilityError
-from triptych.kernels.linear import linear
+from triptych.kernels.gated import gated
 from triptych.kernels.moe import experts
 from triptych.parts.activations import get_activation
-from triptych.parts.moe_spec import MoeSpec, TopKSpec
-from triptych.parts.parameters import Part, parameter
+from triptych.parts.moe_spec import ClampedSpec, MoeSpec
+from triptych.parts.parameters import Linear, Part, parameter
 from triptych.parts.step import Step
-
-
-class TopK(nn.Module):
-    """Which experts each row goes to, by a softmax over all of them."""
-
-    Spec = TopKSpec
-
-    def __init__(self, spec: TopKSpec, *, width: int, experts: int) -> None:
-        super().__init__()
-        self.k, self.normalize = spec.k, spec.normalize
-        self.weight = parameter(experts, width)
-
-    def forward(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows [T, D] -> numbers of experts and their shares, [T, K] each, the largest first; shares in float32."""
-        logits_TE = linear(x_TD, self.weight)
-        shares_TK, chosen_TK = logits_TE.float().softmax(-1).topk(self.k)
-        if self.normalize:
-            shares_TK = shares_TK / shares_TK.sum(-1, keepdim=True)
-        return chosen_TK, shares_TK
 
 
 class Moe(Part):
@@ -44,16 +29,34 @@ class Moe(Part):
 
     def __init__(self, spec: MoeSpec, *, width: int, key: str) -> None:
         super().__init__()
-        self.key, self.activation = key, get_activation(spec.activation)
-        self.experts = spec.experts
+        self.key, self.experts, self.inner = key, spec.experts, _inner(spec)
+        self.groups: int = getattr(spec.router, "groups", 1)
+        self.shared_experts = _in_experts(getattr(spec.shared, "hidden", 0), spec.hidden)
+        self.shares_of_inputs = spec.shares_of == "inputs"
         self._load_E: Tensor | None = None
         self._places_E: Tensor | None = None
         self.router = spec.router.build(width=width, experts=spec.experts)
-        self.gate_up = parameter(spec.experts, 2 * spec.hidden, width)
+        halves = (spec.hidden,) * (2 if spec.gated else 1)
+        self.gate_up = parameter(spec.experts, sum(halves), width)
         self.down = parameter(spec.experts, width, spec.hidden)
-        self.stacked = {"gate_up": (spec.hidden, spec.hidden), "down": (width,)}  # on disk maybe each by itself
+        self.gate_up_bias = parameter(spec.experts, sum(halves)) if spec.bias else None
+        self.down_bias = parameter(spec.experts, width) if spec.bias else None
+        # on disk maybe each by itself
+        self.stacked = {"gate_up": halves, "down": (width,), "gate_up_bias": halves, "down_bias": (width,)}
+        self.shared = spec.shared.build(width=width, key=f"{key}.shared") if spec.shared else None
+        self.shared_gate = Linear(width, 1, bias=False) if spec.shared_gate else None
 
-    def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # noqa: ARG002  (every mixer is given the step)
+    def forward(self, x_TD: Tensor, step: Step) -> Tensor:
+        routed_TD = self._routed(x_TD)
+        own = self._modules
+        if "shared" not in own:
+            return routed_TD
+        shared_TD: Tensor = own["shared"](x_TD, step)
+        if "shared_gate" in own:
+            shared_TD = shared_TD * own["shared_gate"](x_TD).sigmoid()
+        return routed_TD + shared_TD
+
+    def _routed(self, x_TD: Tensor) -> Tensor:
         own = self._parameters
         chosen_TK, shares_TK = self._modules["router"](x_TD)
         if self._places_E is not None and self._load_E is not None:
@@ -65,12 +68,14 @@ class Moe(Part):
             own["down"],
             chosen_TK=chosen_TK,
             shares_TK=shares_TK.to(x_TD.dtype),
-            activation=self.activation,
+            inner=self.inner,
+            biases=(own["gate_up_bias"], own["down_bias"]) if "gate_up_bias" in own else None,
+            shares_of_inputs=self.shares_of_inputs,
         )
 
     def get_expert_weights(self) -> list[Tensor]:
         """The tensors [E, ...] whose first dimension is that of the experts."""
-        return [self._parameters["gate_up"], self._parameters["down"]]
+        return [self._parameters[name] for name in self.stacked if name in self._parameters]
 
     def set_eplb_state(
         self,
@@ -88,3 +93,22 @@ class Moe(Part):
         if replicas.shape != (self.experts,) or int(replicas.max()) > 1:
             raise CapabilityError(f"{self.key}: each of {self.experts} experts is here once, and none has replicas")
         self._load_E, self._places_E = expert_load_view[moe_layer_idx], logical_to_physical_map[moe_layer_idx, :, 0]
+
+
+def _inner(spec: MoeSpec) -> Callable[[Tensor], Tensor]:
+    """What stands between the two matrices of an expert: [N, F] -> [N, H]."""
+    if spec.clamped:
+        return partial(_clamped, spec=spec.clamped)
+    activation = get_activation(spec.activation)
+    return partial(gated, activation=activation) if spec.gated else activation
+
+
+def _clamped(gate_up: Tensor, spec: ClampedSpec) -> Tensor:
+    gate, up = gate_up.chunk(2, -1)
+    gate, up = gate.clamp(max=spec.limit), up.clamp(-spec.limit, spec.limit)
+    return (up + 1) * gate * torch.sigmoid(spec.alpha * gate)
+
+
+def _in_experts(hidden: int, size: int) -> int:
+    """How many experts of one size a shared one counts for, where it is there."""
+    return max(1, hidden // size) if hidden else 0

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import PositiveFloat, model_validator
 
-from triptych.spec.base import Activation, PartSpec, Router, Width
+from triptych.parts.routers_spec import Experts
+from triptych.spec.base import Activation, BaseSpec, Mixer, PartSpec, Router, Width
 
-Experts = Annotated[PositiveInt, Field(le=2**14)]
 
+class ClampedSpec(BaseSpec):
+    """(up + 1) * gate * sigmoid(alpha * gate), no gate above `limit` and each up within it: as gpt-oss has it."""
 
-class TopKSpec(PartSpec):
-    """The `k` experts with the largest shares, a softmax over all; `normalize` makes those of the chosen sum to one."""
-
-    builds: ClassVar[str | type] = "triptych.parts.moe:TopK"
-    k: Experts
-    normalize: bool
+    limit: PositiveFloat
+    alpha: PositiveFloat
 
 
 class MoeSpec(PartSpec):
-    """So many `experts`, each a gated MLP of width `hidden`, of which the `router` chooses some for each row."""
+    """So many `experts`, each an MLP of width `hidden`, of which the `router` chooses some for each row.
+
+    They are `gated`, by an activation or as `clamped` says. Shares weigh what experts give, or what they are given
+    (`shares_of`). Every row goes through the `shared` mixer too, times the sigmoid of a number for each row
+    (`shared_gate`) or as it is.
+    """
 
     builds: ClassVar[str | type] = "triptych.parts.moe:Moe"
-    stacked: ClassVar[tuple[str, ...]] = ("gate_up", "down")
+    stacked: ClassVar[tuple[str, ...]] = ("gate_up", "down", "gate_up_bias", "down_bias")
     experts: Experts
     hidden: Width
     activation: Activation
     router: Router
+    gated: bool = True
+    clamped: ClampedSpec | None = None
+    bias: bool = False
+    shares_of: Literal["outputs", "inputs"] = "outputs"
+    shared: Mixer | None = None
+    shared_gate: bool = False
 
     @model_validator(mode="after")
-    def _has_enough(self) -> Self:
-        chosen = getattr(self.router, "k", 1)
-        if chosen > self.experts:
-            raise ValueError(f"a router that chooses {chosen} of {self.experts} experts")
+    def _fits(self) -> Self:
+        chosen, groups = getattr(self.router, "k", 1), getattr(self.router, "groups", 1)
+        if self.experts % groups:
+            raise ValueError(f"{self.experts} experts do not make {groups} groups of one size")
+        there = self.experts // groups * getattr(self.router, "best_groups", 1)
+        if chosen > there:
+            raise ValueError(f"a router that chooses {chosen} of {there} experts")
+        if self.clamped and not self.gated:
+            raise ValueError("experts without a gate have none to clamp")
+        if self.shared_gate and self.shared is None:
+            raise ValueError("a gate of shared experts needs `shared`")
         return self

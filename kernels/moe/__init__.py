@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from triptych.errors import KernelError
 from triptych.kernels.moe import imagined, reference
+from triptych.kernels.moe.reference import Biases
 
 
 def experts(
@@ -18,21 +19,35 @@ def experts(
     *,
     chosen_TK: Tensor,
     shares_TK: Tensor,
-    activation: Callable[[Tensor], Tensor],
+    inner: Callable[[Tensor], Tensor],
+    biases: Biases | None = None,
+    shares_of_inputs: bool = False,
 ) -> Tensor:
     """Rows [T, D], of which K numbers of experts are chosen for each, with their shares -> [T, D].
 
-    An expert is down(activation(gate(x)) * up(x)); gate and up are one matrix, F = 2H rows in that order. Raises
-    KernelError where the shapes do not go together.
+    An expert is down(inner(gate_up(x))), `inner` [N, F] -> [N, H]; `biases` [E, F] and [E, D] are added after the two
+    matrices. Shares weigh what an expert gives, or what it is given. Raises KernelError where the shapes do not go
+    together.
     """
-    count, halves, width = gate_up_EFD.shape
-    fits = halves % 2 == 0 and x_TD.shape[-1] == width and down_EDH.shape == (count, width, halves // 2)
+    count, rows, width = gate_up_EFD.shape
+    hidden = down_EDH.shape[-1]
+    fits = rows in (hidden, 2 * hidden) and x_TD.shape[-1] == width and down_EDH.shape[:2] == (count, width)
+    fits = fits and (biases is None or [b.shape for b in biases] == [(count, rows), (count, width)])
     if not fits or chosen_TK.shape != shares_TK.shape or len(chosen_TK) != len(x_TD):
         matrices = f"{tuple(gate_up_EFD.shape)} and {tuple(down_EDH.shape)}"
         chosen = f"{tuple(chosen_TK.shape)} chosen with shares {tuple(shares_TK.shape)}"
         raise KernelError(f"moe: rows {tuple(x_TD.shape)}, {chosen}, for experts {matrices}")
     run = reference.experts if _has_values(x_TD) else imagined.experts
-    return run(x_TD, gate_up_EFD, down_EDH, chosen_TK=chosen_TK, shares_TK=shares_TK, activation=activation)
+    return run(
+        x_TD,
+        gate_up_EFD,
+        down_EDH,
+        chosen_TK=chosen_TK,
+        shares_TK=shares_TK,
+        inner=inner,
+        biases=biases,
+        shares_of_inputs=shares_of_inputs,
+    )
 
 
 def _has_values(x: Tensor) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from triptych.kernels.gated import gated
 from triptych.kernels.linear import linear
+from triptych.kernels.moe.reference import Biases
 
 
 def experts(
@@ -17,8 +17,11 @@ def experts(
     *,
     chosen_TK: Tensor,
     shares_TK: Tensor,
-    activation: Callable[[Tensor], Tensor],
+    inner: Callable[[Tensor], Tensor],
+    biases: Biases | None,
+    shares_of_inputs: bool,  # noqa: ARG001  (the shapes are the same)
 ) -> Tensor:
     rows_ND = x_TD.repeat_interleave(chosen_TK.shape[1], 0)
-    given_ND = linear(gated(linear(rows_ND, gate_up_EFD[0]), activation), down_EDH[0])
+    up_bias, down_bias = (biases[0][0], biases[1][0]) if biases else (None, None)
+    given_ND = linear(inner(linear(rows_ND, gate_up_EFD[0], up_bias)), down_EDH[0], down_bias)
     return (given_ND.view(*chosen_TK.shape, -1) * shares_TK[..., None]).sum(1)

@@ -1,9 +1,9 @@
-"""The definition: sum over the chosen e of share_e down_e(activation(gate_e x) * up_e x). Shazeer et al. 2017,
-arXiv 1701.06538; as a gated MLP, Jiang et al. 2024, arXiv 2401.04088.
+"""The definition: sum over the chosen e of share_e down_e(inner(gate_up_e x)). Shazeer et al. 2017, arXiv 1701.06538;
+as a gated MLP, Jiang et al. 2024, arXiv 2401.04088.
 
 Rows are put in the order of their experts, so that each expert is one product of matrices.
 """
-# T rows, K experts of each, N = T K, D width, H width inside an expert, F = 2H, E experts
+# T rows, K experts of each, N = T K, D width, H width inside an expert, F = 2H or H, E experts
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from triptych.kernels.gated import gated
 from triptych.kernels.linear import linear
+
+Biases = tuple[Tensor, Tensor]
 
 
 def experts(
@@ -23,16 +24,22 @@ def experts(
     *,
     chosen_TK: Tensor,
     shares_TK: Tensor,
-    activation: Callable[[Tensor], Tensor],
+    inner: Callable[[Tensor], Tensor],
+    biases: Biases | None,
+    shares_of_inputs: bool,
 ) -> Tensor:
     order_N = chosen_TK.flatten().argsort(stable=True)
     counts: list[int] = torch.bincount(chosen_TK.flatten(), minlength=len(gate_up_EFD)).tolist()
     rows_ND = x_TD[order_N // chosen_TK.shape[1]]
+    if shares_of_inputs:
+        rows_ND = rows_ND * shares_TK.flatten()[order_N, None]
+    up_bias, down_bias = biases or ((None,) * len(counts),) * 2
     pieces = [
-        linear(gated(linear(rows, gate_up_EFD[number]), activation), down_EDH[number])
-        for number, rows in enumerate(torch.split(rows_ND, counts))
+        linear(inner(linear(rows, gate_up_EFD[e], up_bias[e])), down_EDH[e], down_bias[e])
+        for e, rows in enumerate(torch.split(rows_ND, counts))
         if len(rows)
     ]
     given_ND = torch.empty_like(rows_ND)
     given_ND[order_N] = torch.cat(pieces)
-    return (given_ND.view(*chosen_TK.shape, -1) * shares_TK[..., None]).sum(1)
+    given_TKD = given_ND.view(*chosen_TK.shape, -1)
+    return given_TKD.sum(1) if shares_of_inputs else (given_TKD * shares_TK[..., None]).sum(1)

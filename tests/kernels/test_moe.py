@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from triptych.errors import KernelError
+from triptych.kernels.gated import gated
 from triptych.kernels.moe import experts
 
 SIZES = st.sampled_from([1, 2, 3, 8, 63])
@@ -37,7 +40,7 @@ def drawn(rows: int, count: int, width: int, hidden: int, k: int) -> tuple[Tenso
 
 
 def run(x: Tensor, gate_up: Tensor, down: Tensor, chosen: Tensor, shares: Tensor) -> Tensor:
-    return experts(x, gate_up, down, chosen_TK=chosen, shares_TK=shares, activation=F.silu)
+    return experts(x, gate_up, down, chosen_TK=chosen, shares_TK=shares, inner=partial(gated, activation=F.silu))
 
 
 @settings(max_examples=30, deadline=None)

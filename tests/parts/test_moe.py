@@ -6,8 +6,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from triptych.parts.moe import TopK
-from triptych.parts.moe_spec import MoeSpec, TopKSpec
+from triptych.parts.moe_spec import MoeSpec
+from triptych.parts.routers import TopK
+from triptych.parts.routers_spec import TopKSpec
 from triptych.parts.transforms import InputsLast
 
 
