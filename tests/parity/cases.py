@@ -83,4 +83,5 @@ def _cases(spec: str, given: Mapping[str, Any]) -> Iterator[Case]:
         inert = given.get("inert", {}) | case.get("inert", {})
         written = tuple(case.get("written", ()))
         yield Case(spec, name, tiny | given.get("change", {}) | case["change"], written, case.get("original"), inert)
-    yield Case(spec, "as its class assumes", {key: value for key, value in tiny.items() if key in SIZES})
+    sizes = {*SIZES, *given.get("sizes", ())}  # which a class assumes too large for a test, or not at all
+    yield Case(spec, "as its class assumes", {key: value for key, value in tiny.items() if key in sizes})
