@@ -103,13 +103,24 @@ def _yarn(spec: RopeSpec, scaling: YarnScaling, width: int, device: torch.device
 
 
 def _yarn_attention_factor(scaling: YarnScaling, factor: float) -> float:
-    def of(mscale: float) -> float:
-        return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0
-
     if scaling.attention_factor is not None:
         return scaling.attention_factor
     both = scaling.mscale and scaling.mscale_all_dim
-    return of(scaling.mscale or 0) / of(scaling.mscale_all_dim or 0) if both else of(1)
+    return (
+        _mscale(factor, scaling.mscale or 0) / _mscale(factor, scaling.mscale_all_dim or 0) if both else _mscale(factor)
+    )
+
+
+def _mscale(factor: float, weight: float = 1.0) -> float:
+    return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def score_factor(spec: RopeSpec) -> float:
+    """What latent attention multiplies its scores by too where yarn stretches: what `mscale_all_dim` says, squared."""
+    scaling = spec.scaling
+    if not isinstance(scaling, YarnScaling) or not scaling.mscale_all_dim:
+        return 1.0
+    return _mscale(_stretch(spec, scaling), scaling.mscale_all_dim) ** 2
 
 
 def _llama3(spec: RopeSpec, scaling: Llama3Scaling, width: int, device: torch.device) -> Tensor:
