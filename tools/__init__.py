@@ -1,0 +1,1 @@
+"""Programs of the repository, run from its root; nothing here is installed."""
