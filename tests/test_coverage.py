@@ -76,8 +76,8 @@ def test_what_is_measured_is_verified_within_the_tolerance_alone(monkeypatch: py
 
 
 def test_the_errors_are_those_of_the_logits(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = {"qwen3": measure._cases()["qwen3"][:1]}
-    monkeypatch.setattr(measure, "_cases", lambda: few)
+    few = {"qwen3": measure.cases()["qwen3"][:1]}
+    monkeypatch.setattr(measure, "cases", lambda: few)
     error, within = measure.errors("qwen3")
     assert within
     assert 0 < (error or 0) < 1e-5
