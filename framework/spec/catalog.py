@@ -14,8 +14,8 @@ from triptych.registry.models import model_names
 from triptych.registry.specs import spec_origins
 from triptych.registry.suffixes import family_words
 from triptych.spec.classifier import TOKENS
-from triptych.spec.document import Tree, read_document
-from triptych.spec.merge import find_spec, load_tree
+from triptych.spec.document import Tree
+from triptych.spec.merge import Loader, find_spec, load_tree
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ def unreadable() -> list[str]:
 
 @cache
 def _read_all(files: tuple[tuple[str, Path], ...]) -> tuple[dict[str, Listed], list[str]]:
-    found, wrong = dict[str, Listed](), list[str]()
+    found, wrong, loader = dict[str, Listed](), list[str](), Loader()
     for name, path in files:
         try:
-            found[name] = _listed(name, path)
+            found[name] = _listed(name, path, loader)
         except SpecError as error:  # a broken spec troubles only who asks for it
             wrong.append(f"spec {name!r} ({', '.join(spec_origins(name))}) cannot be read: {error}")
     return found, wrong
 
 
-def _listed(name: str, path: Path) -> Listed:
-    tree = read_document(path)
+def _listed(name: str, path: Path, loader: Loader) -> Listed:
+    tree = loader.read(path)
     words = {key: _words(tree, key) for key in ("architectures", "model_types")}
-    return Listed(name, _kind(tree, path, words), **words, path=path, config_file=_config_file(tree))
+    return Listed(name, _kind(loader, path, words), **words, path=path, config_file=_config_file(tree))
 
 
 def _config_file(tree: Tree) -> tuple[str, tuple[str, ...]] | None:
@@ -72,11 +72,11 @@ def _words(tree: Tree, key: str) -> tuple[str, ...]:
     return tuple(given or ())
 
 
-def _kind(tree: Tree, path: Path, words: Mapping[str, tuple[str, ...]]) -> str:
+def _kind(loader: Loader, path: Path, words: Mapping[str, tuple[str, ...]]) -> str:
     """By what the whole spec holds, its bases' keys included; a model of text that has no head is for embeddings."""
     if not any(words.values()):
         return "fragment"
-    merged = load_tree(path) if "base" in tree else tree
+    merged = loader.load(path)
     text = merged.get("language_model")
     writes = isinstance(text, Mapping) and (text.get("head") is not None or text.get("spec"))
     if "tower" in merged or "towers" in merged:

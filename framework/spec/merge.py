@@ -32,20 +32,20 @@ def load_tree(path: Path, *, problems: list[Problem] | None = None) -> Tree:
     With `problems` given, what leaves the rest readable is added to it instead; a base that cannot be had, with the
     path `base`.
     """
-    return _Loading(problems).load(path, ())
+    return Loader(problems).load(path)
 
 
 def inherited(tree: Tree) -> Tree:
     """A spec that stands in no file with all that it inherits. Raises SpecError for unknown bases and cycles."""
-    return _Loading(None).inherited(tree, near=None, chain=())
+    return Loader().inherited(tree, near=None, chain=())
 
 
 def find_spec(name: str, *, near: Path | None = None, place: Place | None = None) -> Path:
     """The file of the spec `name`: a registered one, else one in the folder `near`. Raises SpecError without one."""
-    beside = {file.stem: file for file in near.glob("*.yaml")} if near else {}
     try:
         return get_spec_file(name)
     except UnknownNameError as error:
+        beside = {file.stem: file for file in near.glob("*.yaml")} if near else {}
         if name in beside:
             return beside[name]
         near_name = suggest(name, beside)
@@ -55,19 +55,25 @@ def find_spec(name: str, *, near: Path | None = None, place: Place | None = None
         raise SpecError(str(error), path="base" if place else "", place=place) from None
 
 
-class _Loading:
-    """One spec and its bases, each file read once however many name it."""
+class Loader:
+    """Specs and their bases, each file read once however many name it."""
 
-    def __init__(self, problems: list[Problem] | None) -> None:
+    def __init__(self, problems: list[Problem] | None = None) -> None:
         self.problems = problems
-        self.loaded: dict[Path, Tree] = {}
+        self._read: dict[Path, Tree] = {}
+        self._loaded: dict[Path, Tree] = {}
 
-    def load(self, path: Path, above: tuple[Path, ...]) -> Tree:
-        if (file := _real(path)) in self.loaded:
-            return self.loaded[file]
-        tree = read_document(path, problems=self.problems)
-        self.loaded[file] = self.inherited(tree, near=path.parent, chain=(*above, file))
-        return self.loaded[file]
+    def read(self, path: Path) -> Tree:
+        """What stands in a file itself."""
+        if (file := _real(path)) not in self._read:
+            self._read[file] = read_document(path, problems=self.problems)
+        return self._read[file]
+
+    def load(self, path: Path, above: tuple[Path, ...] = ()) -> Tree:
+        """With all that it inherits, as `load_tree` has it."""
+        if (file := _real(path)) not in self._loaded:
+            self._loaded[file] = self.inherited(self.read(path), near=path.parent, chain=(*above, file))
+        return self._loaded[file]
 
     def inherited(self, tree: Tree, *, near: Path | None, chain: tuple[Path, ...]) -> Tree:
         found: object = Tree()
