@@ -8,7 +8,7 @@ KINDS = (
     *("norm", "position", "mixer", "router", "embed", "table", "projector", "head", "pooler"),
     *("cut", "positions", "size", "sampling", "prompt", "transform", "activation"),
 )
-FUNCTIONS = "activation"  # the kind whose parts are plain functions
+FUNCTIONS = "activation"  # the kind whose parts are plain functions, unless they have parameters
 
 
 def check_kind(kind: object) -> None:
@@ -27,10 +27,10 @@ def check_name(kind: str, name: object) -> None:
 
 def target_fault(kind: str, target: object) -> str:
     """Why a thing is no part of that kind; '' where nothing says so. No torch is needed to tell."""
-    if kind == FUNCTIONS:
+    spec = spec_of(target)
+    if kind == FUNCTIONS and not is_spec(spec):
         plain = callable(target) and not isinstance(target, type)
         return "" if plain else f"a function is wanted, not {short(target)}"
-    spec = spec_of(target)
     if not is_spec(spec):
         return f"a PartSpec class is wanted, or a class with one inside as `Spec`, not {short(target)}"
     return "" if spec is target else _builds_another(target, getattr(spec, "builds", ""))

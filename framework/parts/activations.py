@@ -1,4 +1,4 @@
-"""Activations: plain functions of a tensor, each number by itself."""
+"""Activations: functions of a tensor, each number by itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from triptych.registry import get_part
 
 
 def get_activation(name: str) -> Callable[[Tensor], Tensor]:
-    """The activation registered as `name`. Raises UnknownNameError."""
-    return cast("Callable[[Tensor], Tensor]", get_part("activation", name).target)
+    """The activation registered as `name`; of one with parameters, a module of its own. Raises UnknownNameError."""
+    found = get_part("activation", name).target
+    return cast("Callable[[Tensor], Tensor]", found().build() if isinstance(found, type) else found)
 
 
 def silu(x: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ class Attention(Part):
         self.sinks = parameter(spec.heads) if spec.sinks else None
         self.gate = Gate(spec.gate, width=width, heads=spec.heads, value_dim=value_dim) if spec.gate else None
         self.position: nn.Module | None = spec.position.build(head_dim=spec.head_dim) if spec.position else None
+        self.q_position: nn.Module | None = spec.q_position and spec.q_position.build(head_dim=spec.head_dim)
         over_all = spec.qk_norm_over == "all"
         self.q_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(width=inner if over_all else spec.head_dim)
         self.k_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(
@@ -63,21 +64,28 @@ class Attention(Part):
         return y_TD
 
     def _heads(self, x_TD: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, normed and turned; without a norm between, queries and keys turn as one tensor."""
-        H, G, K = self.spec.heads, self.spec.kv_heads, self.spec.head_dim
+        """Queries, keys and values, normed and turned; without a norm before, queries and keys turn as one tensor."""
         own, position = self._modules, self._modules.get("position")
-        qkv: Tensor = own["qkv"](x_TD)
+        qk, v = self._projected(x_TD)
+        early = "q_norm" in own and self.spec.qk_norm_when == "before"
+        if position is not None and not early:
+            qk = position(qk, step)
+        q, k = qk.split_with_sizes((self.spec.heads, self.spec.kv_heads), 1)
+        if "q_norm" in own:
+            q, k = self._normed(own["q_norm"], q), self._normed(own["k_norm"], k)
+        if position is not None and early:
+            q, k = position(q, step), position(k, step)
+        return (own["q_position"](q, step) if "q_position" in own else q), k, v
+
+    def _projected(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys [T, H + G, K] side by side, and values."""
+        H, G, K = self.spec.heads, self.spec.kv_heads, self.spec.head_dim
+        qkv: Tensor = self._modules["qkv"](x_TD)
         if self.spec.value_dim is None:
             qk, v = qkv.view(-1, H + 2 * G, K).split_with_sizes((H + G, G), 1)
-        else:
-            qk, v = qkv.tensor_split([(H + G) * K], 1)
-            qk, v = qk.view(-1, H + G, K), v.view(-1, G, self.spec.value_dim)
-        if "q_norm" not in own:
-            q, k = (qk if position is None else position(qk, step)).split_with_sizes((H, G), 1)
-            return q, k, v
-        q, k = qk.split_with_sizes((H, G), 1)
-        q, k = self._normed(own["q_norm"], q), self._normed(own["k_norm"], k)
-        return (q, k, v) if position is None else (position(q, step), position(k, step), v)
+            return qk, v
+        qk, v = qkv.tensor_split([(H + G) * K], 1)
+        return qk.view(-1, H + G, K), v.view(-1, G, self.spec.value_dim)
 
     def _normed(self, norm: nn.Module, x_THK: Tensor) -> Tensor:
         if self.spec.qk_norm_over == "all":

@@ -30,9 +30,10 @@ class AttentionSpec(PartSpec):
     takes part in the softmax and has no value.
 
     `out_bias` is as `bias` unless given, `scale` head_dim ** -0.5. `qk_norm` runs over each head, or over all of them
-    side by side. A row sees the `window` rows up to itself, or those before it in its `chunk` of so many, else all.
-    `whole_blocks`: and all of its own block, where rows of a prompt see each other both ways, however far that is.
-    `within` names the cut of the step that a row stays inside: its sequence unless given.
+    side by side, before queries and keys are turned by their positions or after. `q_position` is what positions do to
+    queries alone, after that. A row sees the `window` rows up to itself, or those before it in its `chunk` of so many,
+    else all. `whole_blocks`: and all of its own block, where rows of a prompt see each other both ways, however far
+    that is. `within` names the cut of the step that a row stays inside: its sequence unless given.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.attention:Attention"
@@ -43,8 +44,10 @@ class AttentionSpec(PartSpec):
     bias: bool = False
     out_bias: bool | None = None
     position: Position | None = None
+    q_position: Position | None = None
     qk_norm: Norm | None = None
     qk_norm_over: Literal["head", "all"] = "head"
+    qk_norm_when: Literal["before", "after"] = "before"
     scale: FiniteFloat | None = None
     window: PositiveInt | None = None
     chunk: PositiveInt | None = None

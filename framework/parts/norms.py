@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from triptych.kernels.layer_norm import layer_norm
@@ -18,10 +19,13 @@ class RmsNorm(Part):
     def __init__(self, spec: RmsNormSpec, *, width: int) -> None:
         super().__init__()
         self.eps, self.offset, self.cast_first = spec.eps, spec.offset, spec.cast == "before"
-        self.weight = parameter(width)
+        self.weight = parameter(width) if spec.weight else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self._parameters["weight"], eps=self.eps, offset=self.offset, cast_first=self.cast_first)
+        weight = self._parameters.get("weight")
+        if weight is None:
+            return F.rms_norm(x.float(), x.shape[-1:], eps=self.eps).to(x.dtype)
+        return rms_norm(x, weight, eps=self.eps, offset=self.offset, cast_first=self.cast_first)
 
 
 class LayerNorm(Part):

@@ -12,6 +12,8 @@ from triptych.spec.base import PartSpec
 class RmsNormSpec(PartSpec):
     """`offset` is added to the weight (Gemma keeps weight - 1).
 
+    Without `weight` rows are normed and no more.
+
     `cast`: back to the dtype of the rows before the weight is applied, as Llama does, or after it, as Gemma and Olmo 2.
     """
 
@@ -19,6 +21,7 @@ class RmsNormSpec(PartSpec):
     eps: FiniteFloat = Field(ge=0)
     offset: FiniteFloat = 0.0
     cast: Literal["before", "after"] = "before"
+    weight: bool = True
 
 
 class LayerNormSpec(PartSpec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, ValidationInfo, model_validator
 
 from triptych.errors import suggest
 from triptych.spec.base import BaseSpec, PartSpec
@@ -76,11 +76,12 @@ HARMLESS = {"rope_theta", "partial_rotary_factor", "original_max_position_embedd
 HARMLESS |= {"mrope_section", "mrope_interleaved"}
 
 
-def _as_written(value: object) -> object:
+def _as_written(value: object, info: ValidationInfo) -> object:
     """The config's own mapping -> the fields of one of SCALINGS; null is absent."""
     if not isinstance(value, Mapping):
         return value
-    fields = {key: item for key, item in value.items() if item is not None}
+    elsewhere = info.data.get("elsewhere", ())
+    fields = {key: item for key, item in value.items() if item is not None and key not in elsewhere}
     old = fields.pop("type", "default")
     name = fields.pop("rope_type", old)
     name = ALIASES.get(str(name), str(name))
@@ -100,8 +101,9 @@ def _read_fields(name: str, fields: dict[str, Any]) -> dict[str, Any]:
 class RopeSpec(PartSpec):
     """Rotary positions over the first `fraction` of each head.
 
-    `scaling` is the config's own mapping. `max_positions` and `original_positions` are the lengths that a config states
-    beside it (max_position_embeddings, original_max_position_embeddings), for the types that read them.
+    `scaling` is the config's own mapping; its keys `elsewhere` are read by other parts. `max_positions` and
+    `original_positions` are the lengths that a config states beside it (max_position_embeddings,
+    original_max_position_embeddings), for the types that read them.
 
     Where rows stand at places of several axes (time, height, width), `axes` says which axis a pair of channels turns
     with. cut: one ladder of frequencies, of which each axis has its `sections` in turn; weave: one ladder dealt round
@@ -113,6 +115,7 @@ class RopeSpec(PartSpec):
     theta: Positive
     fraction: FiniteFloat = Field(1.0, gt=0, le=1)
     interleaved: bool = False
+    elsewhere: tuple[str, ...] = ()
     scaling: Annotated[
         AnyScaling, Field(discriminator="type"), BeforeValidator(_as_written, json_schema_input_type=dict[str, Any])
     ] = DefaultScaling()

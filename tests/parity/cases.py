@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import transformers
 import yaml
 
-from tests.parity.oracle import tiny_config
+from tests.parity.oracle import has_reference, tiny_config
 from triptych.registry import spec_files
 from triptych.spec.merge import load_tree
 
@@ -28,7 +27,8 @@ class Case:
     """One config of one family.
 
     `written` are other texts of the same config; `original` is the length past which rotation changes what a cache
-    already holds; `inert` names tensors that may do nothing, with the reason.
+    already holds; `inert` names tensors that may do nothing, with the reason. `alias` is how the checkpoint and config
+    of the reference are rewritten for a family that is the same by other names (see `aliases.py`).
     """
 
     spec: str
@@ -37,6 +37,7 @@ class Case:
     written: tuple[Mapping[str, Any], ...] = ()
     original: int | None = None
     inert: Mapping[str, str] = field(default_factory=dict)
+    alias: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         return f"{self.spec}: {self.name}"
@@ -50,12 +51,14 @@ def all_cases() -> Iterator[Case]:
     """Every case of every registered text model; a spec without a file in `cases/` is tried as it is."""
     for spec, path in spec_files().items():
         tree = load_tree(path)
-        if (architecture := _architecture(tree)) is None:
+        architecture, file = _architecture(tree), CASES / f"{spec}.yaml"
+        given = yaml.safe_load(file.read_text("utf-8")) if file.exists() else {}
+        if given:
+            yield from _cases(spec, given)
+        if architecture is None:
             continue
         named = {"architectures": [architecture]}
-        if (CASES / f"{spec}.yaml").exists():
-            yield from _cases(spec, yaml.safe_load((CASES / f"{spec}.yaml").read_text("utf-8")))
-        elif config := tiny_config(architecture):
+        if not given and (config := tiny_config(architecture)):
             yield Case(spec, "plain", config | named)
         if sample := tree.get("sample"):
             yield Case(spec, "sample", {**sample, **named})
@@ -64,7 +67,7 @@ def all_cases() -> Iterator[Case]:
 def _architecture(tree: Mapping[str, Any]) -> str | None:
     """The first architecture of a text model that there is a reference for."""
     is_text = "head" in (tree.get("language_model") or {}) and "towers" not in tree
-    return next((a for a in tree.get("architectures") or [] if is_text and hasattr(transformers, a)), None)
+    return next((a for a in tree.get("architectures") or [] if is_text and has_reference(a)), None)
 
 
 def rewrite(config: Mapping[str, Any], how: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,10 +81,14 @@ def _cases(spec: str, given: Mapping[str, Any]) -> Iterator[Case]:
     assert tiny is not None, f"cases/{spec}.yaml: no tiny/{given['tiny']}.json"
     shared = [yaml.safe_load((CASES / "shared" / f"{name}.yaml").read_text("utf-8")) for name in given.get("also", ())]
     for name, case in ChainMap(given["cases"], *shared).items():
-        unknown = set(case) - {"change", "written", "original", "inert"}
+        unknown = set(case) - {"change", "written", "original", "inert", "set"}
         assert not unknown, f"cases/{spec}.yaml: {name}: {unknown}"
         inert = given.get("inert", {}) | case.get("inert", {})
         written = tuple(case.get("written", ()))
-        yield Case(spec, name, tiny | given.get("change", {}) | case["change"], written, case.get("original"), inert)
-    sizes = {*SIZES, *given.get("sizes", ())}  # which a class assumes too large for a test, or not at all
-    yield Case(spec, "as its class assumes", {key: value for key, value in tiny.items() if key in sizes})
+        config, alias = tiny | given.get("change", {}) | case["change"], given.get("alias")
+        if alias is not None:
+            alias = {**alias, "set": {**alias.get("set", {}), **case.get("set", {})}}
+        yield Case(spec, name, config, written, case.get("original"), inert, alias)
+    if "alias" not in given:
+        sizes = {*SIZES, *given.get("sizes", ())}  # which a class assumes too large for a test, or not at all
+        yield Case(spec, "as its class assumes", {key: value for key, value in tiny.items() if key in sizes})

@@ -24,7 +24,9 @@ from transformers.pytorch_utils import Conv1D
 TOLERANCE, MATTERS = 1e-5, 1e-3  # RMS ratios in float32: the same, and not the same
 LOOSE = 1e-4  # the same too, where experts are chosen or a state sums up a sequence: rounding grows on the way
 TINY = Path(__file__).resolve().parent.parent / "tiny"
-INSIDE = {"Idefics2VisionTransformer": "models.idefics2.modeling_idefics2"}  # classes that are not listed at the top
+INSIDE = {
+    "Idefics2VisionTransformer": "transformers.models.idefics2.modeling_idefics2"
+}  # classes that are not listed at the top
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Oracle:
     def inert_tensors(self, ids: Sequence[int], *, below: float, **media: Tensor) -> Iterator[str]:
         """The tensors of the checkpoint that can be zeroed without the logits moving by an RMS ratio of `below`."""
         wanted = self.logits(ids, **media)
-        for name, tensor in _saved(self.model):
+        for name, tensor in saved(self.model):
             kept = tensor.clone()
             tensor.zero_()
             if rms_ratio(self.logits(ids, **media), wanted) < below:
@@ -103,6 +105,11 @@ def tiny_config(architecture: str) -> dict[str, Any] | None:
     """The tiny config kept for an architecture, if there is one."""
     file = TINY / f"{architecture}.json"
     return json.loads(file.read_text("utf-8")) if file.exists() else None
+
+
+def has_reference(architecture: str) -> bool:
+    """Whether an architecture has a class here that it can be held to."""
+    return hasattr(transformers, architecture) or architecture in INSIDE
 
 
 def build_oracle(config: Mapping[str, Any], folder: Path, *, seed: int) -> Oracle:
@@ -130,10 +137,12 @@ def redraw(model: nn.Module, generator: torch.Generator) -> None:
     turned = {id(m.weight) for m in model.modules() if isinstance(m, Conv1D)}  # stored input by output
     named = {"gate_up_proj", "down_proj"}
     stacked = {id(p) for m in model.modules() for name, p in m.named_parameters(recurse=False) if name in named}
-    for _, tensor in _saved(model):
+    for _, tensor in saved(model):
         noise = torch.randn(tensor.shape, generator=generator)
         if id(tensor) in tables:
             tensor.copy_(noise)
+        elif tensor.ndim == 0:
+            tensor.sub_(0.2 + 0.1 * noise.abs())  # a bound above nought would bound nothing that is below it
         elif tensor.ndim <= 1:
             tensor.add_(0.3 * noise)
         else:
@@ -150,7 +159,7 @@ def rms_ratio(found: Tensor, wanted: Tensor) -> float:
 def _model(config: Mapping[str, Any]) -> Any:
     """Of attention that is written out in plain torch, and that alone knows softcaps."""
     (name,) = config["architectures"]
-    module = import_module(f"transformers.{INSIDE[name]}") if name in INSIDE else transformers
+    module = import_module(INSIDE[name]) if name in INSIDE else transformers
     named = getattr(module, name)
     with _quiet():
         read = named.config_class(**json.loads(json.dumps(config)))  # a copy: the class edits what it is given
@@ -158,7 +167,7 @@ def _model(config: Mapping[str, Any]) -> Any:
         return named(read).eval()
 
 
-def _saved(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def saved(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Each floating tensor of the checkpoint once, tied ones under their first name."""
     seen: set[int] = set()
     for name, tensor in model.state_dict(keep_vars=True).items():

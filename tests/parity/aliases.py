@@ -1,0 +1,46 @@
+"""Checkpoints of a reference under the names, of tensors and of config keys, that another family's files have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tests.parity.oracle import Oracle
+
+
+def aliased(oracle: Oracle, how: Mapping[str, Any]) -> Oracle:
+    """The reference, its folder rewritten as `how` says; its model stays.
+
+    `keys` are names of the config and what they were; `set` and `remove` change the rest of it. Of tensors, `rename`
+    has pieces of names and what they become, in turn; `join` has new names and the pieces that are put one after the
+    other in each.
+    """
+    config = {**oracle.config, **{new: oracle.config[old] for new, old in (how.get("keys") or {}).items()}}
+    gone = {*(how.get("keys") or {}).values(), *how.get("remove", ())} - {*(how.get("keys") or {})}
+    config = {key: value for key, value in config.items() if key not in gone} | how.get("set", {})
+    file = oracle.folder / "model.safetensors"
+    save_file(_joined(_renamed(load_file(file), how.get("rename") or {}), how.get("join") or {}), file)
+    (oracle.folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return replace(oracle, config=config)
+
+
+def _renamed(tensors: Mapping[str, Tensor], pieces: Mapping[str, str]) -> dict[str, Tensor]:
+    found = dict(tensors)
+    for old, new in pieces.items():
+        found = {name.replace(old, new): tensor for name, tensor in found.items()}
+    return found
+
+
+def _joined(tensors: Mapping[str, Tensor], joins: Mapping[str, list[str]]) -> dict[str, Tensor]:
+    found = dict(tensors)
+    for new, pieces in joins.items():
+        for name in [name for name in found if pieces[0] in name]:
+            parts = [found.pop(name.replace(pieces[0], piece)) for piece in pieces]
+            found[name.replace(pieces[0], new)] = torch.cat(parts)
+    return found
