@@ -6,6 +6,8 @@ from torch import Tensor
 
 from triptych.errors import KernelError
 from triptych.kernels.attention import reference, sdpa
+from triptych.kernels.attention.alibi import Alibi as Alibi
+from triptych.kernels.attention.alibi import AlibiKind
 from triptych.kernels.attention.spans import Kept as Kept
 from triptych.kernels.attention.spans import Reach as Reach
 from triptych.kernels.attention.spans import Spans as Spans
@@ -25,6 +27,7 @@ def attention(
     whole_blocks: bool = False,
     softcap: float | None = None,
     sinks: Tensor | None = None,
+    alibi: AlibiKind | None = None,
 ) -> Tensor:
     """q [T, H, K], k [T, G, K], v [T, G, V] of packed sequences -> [T, H, V]; query head h reads head h // (H / G).
 
@@ -35,7 +38,7 @@ def attention(
     two say nothing of the rows of its own block.
     `softcap` c: scores become c tanh(score / c). `sinks` [H]: the score of one row more, which every row sees and which
     has no value, so that its share is lost (Xiao et al. 2023, arXiv 2309.17453; as gpt-oss learns it).
-    Raises KernelError when the shapes do not fit together.
+    `alibi`: scores fall with the distance in that way. Raises KernelError when the shapes do not fit together.
     """
     (T, H, K), G = q_THK.shape, k_TGK.shape[1]
     if k_TGK.shape != (T, G, K) or v_TGV.shape[:2] != (T, G) or H % G or spans.bounds[-1] != T:
@@ -45,8 +48,8 @@ def attention(
         raise KernelError(f"attention: sinks {tuple(sinks.shape)} for {H} heads")
     if not T:
         return v_TGV.new_zeros(0, H, v_TGV.shape[-1])
-    reach = Reach(window, chunk, whole_blocks)
-    if softcap is None:
+    reach = Reach(window, chunk, whole_blocks, alibi and Alibi(H, alibi, scale))
+    if softcap is None and not (alibi and spans.blocks):
         return sdpa.attention(
             q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, reach=reach, sinks=sinks
         )

@@ -30,16 +30,20 @@ def attention(
         k, v, first = k_TGK[start:stop], v_TGV[start:stop], spans.past[i] if kept is None else 0
         if kept is not None:
             first = reach.start(spans.past[i])
-            k, v = (rows.transpose(0, 1) for rows in kept.of(i, spans.lengths[i], first))
+            k, v = (kept_rows.transpose(0, 1) for kept_rows in kept.of(i, spans.lengths[i], first))
+        queries, rows = range(spans.past[i], spans.lengths[i]), range(first, spans.lengths[i])
         seen_TS = in_sight(
-            range(spans.past[i], spans.lengths[i]),
-            range(first, spans.lengths[i]),
+            queries,
+            rows,
             causal=causal,
             reach=reach,
             blocks=spans.blocks[i] if spans.blocks else (),
             device=q_THK.device,
         )
-        found.append(_attend(q_THK[start:stop], k, v, seen_TS, scale=scale, softcap=softcap, sinks=sinks))
+        bias_HTS = reach.alibi.bias(queries, rows, like=q_THK) if reach.alibi else None
+        found.append(
+            _attend(q_THK[start:stop], k, v, seen_TS, scale=scale, softcap=softcap, bias_HTS=bias_HTS, sinks=sinks)
+        )
     return torch.cat(found)
 
 
@@ -52,6 +56,7 @@ def _attend(
     scale: float,
     softcap: float | None,
     sinks: Tensor | None,
+    bias_HTS: Tensor | None,
 ) -> Tensor:
     """The T new rows of one sequence over S of its rows; of a sink, whose score is the first, the share is lost."""
     group = q_THK.shape[1] // k_SGK.shape[1]
@@ -59,6 +64,8 @@ def _attend(
     scores_HTS = torch.einsum("thk,shk->hts", q_THK.float(), k_SHK.float()) * scale
     if softcap is not None:
         scores_HTS = softcap * torch.tanh(scores_HTS / softcap)
+    if bias_HTS is not None:
+        scores_HTS = scores_HTS + bias_HTS
     scores_HTS = scores_HTS.masked_fill(~seen_TS, float("-inf"))
     if sinks is None:
         weights_HTS = scores_HTS.softmax(-1)

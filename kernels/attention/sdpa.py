@@ -198,15 +198,20 @@ def _pieces(queries: range, reach: Reach) -> Iterator[range]:
 
 
 def _mask(spans: Spans, queries: range, rows: range, *, like: Tensor, causal: bool, reach: Reach) -> Tensor | None:
-    """[T, S] to add to the scores; None where the flag `is_causal`, or nothing at all, says the same."""
+    """[T, S] or [H, T, S] to add to the scores; None where the flag `is_causal`, or nothing at all, says the same."""
     if reach.start(queries.stop - 1) <= rows.start:
-        reach = Reach()
+        reach = Reach(alibi=reach.alibi)
     if reach == Reach() and (not causal or queries == rows):
         return None
     return spans.once(
         ("mask", queries, rows, causal, reach, like.dtype),
-        lambda: additive(in_sight(queries, rows, causal=causal, reach=reach, device=like.device), like),
+        lambda: _added(queries, rows, like=like, causal=causal, reach=reach),
     )
+
+
+def _added(queries: range, rows: range, *, like: Tensor, causal: bool, reach: Reach) -> Tensor:
+    mask_TS = additive(in_sight(queries, rows, causal=causal, reach=reach, device=like.device), like)
+    return mask_TS + reach.alibi.bias(queries, rows, like=like) if reach.alibi else mask_TS
 
 
 def _fused(

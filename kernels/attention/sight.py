@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from triptych.kernels.attention.alibi import Alibi
 from triptych.kernels.attention.spans import Kept, Reach
 
 IDLE = 2  # times as many pages as sequences are looked at in place rather than copied
@@ -43,17 +44,36 @@ class Sight:
         groups = [ones, others] if short else [ones, *([i] for i in others)]
         seen = [range(reach.start(length - 1), length) for length in lengths]
         return [
-            cls._of(group, [kept.tables[i] for i in group], [seen[i] for i in group], kept.k.shape[2], like)
+            cls._of(
+                group,
+                [kept.tables[i] for i in group],
+                [seen[i] for i in group],
+                kept=kept,
+                like=like,
+                alibi=reach.alibi,
+            )
             for group in groups
             if group
         ]
 
     @classmethod
     def _of(
-        cls, members: Sequence[int], tables: Sequence[Sequence[int]], seen: Sequence[range], page: int, like: Tensor
+        cls,
+        members: Sequence[int],
+        tables: Sequence[Sequence[int]],
+        seen: Sequence[range],
+        *,
+        kept: Kept,
+        like: Tensor,
+        alibi: Alibi | None,
     ) -> Sight:
+        groups, page = kept.k.shape[1:3]
+
         def made(pages: slice | Tensor, places: Tensor | None, shown: Sequence[range]) -> Sight:
-            return cls(_on(like, members), pages, places, *_seen(shown, like))
+            span, mask = _seen(shown, like)
+            if alibi:
+                mask = _leaning(alibi, shown, span, groups, like) + (0 if mask is None else mask)
+            return cls(_on(like, members), pages, places, span, mask)
 
         if len(tables[0]) > 1:
             return made(_on(like, _filled(tables, seen, page)), None, [_within_pages(rows, page) for rows in seen])
@@ -119,3 +139,10 @@ def _seen(shown: Sequence[range], like: Tensor) -> tuple[slice, Tensor | None]:
     at_S = torch.arange(span.start, span.stop, device=like.device)
     stops_L1, starts_L1 = (_on(like, x)[:, None] for x in (stops, starts))
     return span, additive((at_S < stops_L1) & (at_S >= starts_L1), like)[:, None, None]
+
+
+def _leaning(alibi: Alibi, shown: Sequence[range], span: slice, groups: int, like: Tensor) -> Tensor:
+    """[L, G, H / G, S] for the last row of each."""
+    last = _on(like, [rows.stop - 1 for rows in shown])
+    bias_LHS = alibi.of_each(last, range(span.start, span.stop), like=like)
+    return bias_LHS.view(len(shown), groups, -1, bias_LHS.shape[-1])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from torch import Tensor
 
 from triptych.errors import KernelError
+from triptych.kernels.attention.alibi import Alibi
 
 T = TypeVar("T")
 
@@ -97,12 +98,14 @@ class Spans:
 class Reach(NamedTuple):
     """How far back a row sees: `window` rows, itself included; as far as its `chunk` of so many begins; else all.
 
-    `whole_blocks`: and all of its own block, where there are blocks, however far that is.
+    `whole_blocks`: and all of its own block, where there are blocks, however far that is. `alibi`: how much less, the
+    farther it is.
     """
 
     window: int | None = None
     chunk: int | None = None
     whole_blocks: bool = False
+    alibi: Alibi | None = None
 
     @property
     def rows(self) -> int | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from triptych.errors import KernelError
-from triptych.kernels.attention import Kept, Reach, Spans, attention, reference, sdpa
+from triptych.kernels.attention import Alibi, Kept, Reach, Spans, attention, reference, sdpa
 
 
 class Case(NamedTuple):
@@ -62,6 +62,9 @@ SEEN: dict[str, dict[str, Any]] = {
     "chunks of one": {"chunk": 1},
     "a window in chunks": {"chunk": 6, "window": 4},
     "both ways": {"causal": False},
+    "alibi": {"alibi": "linear"},
+    "alibi of the root, in a window": {"alibi": "root", "window": 4},
+    "scaled alibi": {"alibi": "scaled"},
 }
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
@@ -89,7 +92,8 @@ def drawn(case: Case, *, heads: int = 6, groups: int = 2, width: int = 8, dtype:
 @pytest.mark.parametrize("case", CASES)
 def test_the_fused_paths_equal_the_reference(case: str, seen: str, heads: int, dtype: torch.dtype) -> None:
     q, k, v, spans, kept = drawn(CASES[case], heads=heads, dtype=dtype)
-    reach = Reach(SEEN[seen].get("window"), SEEN[seen].get("chunk"))
+    alibi = Alibi(heads, SEEN[seen]["alibi"], 0.3) if "alibi" in SEEN[seen] else None
+    reach = Reach(SEEN[seen].get("window"), SEEN[seen].get("chunk"), alibi=alibi)
     options = {"spans": spans, "kept": kept, "scale": 0.3, "causal": SEEN[seen].get("causal", True), "reach": reach}
     found = sdpa.attention(q, k, v, **options)
     expected = reference.attention(q, k, v, softcap=None, **options)
