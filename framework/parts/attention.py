@@ -57,6 +57,7 @@ class Attention(Part):
             whole_blocks=spec.whole_blocks,
             softcap=spec.softcap,
             sinks=self._parameters.get("sinks"),
+            alibi=spec.alibi,
         )
         if "gate" in self._modules:
             y_THV = self._modules["gate"](y_THV, x_TD)
@@ -81,6 +82,8 @@ class Attention(Part):
         """Queries and keys [T, H + G, K] side by side, and values."""
         H, G, K = self.spec.heads, self.spec.kv_heads, self.spec.head_dim
         qkv: Tensor = self._modules["qkv"](x_TD)
+        if (clip := self.spec.clip) is not None:
+            qkv = qkv.clamp(-clip, clip)
         if self.spec.value_dim is None:
             qk, v = qkv.view(-1, H + 2 * G, K).split_with_sizes((H + G, G), 1)
             return qk, v

@@ -34,6 +34,9 @@ class AttentionSpec(PartSpec):
     queries alone, after that. A row sees the `window` rows up to itself, or those before it in its `chunk` of so many,
     else all. `whole_blocks`: and all of its own block, where rows of a prompt see each other both ways, however far
     that is. `within` names the cut of the step that a row stays inside: its sequence unless given.
+
+    Queries, keys and values are kept within `clip` of nought. `alibi`: scores fall with the distance of the row that is
+    looked at, or with its root; `scaled` is the first as Falcon rounds it.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.attention:Attention"
@@ -57,6 +60,8 @@ class AttentionSpec(PartSpec):
     gate: OutputGate | None = None
     causal: bool = True
     within: str | None = None
+    clip: PositiveFloat | None = None
+    alibi: Literal["linear", "root", "scaled"] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -65,6 +70,8 @@ class AttentionSpec(PartSpec):
         for name in ("window", "chunk"):
             if (rows := getattr(self, name)) is not None and not self.causal:
                 raise ValueError(f"a {name} of {rows} rows needs causal attention")
+        if self.alibi == "scaled" and (self.window or self.chunk):
+            raise ValueError("alibi: scaled counts from the start of the sequence, which windows and chunks forget")
         if isinstance(self.position, RopeSpec):
             self.position.check_head_dim(self.head_dim)
         return self

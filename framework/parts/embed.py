@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triptych.parts.embed_spec import TokensSpec
-from triptych.parts.parameters import parameter
+from triptych.parts.parameters import Linear, parameter
 
 
 class Lookup(nn.Module):
@@ -21,7 +21,7 @@ class Lookup(nn.Module):
 
 
 class Tokens(nn.Module):
-    """norm(tokens[id] * scale + types[type] + positions[position]); what is not there is left out.
+    """norm(project(tokens[id]) * scale + types[type] + positions[position]); what is not there is left out.
 
     The look-up stands apart from the rest, because rows of images come between the two.
     """
@@ -32,7 +32,8 @@ class Tokens(nn.Module):
         super().__init__()
         self.vocab = spec.vocab
         self.scale, self.scale_all = (spec.scale, 1.0) if spec.scales == "tokens" else (1.0, spec.scale)
-        self.tokens = Lookup(spec.vocab, width)
+        self.tokens = Lookup(spec.vocab, spec.inner or width)
+        self.project = Linear(spec.inner, width, bias=False) if spec.inner else None
         self.positions = Lookup(spec.positions, width) if spec.positions else None
         self.types = Lookup(spec.types, width) if spec.types else None
         self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
@@ -40,6 +41,8 @@ class Tokens(nn.Module):
     def lookup(self, ids_T: Tensor) -> Tensor:
         """Ids [T], each below `vocab` -> rows [T, D]."""
         x_TD: Tensor = self.tokens(ids_T)
+        if self.project is not None:
+            x_TD = self.project(x_TD)
         # the scale is rounded to the dtype of the rows first, as Gemma has it
         return x_TD if self.scale == 1.0 else x_TD * x_TD.new_full((), self.scale)
 

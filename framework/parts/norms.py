@@ -7,7 +7,7 @@ from torch import Tensor
 
 from triptych.kernels.layer_norm import layer_norm
 from triptych.kernels.rms_norm import rms_norm
-from triptych.parts.norms_spec import GainSpec, LayerNormSpec, RmsNormSpec
+from triptych.parts.norms_spec import GainSpec, LayerNormByHeadSpec, LayerNormSpec, RmsNormSpec
 from triptych.parts.parameters import Part, parameter
 
 
@@ -29,18 +29,37 @@ class RmsNorm(Part):
 
 
 class LayerNorm(Part):
-    """Rows less their mean, over their standard deviation, times a weight, plus a bias."""
+    """Rows less their mean, over their standard deviation, times (weight + offset), plus a bias."""
 
     Spec = LayerNormSpec
 
     def __init__(self, spec: LayerNormSpec, *, width: int) -> None:
         super().__init__()
-        self.eps = spec.eps
-        self.weight = parameter(width)
-        self.bias = parameter(width) if spec.bias else None
+        self.eps, self.offset = spec.eps, spec.offset
+        self.weight = parameter(width) if spec.affine else None
+        self.bias = parameter(width) if spec.affine and spec.bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return layer_norm(x, self._parameters["weight"], self._parameters.get("bias"), eps=self.eps)
+        weight: Tensor | None = self._parameters.get("weight")
+        if self.offset and weight is not None:
+            weight = weight + self.offset
+        return layer_norm(x, weight, self._parameters.get("bias"), eps=self.eps)
+
+
+class LayerNormByHead(Part):
+    """Each head of rows [..., H * K] normed by itself, times a weight [H, K]."""
+
+    Spec = LayerNormByHeadSpec
+
+    def __init__(self, spec: LayerNormByHeadSpec, *, width: int) -> None:
+        super().__init__()
+        self.eps = spec.eps
+        self.weight = parameter(width // spec.head_dim, spec.head_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self._parameters["weight"]
+        x_HK = x.view(*x.shape[:-1], *weight.shape)
+        return (layer_norm(x_HK, None, None, eps=self.eps) * weight).flatten(-2)
 
 
 class Gain(Part):

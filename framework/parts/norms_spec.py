@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, FiniteFloat
 
-from triptych.spec.base import PartSpec
+from triptych.spec.base import PartSpec, Width
 
 
 class RmsNormSpec(PartSpec):
@@ -25,9 +25,25 @@ class RmsNormSpec(PartSpec):
 
 
 class LayerNormSpec(PartSpec):
+    """`offset` is added to the weight (Nemotron keeps weight - 1). `affine: false`: neither weight nor bias."""
+
     builds: ClassVar[str | type] = "triptych.parts.norms:LayerNorm"
     eps: FiniteFloat = Field(ge=0)
     bias: bool = True
+    offset: FiniteFloat = 0.0
+    affine: bool = True
+
+
+class LayerNormByHeadSpec(PartSpec):
+    """Rows of heads side by side, each of `head_dim` and with a weight of its own: for queries and keys.
+
+    On disk the weights of the heads may stand one by one.
+    """
+
+    builds: ClassVar[str | type] = "triptych.parts.norms:LayerNormByHead"
+    stacked: ClassVar[tuple[str, ...]] = ("weight",)
+    eps: FiniteFloat = Field(ge=0)
+    head_dim: Width
 
 
 class GainSpec(PartSpec):

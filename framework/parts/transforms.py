@@ -5,6 +5,7 @@ A row stands for a matrix and its bias alike; a bias is one-dimensional and stay
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
@@ -46,6 +47,37 @@ class Squeeze(PartSpec):
 
     def __call__(self, x: Tensor) -> Tensor:
         return x.squeeze(0)
+
+
+class ByHead(PartSpec):
+    """Rows laid out head by head, each of `heads` holding its `parts` in order -> all of one part, then of the next."""
+
+    heads: PositiveInt
+    parts: tuple[PositiveInt, ...] = Field(min_length=1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        starts = accumulate((0, *self.parts))
+        parts = [range(start, start + part) for start, part in zip(starts, self.parts, strict=False)]
+        return x[[head * sum(self.parts) + row for part in parts for head in range(self.heads) for row in part]]
+
+
+class SkipRows(PartSpec):
+    """A matrix without its first `count` rows, which nothing asks for."""
+
+    count: PositiveInt
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x[self.count :]
+
+
+class UnitRows(PartSpec):
+    """Each row over its length, which is not less than `eps`."""
+
+    eps: FiniteFloat = Field(1e-7, gt=0)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        unit: Tensor = x / x.norm(dim=-1, keepdim=True).clamp(min=self.eps)
+        return unit
 
 
 class Rows(PartSpec):

@@ -1,4 +1,4 @@
-"""The mixers of a spec without a config: those of every block that some config may lead to."""
+"""The mixers and norms of a spec without a config: those that some config may lead to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from triptych.registry import part_names
 from triptych.spec.base import PartSpec
 from triptych.spec.document import Tree
 from triptych.spec.draft import words_of
@@ -26,6 +27,15 @@ def mixers_in(tree: Tree) -> Iterator[type[PartSpec]]:
     """The Spec of every mixer of the language model, or of the one tower; once for each place that names it."""
     stack = tree.get("language_model") or tree.get("tower") or Tree()
     yield from (known for known, _ in mixing_in(tree, stack) if issubclass(known, PartSpec))
+
+
+def norms_in(tree: Tree) -> Iterator[type[PartSpec]]:
+    """The Spec of every named part that is a norm, wherever it stands."""
+    offered = part_names("norm")
+    for name, fields in (tree.get("parts") or {}).items():
+        for use in words_of((fields or {}).get("use")) or ():
+            if use in offered:
+                yield Scope.of("", tree, {}).at("parts", name).spec_class("norm", use, None)
 
 
 def _mixers(branch: Tree | None) -> Iterator[object]:

@@ -9,7 +9,7 @@ from triptych.errors import Place, Problem, SpecError, short, suggest
 from triptych.registry import part_names
 from triptych.spec.base import ROLES
 from triptych.spec.document import Items, Tree
-from triptych.spec.mixers import mixers_in
+from triptych.spec.mixers import mixers_in, norms_in
 
 KEYWORDS = ("at", "drop", "layouts")
 SOURCE = ("from", "via", "absent")
@@ -91,7 +91,7 @@ def lost_rows(tree: Tree) -> Iterator[Problem]:
         return
     known = _paths(tree)
     try:
-        stacked = {name for mixer in mixers_in(tree) for name in mixer.stacked}
+        stacked = {name for part in (*mixers_in(tree), *norms_in(tree)) for name in part.stacked}
     except SpecError:  # of a mixer that is not there; who reads the blocks tells it
         return
     for path, value, at, place in _rows(tree.get("weights") or Tree(), (), ""):
@@ -101,7 +101,7 @@ def lost_rows(tree: Tree) -> Iterator[Problem]:
             if below is not None and step not in below:
                 yield Problem(f"no {step!r} in this model{suggest(step, below)}", where, place)
                 break
-        if path[-1] in stacked:  # a capture that only the disk has counts its matrices
+        if path[-1] in stacked:  # a capture that only the disk has counts its matrices, or rows
             continue
         captures = set(CAPTURE.findall(".".join(path)))
         for name in (at + name for name in _names(value)):

@@ -8,12 +8,14 @@ from triptych.errors import KernelError
 from triptych.kernels.layer_norm import reference
 
 
-def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, *, eps: float) -> Tensor:
+def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, *, eps: float) -> Tensor:
     """x [..., D], weight and bias [D] -> [..., D] in the dtype of x; mean and variance in float32.
 
-    Raises KernelError when weight or bias is not as wide as the rows.
+    Without a weight it is all ones, without a bias all noughts. Raises KernelError when one that is given is not as
+    wide as the rows.
     """
-    if weight.shape != x.shape[-1:] or (bias is not None and bias.shape != weight.shape):
-        beside = f", bias {tuple(bias.shape)}" if bias is not None else ""
-        raise KernelError(f"layer_norm: weight {tuple(weight.shape)}{beside} for rows {tuple(x.shape)}")
+    given = {name: tuple(each.shape) for name, each in (("weight", weight), ("bias", bias)) if each is not None}
+    if any(shape != x.shape[-1:] for shape in given.values()):
+        beside = ", ".join(f"{name} {shape}" for name, shape in given.items())
+        raise KernelError(f"layer_norm: {beside} for rows {tuple(x.shape)}")
     return reference.layer_norm(x, weight, bias, eps=eps)

@@ -6,5 +6,5 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, *, eps: float) -> Tensor:
-    return F.layer_norm(x, weight.shape, weight, bias, eps)
+def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, *, eps: float) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], weight, bias, eps)

@@ -313,7 +313,7 @@ def test_broken_folders_and_specs_trouble_nobody_else(site: Site) -> None:
         """)
     first, torn, nobody, rival = found.splitlines()
     assert first == "well llama"
-    assert torn.startswith("no spec answers for Torn; known: ")
+    assert torn.startswith("no spec answers for Torn; ")
     assert "(spec 'torn' (broken 1.0) cannot be read: " in torn
     assert nobody.endswith("(lost (nowhere.models, from broken 1.0): there is no such folder of specs)")
     assert rival == "GemmaForCausalLM: claimed by gemma and by rival"

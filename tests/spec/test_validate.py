@@ -78,7 +78,7 @@ ONE = {
     # names that lead nowhere
     "parts: {norm: {use: rms_nrm, eps: 1}}": r"3:21: parts.norm.use: unknown norm 'rms_nrm'; did you mean 'rms_norm'\?",
     "parts: {norm: {use: attention}}": (
-        r"3:21: parts.norm.use: unknown norm 'attention'; known: gain, layer_norm, rms_norm"
+        r"3:21: parts.norm.use: unknown norm 'attention'; known: gain, layer_norm, "
     ),
     "parts: {norm: {use: 5}}": r"3:21: parts.norm.use: a norm says `use` or `like`",
     "parts: {mlp: {use: mlp}}": r"3:20: parts.mlp.hidden: required, and not given",
