@@ -27,8 +27,9 @@ class Case:
     """One config of one family.
 
     `written` are other texts of the same config; `original` is the length past which rotation changes what a cache
-    already holds; `inert` names tensors that may do nothing, with the reason. `alias` is how the checkpoint and config
-    of the reference are rewritten for a family that is the same by other names (see `aliases.py`).
+    already holds; `inert` names tensors that do nothing where there are such, with the reason. `alias` is how the
+    checkpoint and config of the reference are rewritten for a family that is the same by other names (see
+    `aliases.py`). `attention` is the reference's kind of it.
     """
 
     spec: str
@@ -38,6 +39,7 @@ class Case:
     original: int | None = None
     inert: Mapping[str, str] = field(default_factory=dict)
     alias: Mapping[str, Any] | None = None
+    attention: str = "eager"
 
     def __str__(self) -> str:
         return f"{self.spec}: {self.name}"
@@ -61,7 +63,7 @@ def all_cases() -> Iterator[Case]:
         if not given and (config := tiny_config(architecture)):
             yield Case(spec, "plain", config | named)
         if sample := tree.get("sample"):
-            yield Case(spec, "sample", {**sample, **named})
+            yield Case(spec, "sample", {**sample, **named}, inert=given.get("inert", {}))
 
 
 def _architecture(tree: Mapping[str, Any]) -> str | None:
@@ -77,7 +79,7 @@ def rewrite(config: Mapping[str, Any], how: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _cases(spec: str, given: Mapping[str, Any]) -> Iterator[Case]:
-    tiny = tiny_config(given["tiny"])
+    tiny, attention = tiny_config(given["tiny"]), given.get("attention", "eager")
     assert tiny is not None, f"cases/{spec}.yaml: no tiny/{given['tiny']}.json"
     shared = [yaml.safe_load((CASES / "shared" / f"{name}.yaml").read_text("utf-8")) for name in given.get("also", ())]
     for name, case in ChainMap(given["cases"], *shared).items():
@@ -88,7 +90,8 @@ def _cases(spec: str, given: Mapping[str, Any]) -> Iterator[Case]:
         config, alias = tiny | given.get("change", {}) | case["change"], given.get("alias")
         if alias is not None:
             alias = {**alias, "set": {**alias.get("set", {}), **case.get("set", {})}}
-        yield Case(spec, name, config, written, case.get("original"), inert, alias)
+        yield Case(spec, name, config, written, case.get("original"), inert, alias, attention)
     if "alias" not in given:
         sizes = {*SIZES, *given.get("sizes", ())}  # which a class assumes too large for a test, or not at all
-        yield Case(spec, "as its class assumes", {key: value for key, value in tiny.items() if key in sizes})
+        bare = {key: value for key, value in tiny.items() if key in sizes}
+        yield Case(spec, "as its class assumes", bare, inert=given.get("inert", {}), attention=attention)

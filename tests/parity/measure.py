@@ -29,7 +29,7 @@ def cases() -> dict[str, list[Case]]:
 def error_of(case: Case) -> tuple[float, float]:
     """The worst RMS ratio over prompts of several lengths, and the tolerance."""
     with TemporaryDirectory() as folder:
-        pair = Pair(case, build_oracle(case.config, Path(folder), seed=case.seed))
+        pair = Pair(case, build_oracle(case.config, Path(folder), seed=case.seed, attention=case.attention))
         wanted = [pair.oracle.logits(ids) for ids in pair.prompts]
         found = [pair.model.logits(ids) for ids in pair.prompts]
         return max(map(rms_ratio, found, wanted)), pair.tolerance

@@ -47,11 +47,15 @@ class Named:
 
 @dataclass(frozen=True)
 class Oracle:
-    """A reference model, the folder it was saved to, and the config that it wrote there."""
+    """A reference model, the folder it was saved to, and the config that it wrote there.
+
+    `attention` is which of its own kinds of attention it has.
+    """
 
     model: Any
     folder: Path
     config: dict[str, Any]
+    attention: str = "eager"
 
     @property
     def vocab(self) -> int:
@@ -78,9 +82,9 @@ class Oracle:
 
     def rewritten(self, config: Mapping[str, Any]) -> Oracle:
         """The same weights under another config."""
-        model = _model(config)
+        model = _model(config, self.attention)
         model.load_state_dict(self.model.state_dict())
-        return Oracle(model, self.folder, dict(config))
+        return Oracle(model, self.folder, dict(config), self.attention)
 
     def default_keys(self) -> list[str]:
         """The keys that a writer who leaves out what its class assumes would not have written."""
@@ -112,15 +116,15 @@ def has_reference(architecture: str) -> bool:
     return hasattr(transformers, architecture) or architecture in INSIDE
 
 
-def build_oracle(config: Mapping[str, Any], folder: Path, *, seed: int) -> Oracle:
+def build_oracle(config: Mapping[str, Any], folder: Path, *, seed: int, attention: str = "eager") -> Oracle:
     """The reference model of a config, weights drawn from `seed`, saved to `folder` by its own `save_pretrained`."""
     with torch.random.fork_rng():  # the first values of a model come out of the global generator
         torch.manual_seed(seed)
-        model = _model(config)
+        model = _model(config, attention)
     redraw(model, torch.Generator().manual_seed(seed))
     with _quiet():
         model.save_pretrained(folder)
-    return Oracle(model, folder, json.loads((folder / "config.json").read_text("utf-8")))
+    return Oracle(model, folder, json.loads((folder / "config.json").read_text("utf-8")), attention)
 
 
 def write_config(oracle: Oracle, config: Mapping[str, Any], folder: Path) -> Path:
@@ -156,14 +160,14 @@ def rms_ratio(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).square().mean().sqrt() / wanted.square().mean().sqrt())
 
 
-def _model(config: Mapping[str, Any]) -> Any:
-    """Of attention that is written out in plain torch, and that alone knows softcaps."""
+def _model(config: Mapping[str, Any], attention: str) -> Any:
+    """Eager attention is written out in plain torch, and alone knows softcaps."""
     (name,) = config["architectures"]
     module = import_module(INSIDE[name]) if name in INSIDE else transformers
     named = getattr(module, name)
     with _quiet():
         read = named.config_class(**json.loads(json.dumps(config)))  # a copy: the class edits what it is given
-        read._attn_implementation = "eager"
+        read._attn_implementation = attention
         return named(read).eval()
 
 

@@ -42,7 +42,8 @@ def random_cases(draw: st.DrawFn, cases: tuple[Case, ...]) -> Case:
         config |= {key: value for key, value in case.config.items() if plain.get(key, ...) != value}
     for key in draw(st.sets(st.sampled_from(sorted(RESIZED.keys() & config.keys()) or [""]), max_size=3)):
         config |= {key: draw(RESIZED[key])} if key else {}
-    return Case(cases[0].spec, f"random {zlib.crc32(repr(sorted(config.items(), key=str)).encode()):08x}", config)
+    name = f"random {zlib.crc32(repr(sorted(config.items(), key=str)).encode()):08x}"
+    return Case(cases[0].spec, name, config, attention=cases[0].attention)
 
 
 @dataclass
