@@ -25,9 +25,7 @@ class TopK(Part):
     def forward(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:
         spec, own = self.spec, self._parameters
         logits_TE = linear(x_TD, own["weight"], own.get("bias")).float()
-        if spec.softcap is not None:
-            logits_TE = spec.softcap * torch.tanh(logits_TE / spec.softcap)
-        shares_TK, chosen_TK = logits_TE.softmax(-1).topk(spec.k)
+        shares_TK, chosen_TK = _bounded(logits_TE, spec.softcap).softmax(-1).topk(spec.k)
         if spec.normalize:
             shares_TK = shares_TK / shares_TK.sum(-1, keepdim=True)
         return chosen_TK, shares_TK
@@ -53,6 +51,7 @@ class Grouped(Part):
         spec, own = self.spec, self._parameters
         bias = own.get("bias")
         logits_TE = linear(x_TD.float(), own["weight"].float(), None if bias is None else bias.float())
+        logits_TE = _bounded(logits_TE, spec.softcap)
         scores_TE = logits_TE.softmax(-1) if spec.score == "softmax" else logits_TE.sigmoid()
         correction = own.get("correction")
         choice_TE = scores_TE if correction is None else scores_TE + correction.float()
@@ -71,3 +70,7 @@ class Grouped(Part):
         scores_TN = choice_TNG.topk(1 if spec.group_score == "best" else 2).values.sum(-1)
         others_TN = torch.ones_like(scores_TN, dtype=torch.bool).scatter(1, scores_TN.topk(spec.best_groups).indices, 0)
         return choice_TNG.masked_fill(others_TN[..., None], -torch.inf).flatten(1)
+
+
+def _bounded(logits_TE: Tensor, softcap: float | None) -> Tensor:
+    return logits_TE if softcap is None else softcap * torch.tanh(logits_TE / softcap)

@@ -29,7 +29,8 @@ class GroupedSpec(PartSpec):
 
     `score` is of all experts, or of each by itself. The `correction` of each counts in the choice and not in the
     shares. A group scores what its best expert does, or its best two together (`group_score`). `normalize` makes the
-    shares of the chosen sum to one, of sums that are at least `least`; `scale` multiplies them then.
+    shares of the chosen sum to one, of sums that are at least `least`; `scale` multiplies them then. `softcap` bounds
+    what the scores are of.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.routers:Grouped"
@@ -43,6 +44,7 @@ class GroupedSpec(PartSpec):
     group_score: Literal["best", "best two"] = "best two"
     scale: PositiveFloat = 1.0
     least: NonNegativeFloat = 1e-20
+    softcap: PositiveFloat | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -23,6 +23,20 @@ class Transpose(PartSpec):
         return x.transpose(0, 1) if x.ndim > 1 else x
 
 
+class TransposeEach(PartSpec):
+    """Matrices [..., I, O] stored input by output -> [..., O, I]."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.transpose(-2, -1)
+
+
+class Deinterleave(PartSpec):
+    """Rows [E, O, ...] of two matrices in turn (gate, up, gate, up) -> all of the one, then all of the other."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), -1, 2, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
+
+
 class InputsLast(PartSpec):
     """Matrices [..., O, I] of so many `inputs`; where these stand before the outputs, they are turned.
 
