@@ -30,11 +30,11 @@ class Tokens(nn.Module):
 
     def __init__(self, spec: TokensSpec, *, width: int) -> None:
         super().__init__()
-        self.vocab = spec.vocab
+        self.vocab, self.unused = spec.vocab, spec.unused
         self.scale, self.scale_all = (spec.scale, 1.0) if spec.scales == "tokens" else (1.0, spec.scale)
         self.tokens = Lookup(spec.vocab, spec.inner or width)
         self.project = Linear(spec.inner, width, bias=False) if spec.inner else None
-        self.positions = Lookup(spec.positions, width) if spec.positions else None
+        self.positions = Lookup(spec.positions + spec.unused, width) if spec.positions else None
         self.types = Lookup(spec.types, width) if spec.types else None
         self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
 
@@ -53,5 +53,5 @@ class Tokens(nn.Module):
         if self.types is not None:
             x_TD = x_TD + (self.types.weight[0] if types_T is None else self.types(types_T))
         if self.positions is not None:
-            x_TD = x_TD + self.positions(positions_T)
+            x_TD = x_TD + self.positions(positions_T + self.unused if self.unused else positions_T)
         return self.norm(x_TD) if self.norm is not None else x_TD

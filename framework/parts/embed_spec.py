@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, FiniteFloat, PositiveInt
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from triptych.spec.base import Norm, PartSpec, Width
 
@@ -12,7 +12,8 @@ MAX_ROWS = 2**24
 
 
 class TokensSpec(PartSpec):
-    """A row for each token id, times `scale`; `positions` learned rows are added where there are any.
+    """A row for each token id, times `scale`; `positions` learned rows are added where there are any, after
+    `unused` rows of their table that nothing asks for.
 
     `inner` is the width of the rows of tokens where it is another than the model's, to which a matrix brings them.
     `types` learned rows tell the texts of a pair apart.
@@ -26,5 +27,6 @@ class TokensSpec(PartSpec):
     scales: Literal["tokens", "all"] = "tokens"
     inner: Width | None = None
     positions: PositiveInt | None = Field(None, le=MAX_ROWS)
+    unused: NonNegativeInt = Field(0, le=MAX_ROWS)
     types: PositiveInt | None = Field(None, le=MAX_ROWS)
     norm: Norm | None = None

@@ -75,19 +75,10 @@ class ByHead(PartSpec):
         return x[[head * sum(self.parts) + row for part in parts for head in range(self.heads) for row in part]]
 
 
-class SkipRows(PartSpec):
-    """A matrix without its first `count` rows, which nothing asks for."""
-
-    count: PositiveInt
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return x[self.count :]
-
-
 class UnitRows(PartSpec):
     """Each row over its length, which is not less than `eps`."""
 
-    eps: FiniteFloat = Field(1e-7, gt=0)
+    eps: FiniteFloat = Field(1e-12, gt=0)
 
     def __call__(self, x: Tensor) -> Tensor:
         unit: Tensor = x / x.norm(dim=-1, keepdim=True).clamp(min=self.eps)

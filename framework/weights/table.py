@@ -11,6 +11,7 @@ from typing import Any
 from triptych.errors import Place, SpecError, short
 from triptych.spec.base import PartSpec
 from triptych.spec.document import Tree
+from triptych.spec.expressions import is_expression
 from triptych.spec.scope import Collector, Scope
 
 MAX_SHARDS = 1000  # of one parameter
@@ -165,7 +166,10 @@ def _sources(scope: Scope, item: Any, at: str, place: Place | None) -> Iterator[
     name = scope.value(item["from"], place)
     if not isinstance(name, str):
         raise SpecError(f"a name on disk is text, not {name!r}", path=".".join(scope.path), place=place)
-    via = tuple(_transform(scope, step, place) for step in _each(item.get("via")))
+    steps = item.get("via")
+    if is_expression(steps):  # which may come to none
+        steps = scope.at("via").value(steps, place)
+    via = tuple(_transform(scope, step, place) for step in _each(steps))
     pieces = _SHARDS.split(at + name)
     for chosen in product(
         *([p.strip() for p in piece.split(",")] if i % 2 else [piece] for i, piece in enumerate(pieces))

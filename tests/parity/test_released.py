@@ -33,9 +33,28 @@ def with_head(found: Tensors) -> Tensors:
     return found | {"lm_head.weight": found["model.embed_tokens.weight"].clone()}
 
 
+def without_model(found: Tensors) -> Tensors:
+    """OPT came without `model.`."""
+    return {name.removeprefix("model."): tensor for name, tensor in found.items()}
+
+
+def without_transformer(found: Tensors) -> Tensors:
+    """BLOOM came without `transformer.`."""
+    return {name.removeprefix("transformer."): tensor for name, tensor in found.items()}
+
+
+def with_masks(found: Tensors) -> Tensors:
+    """GPT-NeoX came with masks and frequencies of every layer."""
+    beside = {"bias": torch.ones(1, 1, 8, 8), "masked_bias": torch.tensor(-1e9), "rotary_emb.inv_freq": torch.ones(2)}
+    return found | {f"gpt_neox.layers.{i}.attention.{name}": beside[name].clone() for i in range(2) for name in beside}
+
+
 RELEASED: Mapping[str, tuple[str, Callable[[Tensors], Tensors]]] = {
     "gpt2": ("GPT2LMHeadModel", without_prefix),
     "llama": ("LlamaForCausalLM", with_frequencies),
+    "opt": ("OPTForCausalLM", without_model),
+    "bloom": ("BloomForCausalLM", without_transformer),
+    "gpt_neox": ("GPTNeoXForCausalLM", with_masks),
     "mistral": ("MistralForCausalLM", with_frequencies),
     "gemma": ("GemmaForCausalLM", with_head),
     "starcoder2": ("Starcoder2ForCausalLM", with_head),
