@@ -46,6 +46,7 @@ class Mla(Part):
         self.kv_b = Linear(spec.kv_rank, spec.heads * (spec.nope_dim + spec.value_dim), bias=False)
         self.out = Linear(spec.heads * spec.value_dim, width, bias=spec.bias)
         self.position: nn.Module | None = spec.position.build(head_dim=spec.rope_dim) if spec.position else None
+        self.q_position: nn.Module | None = spec.q_position and spec.q_position.build(head_dim=spec.rope_dim)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         q_THN, q_THP, row_T1C = self._turned(x_TD, step)
@@ -64,7 +65,9 @@ class Mla(Part):
         """The two parts of the queries, and what a cache keeps of each row: its latent, then the key that is turned."""
         spec, own = self.spec, self._modules
         q_TI = own["q_b"](own["q_a_norm"](own["q_a"](x_TD))) if "q_a" in own else own["q"](x_TD)
-        q_THN, q_THP = q_TI.view(len(x_TD), spec.heads, -1).split_with_sizes((spec.nope_dim, spec.rope_dim), -1)
+        q = q_TI.view(len(x_TD), spec.heads, -1)
+        q = own["q_position"](q, step) if "q_position" in own else q
+        q_THN, q_THP = q.split_with_sizes((spec.nope_dim, spec.rope_dim), -1)
         latent_TR, k_TP = own["kv_a"](x_TD).split_with_sizes((spec.kv_rank, spec.rope_dim), -1)
         latent_TR, k_T1P = own["kv_a_norm"](latent_TR) * spec.kv_scale, k_TP[:, None]
         if (position := own.get("position")) is not None:

@@ -17,8 +17,8 @@ class MlaSpec(PartSpec):
     A head's queries and keys have `nope_dim` channels that do not turn and `rope_dim` that do, its values `value_dim`.
     Queries come of a latent of `q_rank` channels, or of the rows themselves; the `norm` is that of the latents. `bias`
     is of the matrices that give latents and of the last one. `q_scale` and `kv_scale` are factors on queries and on the
-    latent of keys and values. `scale` is (nope_dim + rope_dim) ** -0.5 unless given; what a stretched position says of
-    scores (`mscale_all_dim`) comes to it.
+    latent of keys and values; `q_position` is what positions do to queries alone. `scale` is (nope_dim + rope_dim) **
+    -0.5 unless given; what a stretched position says of scores (`mscale_all_dim`) comes to it.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.mla:Mla"
@@ -30,6 +30,7 @@ class MlaSpec(PartSpec):
     norm: Norm
     q_rank: Width | None = None
     position: Position | None = None
+    q_position: Position | None = None
     bias: bool = False
     scale: FiniteFloat | None = None
     q_scale: PositiveFloat = 1.0

@@ -19,13 +19,14 @@ def aliased(oracle: Oracle, how: Mapping[str, Any]) -> Oracle:
 
     `keys` are names of the config and what they were; `set` and `remove` change the rest of it. Of tensors, `rename`
     has pieces of names and what they become, in turn; `join` has new names and the pieces that are put one after the
-    other in each.
+    other in each; `split` has those of stacked matrices, and the names that become of each, before they are renamed.
     """
     config = {**oracle.config, **{new: oracle.config[old] for new, old in (how.get("keys") or {}).items()}}
     gone = {*(how.get("keys") or {}).values(), *how.get("remove", ())} - {*(how.get("keys") or {})}
     config = {key: value for key, value in config.items() if key not in gone} | how.get("set", {})
     file = oracle.folder / "model.safetensors"
-    save_file(_joined(_renamed(load_file(file), how.get("rename") or {}), how.get("join") or {}), file)
+    tensors = _renamed(_split(load_file(file), how.get("split") or {}), how.get("rename") or {})
+    save_file(_joined(tensors, how.get("join") or {}), file)
     (oracle.folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return replace(oracle, config=config)
 
@@ -34,6 +35,16 @@ def _renamed(tensors: Mapping[str, Tensor], pieces: Mapping[str, str]) -> dict[s
     found = dict(tensors)
     for old, new in pieces.items():
         found = {name.replace(old, new): tensor for name, tensor in found.items()}
+    return found
+
+
+def _split(tensors: Mapping[str, Tensor], stacks: Mapping[str, list[str]]) -> dict[str, Tensor]:
+    found = dict(tensors)
+    for old, pieces in stacks.items():
+        for name in [name for name in found if old in name]:
+            for e, matrix in enumerate(found.pop(name)):
+                for piece, part in zip(pieces, matrix.chunk(len(pieces)), strict=True):
+                    found[name.replace(old, piece.format(e=e))] = part.contiguous()
     return found
 
 
