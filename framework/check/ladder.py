@@ -88,8 +88,11 @@ class _Climb:
         if self.built is None:
             return FRAGMENT
         rung.notes += check_shapes(self.built)
-        if unused := unused_rows(self.built.module, tables(self.built.plan.scopes)[0]):
-            rung.notes.append(f"rows of weights that this config does not use: {', '.join(unused)}")
+        unused = unused_rows(self.built.module, tables(self.built.plan.scopes)[0])
+        if own := [row.path for row in unused if row.place is None or row.place.file == str(self.path)]:
+            rung.notes.append(
+                f"rows of weights that this config does not use: {', '.join(own)}"
+            )  # a base may offer more
         return ""
 
     def weights(self, rung: Rung) -> str:

@@ -13,7 +13,7 @@ from torch import nn
 from triptych.errors import Problem, WeightMapError, suggest
 from triptych.weights.checkpoint import Stored
 from triptych.weights.shards import Finding, Shard, Wanted, placed, shards_of
-from triptych.weights.table import Table, filled, key_of
+from triptych.weights.table import Row, Table, filled, key_of
 
 MAX_HINTS = 20  # near names are slow to look for, and only the first findings are shown
 
@@ -66,13 +66,13 @@ def _hinted(findings: Sequence[Finding]) -> Iterator[Finding]:
         yield replace(finding, message=finding.message + near) if "did you mean" in near else finding
 
 
-def unused_rows(model: nn.Module, table: Table) -> list[str]:
-    """Paths of rows that stand for no parameter of this model: parts that its config leaves out, or a mistyped path."""
+def unused_rows(model: nn.Module, table: Table) -> list[Row]:
+    """The rows that stand for no parameter of this model: parts that its config leaves out, or a mistyped path."""
     found = (table.find(path) for path, _ in model.named_parameters())
     used = {row.key for row, _ in filter(None, found)}
     skipped = [key_of(path) for path in getattr(model, "skipped", ())]
     rest = [row for row in table.rows.values() if row.key not in used]
-    return [row.path for row in rest if not any(row.key[: len(key)] == key for key in skipped)]
+    return [row for row in rest if not any(row.key[: len(key)] == key for key in skipped)]
 
 
 def check(matching: Matching, *, checkpoint: str) -> None:
