@@ -53,8 +53,8 @@ class Rope(nn.Module):
         return cos[:, None], sin[:, None]
 
 
-def frequencies_of(spec: RopeSpec, width: int, step: Step) -> tuple[Tensor, float]:
-    """Radians a position for each pair, [R/2] or [T, R/2] where sequences differ; and a factor on cosine and sine."""
+def frequencies_of(spec: RopeSpec, width: int, step: Step) -> tuple[Tensor, float | Tensor]:
+    """Radians a position for each pair, and a factor on cosine and sine; [T, R/2] and [T, 1] where sequences differ."""
     match spec.scaling:
         case LinearScaling(factor=factor):
             return _plain(spec.theta, width, step.device) / factor, 1.0
@@ -134,8 +134,8 @@ def _llama3(spec: RopeSpec, scaling: Llama3Scaling, width: int, device: torch.de
     return torch.where(wavelengths < spec.original / high, frequencies, stretched)
 
 
-def _longrope(spec: RopeSpec, scaling: LongropeScaling, width: int, step: Step) -> tuple[Tensor, float]:
-    """Each sequence takes the short or the long divisors, by its own length."""
+def _longrope(spec: RopeSpec, scaling: LongropeScaling, width: int, step: Step) -> tuple[Tensor, float | Tensor]:
+    """Each sequence takes the short or the long divisors, and factor, by its own length."""
     factor, device = _stretch(spec, scaling), step.device
     wavelengths = spec.theta ** _exponents(width, device)
     short, long = (
@@ -146,7 +146,11 @@ def _longrope(spec: RopeSpec, scaling: LongropeScaling, width: int, step: Step) 
     if any(is_long) and not all(is_long):
         frequencies = torch.where(step.per_row(is_long)[:, None], long, short)
     attention = 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(spec.original))
-    return frequencies, attention if scaling.attention_factor is None else scaling.attention_factor
+    attention = attention if scaling.attention_factor is None else scaling.attention_factor
+    near, far = (attention if m is None else m for m in (scaling.short_mscale, scaling.long_mscale))
+    if near == far:
+        return frequencies, near
+    return frequencies, torch.where(step.per_row(is_long)[:, None], far, near)
 
 
 def _stretch(spec: RopeSpec, scaling: YarnScaling | LongropeScaling) -> float:

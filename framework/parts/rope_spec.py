@@ -62,6 +62,8 @@ class LongropeScaling(BaseSpec):
     type: Literal["longrope"] = "longrope"
     short_factor: tuple[Positive, ...]
     long_factor: tuple[Positive, ...]
+    short_mscale: Positive | None = None
+    long_mscale: Positive | None = None
     factor: Positive | None = None
     attention_factor: FiniteFloat | None = None
     original_max_position_embeddings: Positions | None = None

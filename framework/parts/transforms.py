@@ -49,6 +49,17 @@ class InputsLast(PartSpec):
         return x.transpose(-2, -1) if x.shape[-1] != self.inputs else x
 
 
+class Stack(PartSpec):
+    """[E O, I], `count` matrices one below the other -> [E, O, I], or [E, I, O] where they are turned (`turn`)."""
+
+    count: PositiveInt
+    turn: bool = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y = x.view(self.count, -1, x.shape[-1])
+        return y.transpose(1, 2) if self.turn else y
+
+
 class Flatten(PartSpec):
     """[O, ...] -> [O, I]: a convolution over patches that do not overlap is a matrix on flat patches."""
 
@@ -83,6 +94,15 @@ class UnitRows(PartSpec):
     def __call__(self, x: Tensor) -> Tensor:
         unit: Tensor = x / x.norm(dim=-1, keepdim=True).clamp(min=self.eps)
         return unit
+
+
+class UnitColumns(PartSpec):
+    """Every column over its length, where `apply` says so: a head whose matrix is normed once it is trained."""
+
+    apply: bool = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x / x.norm(dim=0).clamp(min=1e-7) if self.apply else x
 
 
 class Rows(PartSpec):

@@ -58,11 +58,13 @@ def _stored_dtype(shards: tuple[Shard, ...]) -> torch.dtype:
 def _place(values: Tensor, shard: Shard, scratch: Tensor) -> None:
     """Read a shard into its rows: straight there when nothing has to be changed on the way."""
     whole = values if shard.index is None else values[shard.index]
-    rows = whole[shard.start : shard.stop] if whole.ndim else whole
+    rows = whole.narrow(shard.dim, shard.start, shard.stop - shard.start) if whole.ndim else whole
     if shard.stored is None:
         rows.fill_(shard.absent)
     elif shard.via:
         rows.copy_(transformed(shard.stored.read(), shard.via))
+    elif not rows.is_contiguous():
+        rows.copy_(shard.stored.read())
     elif rows.device.type == "cpu" and rows.dtype == shard.stored.dtype and rows.numel():
         shard.stored.read_into(rows)
     else:

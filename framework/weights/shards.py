@@ -33,6 +33,7 @@ class Shard:
     stop: int = 0
     absent: float = 0.0
     index: int | None = None
+    dim: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,25 +86,38 @@ def names_of(path: str, found: tuple[Row, str], *, count: int) -> Iterator[tuple
 
 
 def placed(path: str, found: Sequence[Shard], wanted: Wanted, findings: list[Finding]) -> tuple[Shard, ...]:
-    """The shards in their rows, those of each index by themselves; what cannot stand there is a finding."""
+    """The shards in their rows, those of each index by themselves; what cannot stand there is a finding.
+
+    Stacks that are one stack here stand in the rows of each of its matrices.
+    """
     if found[0].index is None:
-        return _in_rows(path, found, wanted, findings)
+        stacks = len(found) > 1 and len(found) == len(wanted.stacked)
+        return _in_rows(path, found, wanted, findings, dim=1 if stacks else 0)
     one = Wanted(wanted.shape[1:], wanted.stacked)
     by_index = groupby(found, key=lambda shard: shard.index)
     return tuple(shard for _, own in by_index for shard in _in_rows(path, [*own], one, findings))
 
 
-def _in_rows(path: str, found: Sequence[Shard], wanted: Wanted, findings: list[Finding]) -> tuple[Shard, ...]:
-    """The shards one after the other on the first dimension; what cannot stand there is a finding."""
+def _in_rows(
+    path: str, found: Sequence[Shard], wanted: Wanted, findings: list[Finding], *, dim: int = 0
+) -> tuple[Shard, ...]:
+    """The shards one after the other on one dimension; what cannot stand there is a finding."""
     whole = [shard for shard in found if shard.stored and not shard.stored.dtype.is_floating_point]
     findings += [Finding("wrong dtype", path, f"{shard.name} holds {_dtype(shard)}") for shard in whole]
-    if (lengths := _lengths([_shape(shard) for shard in found], wanted)) is None:
+    led = Wanted(_led_by(dim, wanted.shape), wanted.stacked if dim else wanted.pieces)
+    shapes = [shape and _led_by(dim, shape) for shape in map(_shape, found)]
+    if (lengths := _lengths(shapes, led)) is None:
         disk = ", ".join(f"{s.name} {list(s.stored.shape) if s.stored else 'absent'}" for s in found)
         pieces = f" ({' + '.join(map(str, wanted.pieces))})" if len(wanted.pieces) > 1 else ""
         findings.append(Finding("wrong shape", path, f"{list(wanted.shape)}{pieces} in the model; on disk {disk}"))
         return tuple(found)
     stops = list(accumulate(lengths))
-    return tuple(replace(s, start=a, stop=b) for s, a, b in zip(found, [0, *stops], stops, strict=False))
+    return tuple(replace(s, start=a, stop=b, dim=dim) for s, a, b in zip(found, [0, *stops], stops, strict=False))
+
+
+def _led_by(dim: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The same sizes, that dimension first."""
+    return (*shape[dim : dim + 1], *shape[:dim], *shape[dim + 1 :])
 
 
 def _lengths(shapes: list[tuple[int, ...] | None], wanted: Wanted) -> list[int] | None:

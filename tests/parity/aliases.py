@@ -19,7 +19,8 @@ def aliased(oracle: Oracle, how: Mapping[str, Any]) -> Oracle:
 
     `keys` are names of the config and what they were; `set` and `remove` change the rest of it. Of tensors, `rename`
     has pieces of names and what they become, in turn; `join` has new names and the pieces that are put one after the
-    other in each; `split` has those of stacked matrices, and the names that become of each, before they are renamed.
+    other in each; `split` has those of stacked matrices, and the names that become of each, before they are renamed;
+    of names without `{e}`, those of one matrix.
     """
     config = {**oracle.config, **{new: oracle.config[old] for new, old in (how.get("keys") or {}).items()}}
     gone = {*(how.get("keys") or {}).values(), *how.get("remove", ())} - {*(how.get("keys") or {})}
@@ -42,7 +43,8 @@ def _split(tensors: Mapping[str, Tensor], stacks: Mapping[str, list[str]]) -> di
     found = dict(tensors)
     for old, pieces in stacks.items():
         for name in [name for name in found if old in name]:
-            for e, matrix in enumerate(found.pop(name)):
+            tensor = found.pop(name)
+            for e, matrix in enumerate(tensor if "{e}" in pieces[0] else [tensor]):
                 for piece, part in zip(pieces, matrix.chunk(len(pieces)), strict=True):
                     found[name.replace(old, piece.format(e=e))] = part.contiguous()
     return found

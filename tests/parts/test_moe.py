@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from triptych.parts.moe_spec import MoeSpec
 from triptych.parts.routers import TopK
 from triptych.parts.routers_spec import TopKSpec
-from triptych.parts.transforms import InputsLast
+from triptych.parts.transforms import InputsLast, UnitColumns
 
 
 def router(*, normalize: bool) -> TopK:
@@ -38,3 +38,9 @@ def test_matrices_are_turned_where_their_inputs_do_not_stand_last() -> None:
     assert torch.equal(turn(x), x)
     assert torch.equal(turn(x.transpose(1, 2)), x)
     assert torch.equal(turn(x[:, :3]), x[:, :3])
+
+
+def test_columns_are_normed_where_that_is_asked_for() -> None:
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(UnitColumns()(x).square().sum(0), torch.ones(3))
+    assert UnitColumns(apply=False)(x) is x
