@@ -20,14 +20,21 @@ def aliased(oracle: Oracle, how: Mapping[str, Any]) -> Oracle:
     `keys` are names of the config and what they were; `set` and `remove` change the rest of it. Of tensors, `rename`
     has pieces of names and what they become, in turn; `join` has new names and the pieces that are put one after the
     other in each; `split` has those of stacked matrices, and the names that become of each, before they are renamed;
-    of names without `{e}`, those of one matrix.
+    of names without `{e}`, those of one matrix. `times` and `plus` are what tensors of a new name are multiplied by,
+    and what is added to them.
     """
     config = {**oracle.config, **{new: oracle.config[old] for new, old in (how.get("keys") or {}).items()}}
     gone = {*(how.get("keys") or {}).values(), *how.get("remove", ())} - {*(how.get("keys") or {})}
     config = {key: value for key, value in config.items() if key not in gone} | how.get("set", {})
     file = oracle.folder / "model.safetensors"
     tensors = _renamed(_split(load_file(file), how.get("split") or {}), how.get("rename") or {})
-    save_file(_joined(tensors, how.get("join") or {}), file)
+    tensors = _joined(tensors, how.get("join") or {})
+    for name in tensors:
+        for piece, factor in (how.get("times") or {}).items():
+            tensors[name] = tensors[name] * factor if piece in name else tensors[name]
+        for piece, more in (how.get("plus") or {}).items():
+            tensors[name] = tensors[name] + more if piece in name else tensors[name]
+    save_file(tensors, file)
     (oracle.folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return replace(oracle, config=config)
 

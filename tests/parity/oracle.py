@@ -24,10 +24,11 @@ from transformers.pytorch_utils import Conv1D
 TOLERANCE, MATTERS = 1e-5, 1e-3  # RMS ratios in float32: the same, and not the same
 LOOSE = 1e-4  # the same too, where experts are chosen or a state sums up a sequence: rounding grows on the way
 TINY = Path(__file__).resolve().parent.parent / "tiny"
-INSIDE = {
+INSIDE = {  # classes that are not listed at the top of transformers, and models of our own that nobody else has
     "AlibiLlamaForCausalLM": "tests.reference.alibi",
     "Idefics2VisionTransformer": "transformers.models.idefics2.modeling_idefics2",
-}  # classes that are not listed at the top
+    "DeciLMForCausalLM": "tests.reference.nemotron_nas",
+}
 
 
 @dataclass(frozen=True)
