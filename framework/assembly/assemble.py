@@ -96,6 +96,9 @@ def _check_stage(planned: ModelPlan, stage: Stage) -> None:
         layers = f"{planned.name} has {len(text.layers)} layers"
         message = f"{layers}, too few for {stage.size} stages of a layer or more; {len(text.layers)} would do"
         raise OptionError(message, path="stage")
+    if text is not None and text.crosses and stage.size > 1:
+        told = "layers take more from earlier ones than a stage hands on"
+        raise OptionError(f"of {planned.name}, {told}; use one stage", path="stage")
     first = len(Stage(0, stage.size).layers(len(text.layers))) if text is not None else 0
     if first < planned.added:
         message = f"items are added after the first {planned.added} layers, which the first stage has to hold"

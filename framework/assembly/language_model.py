@@ -104,15 +104,28 @@ class TextModel(Stack, EagleModelMixin):
             x_TD = self.embed(inputs_embeds, positions, step.types)
         if self.aux_hidden_state_layers:
             return self._with_aux(x_TD, step, intermediate_tensors, added)
+        if self.loops > 1:
+            return self._looped(x_TD, step)
         for layer, more_TD in zip_longest(self.layers, added):
             x_TD = layer(x_TD, step) if more_TD is None else layer(x_TD, step) + more_TD
         if self.norm is not None:
             x_TD = self.norm(x_TD)
         return x_TD if self.stage.is_last else IntermediateTensors({HIDDEN: x_TD})
 
+    def _looped(self, x_TD: Tensor, step: Step) -> Tensor:
+        """All layers several times over, the norm after each time or after the last."""
+        for step.loop in range(self.loops):
+            for layer in self.layers:
+                x_TD = layer(x_TD, step)
+            if self.norm is not None and (self.normed or step.loop == self.loops - 1):
+                x_TD = self.norm(x_TD)
+        return x_TD
+
     def keep_aux_hidden_state_layers(self, layers: Iterable[int]) -> None:
         """Hand out the rows that go into these layers (and L: that come out of the last). Raises OptionError."""
         wanted, count = [*layers], len(self.layers)
+        if wanted and self.loops > 1:
+            raise OptionError(f"layers are gone through {self.loops} times, and have rows of as many moments")
         if wanted and max(wanted) > count:
             raise OptionError(f"there is no layer {max(wanted)} to hand out rows of; {count}, the end, is the last")
         super().keep_aux_hidden_state_layers(wanted)

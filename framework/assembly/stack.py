@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from triptych.errors import SpecError
-from triptych.parts.cache_needs import CacheNeed
+from triptych.parts.cache_needs import CacheNeed, in_loop
 from triptych.parts.parameters import Part
 from triptych.parts.step import Step
 from triptych.settings import WHOLE, Stage
@@ -90,6 +90,7 @@ class Stack(nn.Module):
         taken = plan.taken
         built = max((*taken, *plan.tapped)) if taken else len(plan.layers)
         self.width, self.taken = plan.width, taken
+        self.loops, self.normed = plan.loops, plan.normed
         self.embed = plan.embed.build(width=plan.width)
         here = stage.layers(built)
         blocks = {i: Block(plan.layers[i], width=plan.width, key=f"layers.{i}") for i in here}
@@ -104,4 +105,9 @@ class Stack(nn.Module):
     def cache_needs(self) -> dict[str, CacheNeed]:
         """What each mixer that remembers something needs, by the key that it remembers under."""
         mixers: list[Any] = [m for m in self.modules() if getattr(m, "cache_need", None) is not None]
-        return {mixer.key: mixer.cache_need for mixer in mixers}
+        return {
+            in_loop(mixer.key, loop): need
+            for loop in range(self.loops)
+            for mixer in mixers
+            if (need := mixer.cache_need if loop == 0 else getattr(mixer, "need_again", mixer.cache_need)) is not None
+        }

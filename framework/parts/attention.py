@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from triptych.kernels.attention import attention
+from triptych.kernels.attention import Kept, attention
 from triptych.parts.activations import get_activation
 from triptych.parts.attention_spec import AttentionSpec, OutputGate
 from triptych.parts.cache_needs import Rows
 from triptych.parts.parameters import Linear, Part, parameter
 from triptych.parts.step import Step
+
+SeenRows = tuple[Tensor, Tensor, Kept | None]  # keys [T, G, K] and values [T, G, V] of the step, and all that are kept
 
 
 class Attention(Part):
@@ -34,6 +36,7 @@ class Attention(Part):
         self.gate = Gate(spec.gate, width=width, heads=spec.heads, value_dim=value_dim) if spec.gate else None
         self.position: nn.Module | None = spec.position.build(head_dim=spec.head_dim) if spec.position else None
         self.q_position: nn.Module | None = spec.q_position and spec.q_position.build(head_dim=spec.head_dim)
+        self.v_norm: nn.Module | None = spec.v_norm and spec.v_norm.build(width=value_dim)
         over_all = spec.qk_norm_over == "all"
         self.q_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(width=inner if over_all else spec.head_dim)
         self.k_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(
@@ -41,24 +44,32 @@ class Attention(Part):
         )
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
-        spec = self.spec
         q_THK, k_TGK, v_TGK = self._heads(x_TD, step)
-        kept = step.store(self.key, k_TGK, v_TGK) if spec.causal else None
-        y_THV = attention(
+        rows = k_TGK, v_TGK, step.store(self.key, k_TGK, v_TGK) if self.spec.causal else None
+        if self.spec.leaves is not None:
+            step.left[self.spec.leaves] = rows
+        return self._out(self._attended(q_THK, rows, step), x_TD)
+
+    def _attended(self, q_THK: Tensor, rows: SeenRows, step: Step, *, window: int | None = None) -> Tensor:
+        """What heads [T, H, V] make of rows; `window` instead of that of the spec."""
+        spec = self.spec
+        return attention(
             q_THK,
-            k_TGK,
-            v_TGK,
+            rows[0],
+            rows[1],
             spans=step.cut(spec.within),
-            kept=kept,
+            kept=rows[2],
             scale=self.scale,
             causal=spec.causal,
-            window=spec.window,
+            window=window or spec.window,
             chunk=spec.chunk,
             whole_blocks=spec.whole_blocks,
             softcap=spec.softcap,
             sinks=self._parameters.get("sinks"),
             alibi=spec.alibi,
         )
+
+    def _out(self, y_THV: Tensor, x_TD: Tensor) -> Tensor:
         if "gate" in self._modules:
             y_THV = self._modules["gate"](y_THV, x_TD)
         y_TD: Tensor = self._modules["out"](y_THV.flatten(1))
@@ -76,6 +87,7 @@ class Attention(Part):
             q, k = self._normed(own["q_norm"], q), self._normed(own["k_norm"], k)
         if position is not None and early:
             q, k = position(q, step), position(k, step)
+        v = own["v_norm"](v) if "v_norm" in own else v
         return (own["q_position"](q, step) if "q_position" in own else q), k, v
 
     def _projected(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:

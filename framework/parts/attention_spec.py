@@ -29,14 +29,14 @@ class AttentionSpec(PartSpec):
     `value_dim` is the width of a value, that of a head unless given. `sinks`: each head has learned a score, which
     takes part in the softmax and has no value.
 
-    `out_bias` is as `bias` unless given, `scale` head_dim ** -0.5. `qk_norm` runs over each head, or over all of them
-    side by side, before queries and keys are turned by their positions or after. `q_position` is what positions do to
-    queries alone, after that. A row sees the `window` rows up to itself, or those before it in its `chunk` of so many,
-    else all. `whole_blocks`: and all of its own block, where rows of a prompt see each other both ways, however far
-    that is. `within` names the cut of the step that a row stays inside: its sequence unless given.
-
-    Queries, keys and values are kept within `clip` of nought. `alibi`: scores fall with the distance of the row that is
-    looked at, or with its root; `scaled` is the first as Falcon rounds it.
+    `out_bias` is as `bias` unless given, `scale` head_dim ** -0.5. `qk_norm` runs over each head, or over all of
+    them side by side, before queries and keys are turned by their positions or after. `q_position` is what
+    positions do to queries alone, after that. `v_norm` runs over the values of each head. Keys and values that a
+    layer `leaves` under a name are there for later ones. A row sees the `window` rows up to itself, or those before
+    it in its `chunk` of so many, else all. `whole_blocks`: and all of its own block, where rows of a prompt see
+    each other both ways, however far that is. `within` names the cut of the step that a row stays inside: its
+    sequence unless given. Queries, keys and values are kept within `clip` of nought. `alibi`: scores fall with the
+    distance of the row that is looked at, or with its root; `scaled` is the first as Falcon rounds it.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.attention:Attention"
@@ -51,6 +51,8 @@ class AttentionSpec(PartSpec):
     qk_norm: Norm | None = None
     qk_norm_over: Literal["head", "all"] = "head"
     qk_norm_when: Literal["before", "after"] = "before"
+    v_norm: Norm | None = None
+    leaves: str | None = None
     scale: FiniteFloat | None = None
     window: PositiveInt | None = None
     chunk: PositiveInt | None = None

@@ -47,3 +47,8 @@ class Cross(State):
 
 
 CacheNeed = Rows | State
+
+
+def in_loop(key: str, loop: int) -> str:
+    """The key that a mixer remembers under when its layer is gone through for the `loop`-th time after the first."""
+    return f"{key} again {loop}" if loop else key

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from triptych.errors import InputError
 from triptych.kernels.attention import Kept, Spans
-from triptych.parts.cache_needs import State
+from triptych.parts.cache_needs import State, in_loop
 from triptych.parts.sources import Source
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class Step:
     `tables` are, for each group of mixers that forget alike, the pages of the cache that each sequence fills in turn;
     `slots` the places of the states of each. `types` [T] say of which text of a pair a row
     is, 0 or 1; None where all are of the first. `sources` are rows beside the sequences, by what they are rows of.
+    `left` is what a layer leaves for later ones, by name; `loop` counts how often all layers have been gone through:
+    each time they remember what is theirs of that time.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Step:
     ) -> None:
         self.spans, self.cache, self.cuts = spans, cache, dict(cuts or {})
         self.sources = dict(sources or {})
+        self.left, self.loop = dict[str, Any](), 0
         self.tables, self.slots = tables, slots
         self.bounds, self.lengths = spans.bounds, spans.lengths
         self.device = torch.device(device)
@@ -101,7 +104,7 @@ class Step:
 
     def store(self, key: str, *rows: Tensor) -> Kept | None:
         """Write the new rows [T, G, K] of the mixer `key` to the cache -> all its rows; None without a cache."""
-        return self.cache.write(key, rows, self) if self.cache is not None else None
+        return self.cache.write(in_loop(key, self.loop), rows, self) if self.cache is not None else None
 
     def state(self, key: str, need: State, *, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """What the mixer `key` goes on from: tensors [B, ...] of the step's sequences, noughts for one that begins.

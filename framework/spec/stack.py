@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
@@ -16,7 +16,7 @@ from triptych.spec.expressions import is_expression
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.steps import Steps, plan_steps
 
-MAX_LAYERS = 10_000
+MAX_LAYERS, MAX_LOOPS = 10_000, 1000
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ BlockPlan = tuple[BranchPlan, ...]
 
 
 class StackFacts(BaseSpec):
-    """The numbers of a stack."""
+    """The numbers of a stack; `normed` says whether the norm comes after each of the `loops` or after the last."""
 
     width: PositiveInt = Field(le=MAX_WIDTH)
     count: PositiveInt = Field(le=MAX_LAYERS)
+    loops: PositiveInt = Field(1, le=MAX_LOOPS)
+    normed: bool = False
     context: PositiveInt | None = None
 
 
@@ -76,6 +78,13 @@ class StackPlan:
     output: Output
     cuts: Mapping[str, PartSpec] = field(default_factory=dict)
     pool: Steps = ()
+    loops: int = 1
+    normed: bool = False
+
+    @property
+    def crosses(self) -> bool:
+        """Whether layers hand more than rows to later ones."""
+        return self.loops > 1 or any(mixer.crosses for mixer in mixers_of(self.layers))
 
     @property
     def taken(self) -> tuple[int, ...] | None:
@@ -96,7 +105,7 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     blocks: tuple[BlockPlan, ...] = ()
     with problems.catching():
         wanted = Tree()
-        for source, key in ((tree, "width"), (layers, "count"), (tree, "context")):
+        for source, key in ((tree, "width"), (tree, "context"), *((layers, k) for k in ("count", "loops", "normed"))):
             if key in source:
                 wanted.put(key, source[key], source)
         facts = scope.typed(StackFacts, scope.value(wanted), place)
@@ -127,7 +136,8 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     problems.check()
     assert facts is not None
     assert embed is not None
-    return StackPlan(facts.width, embed, blocks, norm, head, facts.context, output, cuts, pool)
+    found = StackPlan(facts.width, embed, blocks, norm, head, facts.context, output, cuts, pool)
+    return replace(found, loops=facts.loops, normed=facts.normed)
 
 
 def _pool(scope: Scope, tree: Tree, kind: str) -> Steps:

@@ -62,10 +62,15 @@ class MemberForm(BranchForm):
 
 
 class LayersForm(BaseSpec):
-    """How many layers a stack has, and the name of the block that each is."""
+    """How many layers a stack has, and the name of the block that each is.
+
+    A language model may go through all of them `loops` times, and through the norm after each time, if it is `normed`.
+    """
 
     count: Or[PositiveInt] | None = None
     block: str | None = None
+    loops: Or[PositiveInt] | None = None
+    normed: Or[bool] | None = None
 
 
 class OutputForm(BaseSpec):

@@ -28,6 +28,9 @@ INSIDE = {  # classes that are not listed at the top of transformers, and models
     "AlibiLlamaForCausalLM": "tests.reference.alibi",
     "Idefics2VisionTransformer": "transformers.models.idefics2.modeling_idefics2",
     "DeciLMForCausalLM": "tests.reference.nemotron_nas",
+    "IQuestLoopCoderForCausalLM": "tests.reference.iquest_loopcoder",
+    "OuroForCausalLM": "tests.reference.ouro",
+    "SolarForCausalLM": "tests.reference.solar",
 }
 
 

@@ -1,5 +1,5 @@
-"""DeciLM as searched by Puzzle (Bercovich et al. 2024, arXiv 2411.19146), *self-referenced*: Llama's pieces, of which each
-layer has those, and in those sizes, that its entry of `block_configs` says."""
+"""DeciLM as searched by Puzzle (Bercovich et al. 2024, arXiv 2411.19146), *self-referenced*: Llama's pieces, of which
+each layer has those, and in those sizes, that its entry of `block_configs` says."""
 
 from __future__ import annotations
 

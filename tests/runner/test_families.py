@@ -11,6 +11,7 @@ import torch
 
 import triptych
 from triptych.assembly import assemble
+from triptych.errors import OptionError
 from triptych.inputs.prompt import Prompt
 from triptych.parts.cache_layout import Group, Layout, by_reach, row_size, rows_of
 from triptych.parts.step import Step
@@ -91,6 +92,12 @@ def test_two_stages_are_the_whole(spec: str) -> None:
         fill_random(made, seed=4, device=CPU, dtype=torch.float32)
         return made.eval()
 
+    if assemble(spec, config).plan.language_model.crosses:
+        with pytest.raises(
+            OptionError, match=r"^stage: of .*, layers take more from earlier ones than .*; use one stage"
+        ):
+            stage(0, 2)
+        return
     whole, first, last = stage(0, 1), stage(0, 2), stage(1, 2)
     ids, step = torch.tensor(PROMPTS[0]), Step.of([len(PROMPTS[0])])
     handed = first(ids, step.positions, step=step)
