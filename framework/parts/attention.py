@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from triptych.kernels.attention import Kept, attention
@@ -18,7 +20,7 @@ SeenRows = tuple[Tensor, Tensor, Kept | None]  # keys [T, G, K] and values [T, G
 class Attention(Part):
     """out(attend(q, k, v)); queries, keys and values come from one matrix, heads in that order."""
 
-    Spec = AttentionSpec
+    Spec: ClassVar[type[AttentionSpec]] = AttentionSpec
 
     def __init__(self, spec: AttentionSpec, *, width: int, key: str) -> None:
         super().__init__()
