@@ -42,7 +42,9 @@ def cut(case: Case, blocks: Any, **shape: Any) -> tuple[Tensor, Tensor, Tensor, 
     return q, k, v, {"spans": Spans.of(case.new, case.past or None, blocks), "kept": kept, "scale": 0.3}
 
 
-def plainly(q: Tensor, k: Tensor, v: Tensor, blocks: tuple[range, ...], reach: Reach) -> Tensor:
+def plainly(
+    q: Tensor, k: Tensor, v: Tensor, blocks: tuple[range, ...], reach: Reach, bias: Tensor | float = 0.0
+) -> Tensor:
     """One sequence of as many heads as key heads: a mask of sets, and a softmax over it."""
     block_of = {row: block for block in blocks for row in block}
     rows = range(len(q))
@@ -50,7 +52,7 @@ def plainly(q: Tensor, k: Tensor, v: Tensor, blocks: tuple[range, ...], reach: R
     seen = [[(s <= t or own[t][s]) and s >= reach.start(t) for s in rows] for t in rows]
     if reach.whole_blocks:
         seen = [[a or b for a, b in zip(*each, strict=True)] for each in zip(seen, own, strict=True)]
-    scores = torch.einsum("thk,shk->hts", q, k) * 0.3
+    scores = torch.einsum("thk,shk->hts", q, k) * 0.3 + bias
     weights = scores.masked_fill(~torch.tensor(seen), float("-inf")).softmax(-1)
     return torch.einsum("hts,shv->thv", weights, v)
 
@@ -64,6 +66,17 @@ def test_a_row_sees_what_came_before_it_and_its_own_block_within_its_reach(
     q, k, v, options = cut(Case((length,)), [blocks], heads=2)
     found = attention(q, k, v, **options, **reach._asdict(), softcap=softcap)
     torch.testing.assert_close(found, plainly(q, k, v, blocks, reach), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("reach", [Reach(), Reach(4), Reach(4, whole_blocks=True)])
+@pytest.mark.parametrize("softcap", [None, 1e5])
+def test_scores_fall_with_the_distance_in_a_block_too(reach: Reach, softcap: float | None) -> None:
+    blocks = (range(2, 9),)
+    q, k, v, options = cut(Case((12,)), [blocks], heads=2, groups=2)
+    distances = (torch.arange(12)[:, None] - torch.arange(12)).abs()
+    bias = -torch.tensor([2.0**-4, 2.0**-8])[:, None, None] * distances
+    found = attention(q, k, v, **options, **reach._replace(alibi="linear")._asdict(), softcap=softcap)
+    torch.testing.assert_close(found, plainly(q, k, v, blocks, reach, bias), rtol=1e-4, atol=1e-5)
 
 
 @given(case=cases(), reach=st.sampled_from(REACHES), heads=st.sampled_from([2, 6]))
