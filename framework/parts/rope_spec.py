@@ -71,7 +71,7 @@ class LongropeScaling(BaseSpec):
 
 AnyScaling = DefaultScaling | LinearScaling | DynamicScaling | YarnScaling | Llama3Scaling | LongropeScaling
 SCALINGS: dict[str, type[BaseSpec]] = {model.model_fields["type"].default: model for model in get_args(AnyScaling)}
-ALIASES = {"su": "longrope", "mrope": "default"}
+ALIASES = {"su": "longrope", "mrope": "default", "deepseek_yarn": "yarn"}
 # Stand in the same mapping, and are read by other fields (theta, fraction) or by nothing that changes a number.
 HARMLESS = {"rope_theta", "partial_rotary_factor", "original_max_position_embeddings", "finetuned"}
 # Of positions of several axes: `sections` and `axes` say it; where all axes are equal, as in text, they change nothing.
