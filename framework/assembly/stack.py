@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,7 +31,10 @@ def own(owner: nn.Module, name: str, child: nn.Module, *, where: str) -> None:
 
 
 class Branch(Part):
-    """norm -> mixer (or members side by side, summed) -> post_norm -> scale. What is left out is not there."""
+    """norm -> mixer (or members side by side, summed) -> post_norm -> scale. What is left out is not there.
+
+    What members give that come last is not of that sum.
+    """
 
     def __init__(self, plan: BranchPlan, *, width: int, key: str) -> None:
         super().__init__()
@@ -47,20 +51,29 @@ class Branch(Part):
         else:  # the block owns these, so that names in it stay flat
             block = key.rpartition(".")[0]
             self._members = tuple(Branch(p, width=width, key=f"{block}.{p.name}") for p in plan.parallel)
+        self._last = tuple(m for m, p in zip(self._members, plan.parallel, strict=False) if p.last)
+        self._now = tuple(m for m in self._members if m not in self._last)
 
-    def forward(self, x_TD: Tensor, step: Step) -> Tensor:
+    def forward(self, x_TD: Tensor, step: Step) -> Tensor | tuple[Tensor, Tensor]:
+        """What is added to the rows; with members that come last also what these give."""
         own = self._modules
         y = own["norm"](x_TD) if "norm" in own else x_TD
-        y_sum: Tensor = self._members[0](y, step)
-        for member in self._members[1:]:
-            y_sum = y_sum + member(y, step)
+        y_sum = _summed(self._now, y, step)
         if "post_norm" in own:
             y_sum = own["post_norm"](y_sum)
-        return y_sum if self.scale == 1.0 else y_sum * self.scale
+        y_sum = y_sum if self.scale == 1.0 else y_sum * self.scale
+        return (y_sum, _summed(self._last, y, step)) if self._last else y_sum
+
+
+def _summed(members: Sequence[nn.Module], y_TD: Tensor, step: Step) -> Tensor:
+    found: Tensor = members[0](y_TD, step)
+    for member in members[1:]:
+        found = found + member(y_TD, step)
+    return found
 
 
 class Block(nn.Module):
-    """x = x + branch(x) for each branch in order."""
+    """x = x + branch(x) for each branch in order; then what members give that come last."""
 
     def __init__(self, plan: BlockPlan, *, width: int, key: str) -> None:
         super().__init__()
@@ -71,11 +84,16 @@ class Block(nn.Module):
                 own(self, member_plan.name, member, where=f"{key}.{branch_plan.name}")
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
+        last: list[Tensor] = []
         for branch in self._branches:
-            x_TD = x_TD + branch(x_TD, step)
+            given = branch(x_TD, step)
+            if isinstance(given, tuple):
+                given, later = given
+                last.append(later)
+            x_TD = x_TD + given
             if branch.sum_norm is not None:
                 x_TD = branch.sum_norm(x_TD)
-        return x_TD
+        return sum(last, x_TD)
 
 
 class Stack(nn.Module):

@@ -35,7 +35,7 @@ class Moe(Part):
         self.shares_of_inputs = spec.shares_of == "inputs"
         self._load_E: Tensor | None = None
         self._places_E: Tensor | None = None
-        self.router = spec.router.build(width=width, experts=spec.experts)
+        self.router = spec.router.build(width=width, experts=spec.experts + spec.idle)
         halves = (spec.hidden,) * (2 if spec.gated else 1)
         self.gate_up = parameter(spec.experts, sum(halves), width)
         self.down = parameter(spec.experts, width, spec.hidden)
@@ -60,8 +60,9 @@ class Moe(Part):
         own = self._parameters
         chosen_TK, shares_TK = self._modules["router"](x_TD)
         if self._places_E is not None and self._load_E is not None:
-            chosen_TK = self._places_E[chosen_TK]
-            self._load_E += chosen_TK.flatten().bincount(minlength=self.experts)
+            idle_TK = chosen_TK >= self.experts
+            chosen_TK = torch.where(idle_TK, chosen_TK, self._places_E[chosen_TK.masked_fill(idle_TK, 0)])
+            self._load_E += chosen_TK[~idle_TK].bincount(minlength=self.experts)
         return experts(
             x_TD,
             own["gate_up"],

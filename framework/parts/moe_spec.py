@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import PositiveFloat, model_validator
+from pydantic import NonNegativeInt, PositiveFloat, model_validator
 
 from triptych.parts.routers_spec import Experts
 from triptych.spec.base import Activation, BaseSpec, Mixer, PartSpec, Router, Width
@@ -22,12 +22,14 @@ class MoeSpec(PartSpec):
 
     They are `gated`, by an activation or as `clamped` says. Shares weigh what experts give, or what they are given
     (`shares_of`). Every row goes through the `shared` mixer too, times the sigmoid of a number for each row
-    (`shared_gate`) or as it is.
+    (`shared_gate`) or as it is. So many more that are `idle` give back what they are given (LongCat-Flash, arXiv
+    2509.01322, section 2.1).
     """
 
     builds: ClassVar[str | type] = "triptych.parts.moe:Moe"
     stacked: ClassVar[tuple[str, ...]] = ("gate_up", "down", "gate_up_bias", "down_bias")
     experts: Experts
+    idle: NonNegativeInt = 0
     hidden: Width
     activation: Activation
     router: Router
@@ -41,9 +43,9 @@ class MoeSpec(PartSpec):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         chosen, groups = getattr(self.router, "k", 1), getattr(self.router, "groups", 1)
-        if self.experts % groups:
+        if (self.experts + self.idle) % groups:
             raise ValueError(f"{self.experts} experts do not make {groups} groups of one size")
-        there = self.experts // groups * getattr(self.router, "best_groups", 1)
+        there = (self.experts + self.idle) // groups * getattr(self.router, "best_groups", 1)
         if chosen > there:
             raise ValueError(f"a router that chooses {chosen} of {there} experts")
         if self.clamped and not self.gated:

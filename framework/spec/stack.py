@@ -21,7 +21,10 @@ MAX_LAYERS, MAX_LOOPS = 10_000, 1000
 
 @dataclass(frozen=True)
 class BranchPlan:
-    """One branch of a block: `mixer` under its label, or `parallel` members whose results are summed."""
+    """One branch of a block: `mixer` under its label, or `parallel` members whose results are summed.
+
+    What a member gives that comes `last` is added after all branches.
+    """
 
     name: str
     label: str | None
@@ -31,6 +34,7 @@ class BranchPlan:
     post_norm: PartSpec | None
     sum_norm: PartSpec | None
     scale: float
+    last: bool = False
 
 
 BlockPlan = tuple[BranchPlan, ...]
@@ -222,10 +226,14 @@ def _branch(scope: Scope, name: str, tree: Tree) -> BranchPlan:
         place = min(tree.values_at.values(), default=None)
         if bool(tree.get("mixer")) == bool(tree.get("parallel")):
             raise SpecError("a branch has a `mixer`, or `parallel` members", path=".".join(scope.path), place=place)
+        if members and all(member.last for member in members):
+            raise SpecError("not all members of a branch come `last`", path=".".join(scope.path), place=place)
         if not tree.get("parallel"):
             label, mixer = scope.at("mixer").part("mixer", tree["mixer"], tree.values_at.get("mixer"))
     problems.check()
-    return BranchPlan(name, label, mixer, tuple(members), norms["norm"], norms["post_norm"], norms["sum_norm"], scale)
+    norm, post_norm, sum_norm = (norms[role] for role in ROLES)
+    last = tree.get("last") is True
+    return BranchPlan(name, label, mixer, tuple(members), norm, post_norm, sum_norm, scale, last)
 
 
 def _norm(scope: Scope, tree: Tree, role: str) -> PartSpec | None:

@@ -56,9 +56,10 @@ class BranchForm(BaseSpec):
 
 
 class MemberForm(BranchForm):
-    """A branch beside others."""
+    """A branch beside others; what it gives is added to the rows with theirs, or after the block's `last` branch."""
 
     parallel: NoMembers = None
+    last: bool = False
 
 
 class LayersForm(BaseSpec):

@@ -26,8 +26,8 @@ def experts(
     """Rows [T, D], of which K numbers of experts are chosen for each, with their shares -> [T, D].
 
     An expert is down(inner(gate_up(x))), `inner` [N, F] -> [N, H]; `biases` [E, F] and [E, D] are added after the two
-    matrices. Shares weigh what an expert gives, or what it is given. Raises KernelError where the shapes do not go
-    together.
+    matrices. A number past the last of them is that of one that gives back what it is given. Shares weigh what an
+    expert gives, or what it is given. Raises KernelError where the shapes do not go together.
     """
     count, rows, width = gate_up_EFD.shape
     hidden = down_EDH.shape[-1]

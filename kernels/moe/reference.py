@@ -36,6 +36,8 @@ def experts(
     up_bias, down_bias = biases or ((None,) * len(counts),) * 2
     pieces = [
         linear(inner(linear(rows, gate_up_EFD[e], up_bias[e])), down_EDH[e], down_bias[e])
+        if e < len(gate_up_EFD)
+        else rows
         for e, rows in enumerate(torch.split(rows_ND, counts))
         if len(rows)
     ]

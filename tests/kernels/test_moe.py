@@ -52,6 +52,15 @@ def test_a_row_is_the_sum_of_its_experts_by_their_shares(
     torch.testing.assert_close(run(*given_), written_out(*given_), atol=1e-5, rtol=1e-5)
 
 
+def test_a_number_past_the_last_expert_gives_back_what_it_is_given() -> None:
+    x, gate_up, down, chosen, shares = drawn(9, 5, 16, 8, 3)
+    chosen[2, 1], chosen[5], chosen[7, 0] = 5, torch.tensor([6, 0, 5]), 9
+    idle = chosen >= 5
+    kept = run(x, gate_up, down, chosen.masked_fill(idle, 0), shares * ~idle)
+    wanted = kept + x * (shares * idle).sum(-1, keepdim=True)
+    torch.testing.assert_close(run(x, gate_up, down, chosen, shares), wanted)
+
+
 def test_a_row_alone_is_the_row_in_a_batch() -> None:
     x, gate_up, down, chosen, shares = drawn(9, 5, 16, 8, 2)
     together = run(x, gate_up, down, chosen, shares)
