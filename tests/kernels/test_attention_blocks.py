@@ -43,7 +43,7 @@ def cut(case: Case, blocks: Any, **shape: Any) -> tuple[Tensor, Tensor, Tensor, 
 
 
 def plainly(
-    q: Tensor, k: Tensor, v: Tensor, blocks: tuple[range, ...], reach: Reach, bias: Tensor | float = 0.0
+    q: Tensor, k: Tensor, v: Tensor, blocks: tuple[range, ...], reach: Reach, *, bias: Tensor | float = 0.0
 ) -> Tensor:
     """One sequence of as many heads as key heads: a mask of sets, and a softmax over it."""
     block_of = {row: block for block in blocks for row in block}
@@ -76,7 +76,7 @@ def test_scores_fall_with_the_distance_in_a_block_too(reach: Reach, softcap: flo
     distances = (torch.arange(12)[:, None] - torch.arange(12)).abs()
     bias = -torch.tensor([2.0**-4, 2.0**-8])[:, None, None] * distances
     found = attention(q, k, v, **options, **reach._replace(alibi="linear")._asdict(), softcap=softcap)
-    torch.testing.assert_close(found, plainly(q, k, v, blocks, reach, bias), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, plainly(q, k, v, blocks, reach, bias=bias), rtol=1e-4, atol=1e-5)
 
 
 @given(case=cases(), reach=st.sampled_from(REACHES), heads=st.sampled_from([2, 6]))
