@@ -19,7 +19,7 @@ CASES = {(case.spec, case.name): case for case in all_cases()}
 @pytest.mark.parametrize(("spec", "name", "mistake"), PLANTED)
 def test_a_mistake_of_one_line_shows_in_the_logits(spec: str, name: str, mistake: str, tmp_path: Path) -> None:
     case = CASES[spec, name]
-    oracle = build_oracle(case.config, tmp_path, seed=case.seed)
+    oracle = build_oracle(case.config, tmp_path, seed=case.seed, attention=case.attention)
     ids = oracle.random_ids(57, seed=1)
     # Many of these are refused before any number is made, since they leave a key of the config unread: let them pass.
     model = triptych.load(tmp_path, dtype=torch.float32, overrides=["inert=['*']", mistake])

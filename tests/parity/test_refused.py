@@ -35,6 +35,18 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a norm clipped": ("Olmo2", {"clip_qkv": 8.0}, "`clip_qkv: 8.0`, which olmo2.yaml does not read"),
     "layers that skip rope": ("Granite", {"layer_rope": [1, 0]}, r"`layer_rope: \[1, 0\]`, which granite.yaml"),
     "quantized weights": ("Llama", {"quantization_config": {"bits": 4}}, "quantization_config"),
+    "residuals of normed rows": (
+        "Falcon",
+        {"apply_residual_connection_post_layernorm": True},
+        "falcon serves False only",
+    ),
+    "residuals of normed rows, too": (
+        "Bloom",
+        {"apply_residual_connection_post_layernorm": True},
+        "bloom serves False only",
+    ),
+    "normed queries": ("Cohere2", {"use_qk_norm": True}, "cohere2 serves False only"),
+    "rope stretched by a factor": ("StableLm", {"rotary_scaling_factor": 2.0}, "stablelm serves 1.0 only"),
     "an unknown rope": ("Llama", {"rope_parameters": {"rope_type": "yarm", "factor": 4.0}}, "did you mean 'yarn'"),
     "a field of another rope": ("Llama", {"rope_parameters": {**YARN, "low_freq_factor": 1.0}}, "low_freq_factor"),
     "an unknown activation": ("Llama", {"hidden_act": "silo"}, "did you mean 'silu'"),
