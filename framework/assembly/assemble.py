@@ -10,12 +10,12 @@ import torch
 
 from triptych.arguments import check_arguments
 from triptych.assembly.declare import declare
-from triptych.assembly.experts import text_class
 from triptych.assembly.language_model import TextModel
 from triptych.assembly.left_out import left_out
 from triptych.assembly.mrope import MRopeModel
 from triptych.assembly.multimodal import MultimodalModel
 from triptych.assembly.stack import own
+from triptych.assembly.states import text_class
 from triptych.assembly.tower import Tower
 from triptych.errors import OptionError, SpecError
 from triptych.settings import WHOLE, MultiModalSettings, Stage

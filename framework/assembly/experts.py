@@ -6,14 +6,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from triptych.assembly.language_model import LanguageModel, TextModel
+from triptych.assembly.language_model import LanguageModel
 from triptych.capabilities.experts import MixtureOfExperts
 from triptych.errors import CapabilityError
 from triptych.parts.moe import Moe
 from triptych.settings import WHOLE, Stage
-from triptych.spec.document import Tree
-from triptych.spec.facts import has_experts, writes
-from triptych.spec.stack import StackPlan, mixers_of
+from triptych.spec.stack import StackPlan
 
 
 class ExpertsModel(LanguageModel, MixtureOfExperts):
@@ -36,14 +34,3 @@ class ExpertsModel(LanguageModel, MixtureOfExperts):
             raise CapabilityError(f"{asked}; this model has {self.num_logical_experts}, all of them here and once")
 
 
-def text_class(tree: Tree) -> type[TextModel]:
-    """The class of a spec of tokens alone, whatever the config."""
-    if not writes(tree):
-        return TextModel
-    return ExpertsModel if has_experts(tree) else LanguageModel
-
-
-def language_model(plan: StackPlan, stage: Stage = WHOLE, *, added: int = 0) -> LanguageModel:
-    """The language model of a plan beside towers, by whether some of its layers have experts."""
-    some = any(hasattr(mixer, "experts") for mixer in mixers_of(plan.layers))
-    return (ExpertsModel if some else LanguageModel)(plan, stage, added=added)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from triptych.assembly.assemble import assemble
-from triptych.assembly.experts import text_class
 from triptych.assembly.language_model import TextModel
 from triptych.assembly.mrope import MRopeModel
 from triptych.assembly.multimodal import MultimodalModel
+from triptych.assembly.states import state_kind, text_class
 from triptych.assembly.tower import Tower
 from triptych.capabilities.table import CAPABILITIES
 from triptych.errors import SpecError
@@ -20,7 +20,7 @@ from triptych.registry.named import get_transcription
 from triptych.settings import Settings
 from triptych.spec.conversion import converted
 from triptych.spec.document import Tree
-from triptych.spec.facts import capabilities_of, model_info
+from triptych.spec.facts import capabilities_of, keeps, model_info
 from triptych.weights import AutoWeightsLoader, Table, TableMapper, mapper_of, maybe_prefix, tables
 
 Base = type[TextModel] | type[MultimodalModel] | type[Tower]
@@ -70,7 +70,8 @@ def model_class(tree: Tree, *, name: str, architecture: str, convert: str | None
     if info.is_pooling_model:
         body["__annotations__"] = {"pooler": nn.Module}  # for its instances to hold
     kind = get_transcription(whole["transcription"]) if whole.get("transcription") else None
-    return type(architecture, (FromSpec, body["base"], *([kind] if kind else [])), body)
+    states = state_kind(*keeps(whole)) if issubclass(body["base"], MultimodalModel) else None
+    return type(architecture, (FromSpec, body["base"], *(each for each in (states, kind) if each)), body)
 
 
 def _base(tree: Tree) -> Base:

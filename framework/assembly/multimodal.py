@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from triptych.assembly.experts import language_model
 from triptych.assembly.language_model import Hidden, LanguageModel, TextModel
 from triptych.assembly.left_out import refusal, stage_name_of
 from triptych.assembly.stack import own
+from triptych.assembly.states import language_model
 from triptych.assembly.tower import DeepProjector, Projector, Tower
 from triptych.capabilities.components import ComponentMap
 from triptych.capabilities.eagle import SupportsEagle3

@@ -52,7 +52,7 @@ class Layout:
 
     def nbytes(self, dtype: torch.dtype) -> int:
         """Bytes that a cache takes which is cut so."""
-        return dtype.itemsize * (self.pages * self.page_size + self.slots * state_size(self.needs))
+        return dtype.itemsize * (self.pages * self.page_size + self.slots * state_size(self.needs, dtype))
 
 
 def rows_of(needs: Mapping[str, CacheNeed]) -> dict[str, Rows]:
@@ -65,9 +65,22 @@ def row_size(needs: Mapping[str, CacheNeed]) -> int:
     return sum(need.width for need in rows_of(needs).values())
 
 
-def state_size(needs: Mapping[str, CacheNeed]) -> int:
-    """Numbers that one sequence takes, however long it is."""
-    return sum(need.size for need in needs.values() if isinstance(need, State))
+def state_size(needs: Mapping[str, CacheNeed], dtype: torch.dtype) -> int:
+    """Numbers of a dtype that one sequence takes, however long it is; those of sums are wider if it is a narrow one."""
+    states = [need for need in needs.values() if isinstance(need, State)]
+    wider = sum_dtype(dtype).itemsize // dtype.itemsize - 1
+    return sum(need.size + wider * need.sum_size for need in states)
+
+
+def sum_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What sums over many rows are kept in, beside numbers of a dtype."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def state_dtypes(need: State, dtype: torch.dtype) -> tuple[torch.dtype, ...]:
+    """The dtype of each tensor of a state."""
+    plain = len(need.shapes) - need.sums
+    return (dtype,) * plain + (sum_dtype(dtype),) * need.sums
 
 
 def by_reach(needs: Mapping[str, CacheNeed], *, longest: int) -> dict[Reach, dict[str, Rows]]:

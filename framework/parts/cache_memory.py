@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.parts.cache_layout import Layout, rows_of
+from triptych.parts.cache_layout import Layout, rows_of, state_dtypes
 from triptych.parts.cache_needs import State
 
 ALIGNED = 64  # bytes, as torch's own memory is
@@ -44,7 +44,10 @@ def row_tensors(layout: Layout, *, dtype: torch.dtype, device: torch.device) -> 
 def state_tensors(layout: Layout, *, dtype: torch.dtype, device: torch.device) -> Mapping[str, tuple[Tensor, ...]]:
     """For each mixer that keeps a state, and each shape of it, a tensor [slots, ...]."""
     return {
-        key: tuple(zeros((layout.slots, *shape), dtype, device) for shape in need.shapes)
+        key: tuple(
+            zeros((layout.slots, *shape), each, device)
+            for shape, each in zip(need.shapes, state_dtypes(need, dtype), strict=True)
+        )
         for key, need in layout.needs.items()
         if isinstance(need, State)
     }

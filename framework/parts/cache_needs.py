@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 
@@ -26,14 +26,23 @@ class Rows:
 
 @dataclass(frozen=True)
 class State:
-    """Tensors of these `shapes` a sequence, however long it is: what a recurrent mixer goes on from."""
+    """Tensors of these `shapes` a sequence, however long it is: what a recurrent mixer goes on from.
+
+    The last `sums` of them are sums over all rows so far, which are kept in float32 at least.
+    """
 
     shapes: tuple[tuple[int, ...], ...]
+    sums: int = field(default=0, kw_only=True)
 
     @property
     def size(self) -> int:
         """Numbers that one sequence takes."""
         return sum(map(prod, self.shapes))
+
+    @property
+    def sum_size(self) -> int:
+        """How many of them are in sums."""
+        return sum(map(prod, self.shapes[len(self.shapes) - self.sums :]))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ class GatedMlp(Part):
     def __init__(self, spec: GatedMlpSpec, *, width: int, key: str) -> None:
         super().__init__()
         self.key, self.activation = key, get_activation(spec.activation)
+        if spec.gate_scale != 1:
+            plain = self.activation
+            self.activation = lambda gate: plain(spec.gate_scale * gate)
         self.gate_up = Linear(width, 2 * spec.hidden, bias=spec.bias, pieces=(spec.hidden, spec.hidden))
         self.down = Linear(spec.hidden, width, bias=spec.bias)
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import FiniteFloat
+
 from triptych.spec.base import Activation, PartSpec, Width
 
 
 class GatedMlpSpec(PartSpec):
+    """`gate_scale` is of what goes through the activation."""
+
     builds: ClassVar[str | type] = "triptych.parts.mlp:GatedMlp"
     hidden: Width
     activation: Activation
     bias: bool = False
+    gate_scale: FiniteFloat = 1.0
 
 
 class MlpSpec(PartSpec):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from triptych.kernels.layer_norm import layer_norm
 from triptych.kernels.rms_norm import rms_norm
-from triptych.parts.norms_spec import GainSpec, LayerNormByHeadSpec, LayerNormSpec, RmsNormSpec
+from triptych.parts.norms_spec import GainSpec, LayerNormByHeadSpec, LayerNormSpec, RmsNormSpec, TimesSpec
 from triptych.parts.parameters import Part, parameter
 
 
@@ -60,6 +60,19 @@ class LayerNormByHead(Part):
         weight = self._parameters["weight"]
         x_HK = x.view(*x.shape[:-1], *weight.shape)
         return (layer_norm(x_HK, None, None, eps=self.eps) * weight).flatten(-2)
+
+
+class Times(Part):
+    """Rows times one number, and no norm."""
+
+    Spec = TimesSpec
+
+    def __init__(self, spec: TimesSpec, *, width: int) -> None:  # noqa: ARG002  (it is the same for all of it)
+        super().__init__()
+        self.by = spec.by
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if self.by == 1 else x * self.by
 
 
 class Gain(Part):

@@ -46,6 +46,13 @@ class LayerNormByHeadSpec(PartSpec):
     head_dim: Width
 
 
+class TimesSpec(PartSpec):
+    """Not a norm: one number `by` which rows are multiplied, which stands where a norm may."""
+
+    builds: ClassVar[str | type] = "triptych.parts.norms:Times"
+    by: FiniteFloat
+
+
 class GainSpec(PartSpec):
     """Not a norm: a learned weight alone, which stands where a norm may."""
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from triptych.errors import InputError
 from triptych.kernels.attention import Kept, Spans
 from triptych.parts.cache_needs import State, in_loop
+from triptych.parts.cache_layout import state_dtypes
+from triptych.parts.cache_needs import State
 from triptych.parts.sources import Source
 
 if TYPE_CHECKING:
@@ -114,7 +116,8 @@ class Step:
         if self.cache is not None:
             return self.cache.read_state(key, self)
         made = ((len(self.spans.new), *shape) for shape in need.shapes)
-        return tuple(torch.zeros(shape, dtype=dtype, device=self.device) for shape in made)
+        dtypes = state_dtypes(need, dtype)
+        return tuple(torch.zeros(shape, dtype=d, device=self.device) for shape, d in zip(made, dtypes, strict=True))
 
     def keep(self, key: str, *state: Tensor) -> None:
         """What the mixer `key` goes on from after this step: tensors [B, ...]; without a cache nothing is kept."""

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
+
 from triptych.kernels.attention import Reach
 from triptych.parts.cache_layout import Group, Layout, by_reach, row_size, state_size
 from triptych.parts.cache_needs import CacheNeed
@@ -17,9 +19,9 @@ PARTS = 8  # pages at least for what a row sees, where rows are forgotten: one m
 class Room:
     """What fits into a cache of so many numbers (as of bfloat16); None for as many as one likes."""
 
-    def __init__(self, needs: Mapping[str, CacheNeed], numbers: int | None) -> None:
+    def __init__(self, needs: Mapping[str, CacheNeed], numbers: int | None, dtype: torch.dtype) -> None:
         self._needs, self._numbers = needs, numbers
-        self._row, self._state = row_size(needs), state_size(needs)
+        self._row, self._state = row_size(needs), state_size(needs, dtype)
 
     def layout(self, *, seqs: int, longest: int) -> Layout | None:
         """For so many requests of `longest` rows at a time; for fewer where there is less room, None where for none.

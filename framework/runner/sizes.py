@@ -82,7 +82,7 @@ class _Memory:
         if budget is None and (budget := cache_budget(run.device)) is not None and most is not None:
             budget = min(budget, most)
         itemsize = run.dtype.itemsize
-        return cls(budget, itemsize, Room(needs, None if budget is None else budget // itemsize))
+        return cls(budget, itemsize, Room(needs, None if budget is None else budget // itemsize, run.dtype))
 
     def told(self, count: int) -> str:
         """What a request of so many rows takes, beside what may be taken."""

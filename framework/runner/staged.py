@@ -118,7 +118,7 @@ class Staged(nn.Module):
         That is as many as the process with the least room for those of its layers can keep. Raises CapabilityError
         when the layers of any stage keep states.
         """
-        if not self.pipe.least(not state_size(self.inner.cache_needs())):
+        if not self.pipe.least(not state_size(self.inner.cache_needs(), run.dtype)):
             raise CapabilityError("a model whose layers keep states does not run in stages; in one process it does")
         row = max(1, row_size(self.inner.cache_needs()) * run.dtype.itemsize)
         budget = run.cache_bytes

@@ -18,6 +18,7 @@ from triptych.capabilities.table import CAPABILITIES, State
 from triptych.capabilities.tasks import ScoreType
 from triptych.errors import CapabilityError
 from triptych.registry.model_info import ModelInfo
+from triptych.spec.base import PartSpec
 from triptych.spec.catalog import load_named
 from triptych.spec.document import Tree
 from triptych.spec.draft import words_of
@@ -89,6 +90,7 @@ def writes(tree: Tree) -> bool:
 def attention_of(tree: Tree) -> AttnType:
     """ "encoder_decoder" when a layer looks at an encoder's rows; "encoder_only" when none attends causally.
 
+    "hybrid" when some keep a state and some attend, "attention_free" when none of those attends.
     Layers are those of the language model, or of the one tower.
     """
     kind = "language_model" if tree.get("language_model") else "tower"
@@ -98,6 +100,9 @@ def attention_of(tree: Tree) -> AttnType:
     found = [*mixing_in(tree, stack)]
     if any("source" in known.model_fields for known, _ in found):
         return "encoder_decoder"
+    recurrent, attends = keeps(tree)
+    if recurrent:
+        return "hybrid" if attends else "attention_free"
     causal = {causal for known, fields in found for causal in _causal(known, fields)}
     return "encoder_only" if causal == {False} else "decoder"
 
@@ -108,6 +113,17 @@ def has_experts(tree: Tree) -> bool:
     if child := _child(stack):
         return has_experts(child)
     return any("experts" in known.model_fields for known, _ in mixing_in(tree, stack))
+
+
+def keeps(tree: Tree) -> tuple[bool, bool]:
+    """Whether layers of the language model may keep a state, and whether some may attend to rows that are kept."""
+    stack = tree.get("language_model") or Tree()
+    if child := _child(stack):
+        return keeps(child)
+    mixers = [known for known, _ in mixing_in(tree, stack) if issubclass(known, PartSpec)]
+    return any(known.recurrent for known in mixers), any(
+        "heads" in known.model_fields for known in mixers if not known.recurrent
+    )
 
 
 def score_type(capabilities: list[str]) -> ScoreType:
@@ -128,6 +144,7 @@ def shown(tree: Tree) -> Iterator[str]:
             yield "supports_eagle3"
     if writes(tree) and text.get("spec") is None and not _towers(tree) and has_experts(tree):
         yield "is_mixture_of_experts"
+    yield from _kept(tree) if writes(tree) else ()
     if text and _towers(tree):
         yield "supports_multimodal"
         yield "supports_tower_connector_lora"
@@ -141,6 +158,13 @@ def shown(tree: Tree) -> Iterator[str]:
         yield "supports_cross_encoding"
     if per_token and not labels:
         yield "supports_late_interaction"
+
+
+def _kept(tree: Tree) -> Iterator[str]:
+    recurrent, attends = keeps(tree)
+    if recurrent:
+        yield "has_inner_state"
+        yield "is_hybrid" if attends else "is_attention_free"
 
 
 def _towers(tree: Tree) -> list[str]:

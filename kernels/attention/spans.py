@@ -87,6 +87,16 @@ class Spans:
             start = stop
         return tuple(found)
 
+    @cached_property
+    def batches(self) -> tuple[tuple[slice, slice, int], ...]:
+        """Neighbouring sequences of one number of new rows: which they are, where their rows are, and that number."""
+        found, first = [], 0
+        for length, alike in groupby(self.new):
+            last = first + len([*alike])
+            found.append((slice(first, last), slice(self.bounds[first], self.bounds[last]), length))
+            first = last
+        return tuple(found)
+
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` returns, made at the first call with this key."""
         if key not in self.memo:

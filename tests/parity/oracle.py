@@ -171,9 +171,14 @@ def _model(config: Mapping[str, Any], attention: str) -> Any:
     module = import_module(INSIDE[name]) if name in INSIDE else transformers
     named = getattr(module, name)
     with _quiet():
-        read = named.config_class(**json.loads(json.dumps(config)))  # a copy: the class edits what it is given
+        read = named.config_class(**json.loads(json.dumps(config), object_hook=_number))  # it edits what it is given
         read._attn_implementation = attention
         return named(read).eval()
+
+
+def _number(found: dict[str, Any]) -> Any:
+    """What is written for a number that JSON lacks is that number again."""
+    return float(found["__float__"]) if set(found) == {"__float__"} else found
 
 
 def saved(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
