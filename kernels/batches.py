@@ -25,7 +25,7 @@ def over_batches(op: Op, rows: Sequence[Tensor], state: Tensor, *, spans: Spans)
         if not length:
             states.append(before)
             continue
-        y, after = op(*(each[part].unflatten(0, (-1, length)) for each in rows), before)
+        y, after = op(*(each[part].reshape(-1, length, *each.shape[1:]) for each in rows), state=before)
         found.append(y.flatten(0, 1))
         states.append(after)
     if len(found) == len(states) == 1:

@@ -32,5 +32,3 @@ class ExpertsModel(LanguageModel, MixtureOfExperts):
         if (num_physical_experts, num_local_physical_experts) != (self.num_logical_experts,) * 2:
             asked = f"{num_physical_experts} experts, {num_local_physical_experts} of them here"
             raise CapabilityError(f"{asked}; this model has {self.num_logical_experts}, all of them here and once")
-
-

@@ -26,7 +26,7 @@ class Conv(Part):
     def forward(self, x_TC: Tensor, past_BCN: Tensor, spans: Spans) -> tuple[Tensor, Tensor]:
         """Rows [T, C] after the N - 1 rows before each sequence -> [T, C], and the rows to go on from."""
         own = self._parameters
-        return causal_conv(x_TC, own["weight"][:, 0], own.get("bias"), past_BCN, spans=spans)
+        return causal_conv(x_TC, own["weight"][:, 0], own.get("bias"), past_BCN=past_BCN, spans=spans)
 
 
 class GatedNorm(Part):

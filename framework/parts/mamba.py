@@ -36,8 +36,9 @@ class Mamba(Part):
         self.dt_proj = Linear(spec.dt_rank, spec.inner, bias=True)
         self.A_log, self.D = parameter(spec.inner, spec.state), parameter(spec.inner)
         self.out_proj = Linear(spec.inner, width, bias=spec.bias)
-        for name, size in zip(NORMS, self.widths, strict=True) if spec.norm else ():
-            self.add_module(name, spec.norm.build(width=size))
+        if spec.norm:
+            for name, size in zip(NORMS, self.widths, strict=True):
+                self.add_module(name, spec.norm.build(width=size))
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         own, parameters = self._modules, self._parameters
@@ -47,7 +48,7 @@ class Mamba(Part):
         x_TC = self.activation(x_TC)
         dt_TC, B_TN, C_TN = self._reads(x_TC)
         A_CN = -parameters["A_log"].to(state_BCN.dtype).exp()
-        y_TC, state_BCN = selective_scan(x_TC, dt_TC, A_CN, B_TN, C_TN, state_BCN, spans=step.spans)
+        y_TC, state_BCN = selective_scan(x_TC, dt_TC, A_CN, B_TN, C_TN, state_BCN=state_BCN, spans=step.spans)
         step.keep(self.key, past_BCN, state_BCN)
         y_TD: Tensor = own["out_proj"]((y_TC + x_TC * parameters["D"]) * F.silu(gate_TC))
         return y_TD

@@ -44,25 +44,26 @@ class Mamba2(Part):
             made = made * step.once(("scales", spec, made.dtype), lambda: self._scales(made))
         gate, mixed, dt_TH = made.split_with_sizes((self.widths[0], sum(self.widths), spec.heads), -1)
         mixed, past = own["conv1d"](mixed, past, step.spans)
-        x, B, C = self.activation(mixed).split_with_sizes(self.widths, -1)
-        y_THP, state = self._scan(x, B, C, dt_TH, state, step)
+        y_THP, state = self._scan(self.activation(mixed), dt_TH, state, step)
         step.keep(self.key, past, state)
         y_TD: Tensor = own["out_proj"](self._gated(y_THP, gate))
         return y_TD
 
-    def _scan(self, x: Tensor, B: Tensor, C: Tensor, dt_TH: Tensor, state: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+    def _scan(self, mixed: Tensor, dt_TH: Tensor, state: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         own, spec, dtype = self._parameters, self.spec, state.dtype
-        x_THP, B_TGN, C_TGN = x.unflatten(-1, (spec.heads, -1)), *(v.unflatten(-1, (spec.groups, -1)) for v in (B, C))
+        x, B, C = mixed.split_with_sizes(self.widths, -1)
+        x_THP = x.reshape(-1, spec.heads, spec.head_dim)
+        B_TGN, C_TGN = (each.reshape(-1, spec.groups, spec.state) for each in (B, C))
         dt_TH = F.softplus(dt_TH.to(dtype) + own["dt_bias"].to(dtype)).clamp(spec.dt_min, spec.dt_max)
         decay_TH = -own["A_log"].to(dtype).exp() * dt_TH
-        y_THP, state = ssd(C_TGN, B_TGN, x_THP * dt_TH[..., None], decay_TH, state, spans=step.spans)
-        return (y_THP + x_THP * own["D"].to(dtype)[:, None]).to(x.dtype), state
+        y_THP, state = ssd(C_TGN, B_TGN, x_THP * dt_TH[..., None], decay_TH, state_BHPN=state, spans=step.spans)
+        return (y_THP + x_THP * own["D"].to(dtype)[:, None]).to(mixed.dtype), state
 
     def _gated(self, y_THP: Tensor, gate: Tensor) -> Tensor:
         if self.spec.eps is None:
             return y_THP.flatten(1) * F.silu(gate)
-        rows = (self.spec.groups, -1)
-        y: Tensor = self._modules["norm"](y_THP.flatten(1).unflatten(-1, rows), gate.unflatten(-1, rows))
+        rows = (len(gate), self.spec.groups, self.widths[0] // self.spec.groups)
+        y: Tensor = self._modules["norm"](y_THP.reshape(rows), gate.reshape(rows))
         return y.flatten(1)
 
     def _scales(self, like: Tensor) -> Tensor:

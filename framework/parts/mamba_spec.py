@@ -39,7 +39,7 @@ class MambaSpec(PartSpec):
 
 
 class Mamba2Spec(PartSpec):
-    """`heads` of width `head_dim`, each with a state of `state` numbers a channel; `groups` of them read and write alike.
+    """`heads` of width `head_dim`, a state of `state` numbers a channel; `groups` of heads read and write alike.
 
     Steps are kept within `dt_min` and `dt_max`. The norm beside the gate has `eps`, and there is none without; it comes
     after the gate unless `norm_first`. `out_bias` is as `bias` unless given. `scales` are of what the input is made

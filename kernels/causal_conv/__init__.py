@@ -11,7 +11,7 @@ from triptych.kernels.causal_conv import reference
 
 
 def causal_conv(
-    x_TC: Tensor, weight_CN: Tensor, bias_C: Tensor | None, past_BCN: Tensor, *, spans: Spans
+    x_TC: Tensor, weight_CN: Tensor, bias_C: Tensor | None, *, past_BCN: Tensor, spans: Spans
 ) -> tuple[Tensor, Tensor]:
     """x [T, C], weight [C, N], the N - 1 rows before each sequence [B, C, N - 1] -> [T, C] and those to go on from.
 
@@ -22,7 +22,7 @@ def causal_conv(
         shapes = f"weight {tuple(weight_CN.shape)} and past {tuple(past_BCN.shape)} for rows {tuple(x_TC.shape)}"
         raise KernelError(f"causal_conv: {shapes} of {B} sequences")
 
-    def op(x_BLC: Tensor, past_BCN: Tensor) -> tuple[Tensor, Tensor]:
-        return reference.causal_conv(x_BLC, weight_CN, bias_C, past_BCN)
+    def op(x_BLC: Tensor, *, state: Tensor) -> tuple[Tensor, Tensor]:
+        return reference.causal_conv(x_BLC, weight_CN, bias_C, past_BCN=state)
 
     return over_batches(op, [x_TC], past_BCN, spans=spans)

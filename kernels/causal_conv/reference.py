@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 
-def causal_conv(
-    x_BLC: Tensor, weight_CN: Tensor, bias_C: Tensor | None, past_BCN: Tensor
-) -> tuple[Tensor, Tensor]:
+def causal_conv(x_BLC: Tensor, weight_CN: Tensor, bias_C: Tensor | None, *, past_BCN: Tensor) -> tuple[Tensor, Tensor]:
     """Rows [B, L, C] of sequences that go on from `past` [B, C, N - 1] -> [B, L, C] and the last N - 1 rows."""
     L = x_BLC.shape[1]
     seen_BMC = torch.cat((past_BCN.transpose(1, 2).to(x_BLC.dtype), x_BLC), 1)

@@ -11,7 +11,14 @@ from triptych.kernels.delta_rule import reference
 
 
 def delta_rule(
-    q_THK: Tensor, k_THK: Tensor, v_THV: Tensor, log_decay_THJ: Tensor, beta_TH: Tensor, state_BHKV: Tensor, *, spans: Spans
+    q_THK: Tensor,
+    k_THK: Tensor,
+    v_THV: Tensor,
+    log_decay_THJ: Tensor,
+    beta_TH: Tensor,
+    *,
+    state_BHKV: Tensor,
+    spans: Spans,
 ) -> tuple[Tensor, Tensor]:
     """Queries and keys [T, H, K], values [T, H, V], how much is replaced [T, H] -> y [T, H, V], the state after.
 

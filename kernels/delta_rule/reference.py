@@ -15,10 +15,10 @@ CHUNK = 32
 
 
 def delta_rule(
-    q_BLHK: Tensor, k_BLHK: Tensor, v_BLHV: Tensor, a_BLHJ: Tensor, beta_BLH: Tensor, h_BHKV: Tensor
+    q_BLHK: Tensor, k_BLHK: Tensor, v_BLHV: Tensor, a_BLHJ: Tensor, beta_BLH: Tensor, *, state: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rows from the state `h` on -> [B, L, H, V], and the state after them."""
-    dtype, L, found = h_BHKV.dtype, q_BLHK.shape[1], list[Tensor]()
+    """Rows from a state [B, H, K, V] on -> [B, L, H, V], and the state after them."""
+    h_BHKV, dtype, L, found = state, state.dtype, q_BLHK.shape[1], list[Tensor]()
     q, k, v, beta = (x.to(dtype).transpose(1, 2) for x in (q_BLHK, k_BLHK, v_BLHV, beta_BLH[..., None]))
     a = a_BLHJ.transpose(1, 2)
     if L == 1:
@@ -27,12 +27,12 @@ def delta_rule(
         return (q @ h_BHKV).transpose(1, 2).to(v_BLHV.dtype), h_BHKV
     for start in range(0, L, CHUNK):
         part = slice(start, start + CHUNK)
-        y, h_BHKV = _chunk(*(each[:, :, part] for each in (q, k, v, a, beta)), h_BHKV)
+        y, h_BHKV = _chunk(*(each[:, :, part] for each in (q, k, v, a, beta)), h_BHKV=h_BHKV)
         found.append(y)
     return torch.cat(found, 2).transpose(1, 2).to(v_BLHV.dtype), h_BHKV
 
 
-def _chunk(q: Tensor, k: Tensor, v: Tensor, a: Tensor, beta: Tensor, h_BHKV: Tensor) -> tuple[Tensor, Tensor]:
+def _chunk(q: Tensor, k: Tensor, v: Tensor, a: Tensor, beta: Tensor, *, h_BHKV: Tensor) -> tuple[Tensor, Tensor]:
     """q, k [B, H, L, K], v [B, H, L, V], a [B, H, L, J], beta [B, H, L, 1] of one chunk."""
     dtype, g = h_BHKV.dtype, a.double().cumsum(2)  # differences of long sums
     later_LL = torch.ones(g.shape[2], g.shape[2], dtype=torch.bool, device=g.device).tril()

@@ -11,7 +11,7 @@ from triptych.kernels.selective_scan import reference
 
 
 def selective_scan(
-    x_TC: Tensor, dt_TC: Tensor, A_CN: Tensor, B_TN: Tensor, C_TN: Tensor, state_BCN: Tensor, *, spans: Spans
+    x_TC: Tensor, dt_TC: Tensor, A_CN: Tensor, B_TN: Tensor, C_TN: Tensor, *, state_BCN: Tensor, spans: Spans
 ) -> tuple[Tensor, Tensor]:
     """Rows x [T, C], their steps dt [T, C], B and C [T, N] and rates A [C, N], all below nought -> y [T, C], the state.
 
@@ -24,7 +24,7 @@ def selective_scan(
         shapes = ", ".join(str(tuple(each.shape)) for each in (x_TC, dt_TC, A_CN, B_TN, C_TN, state_BCN))
         raise KernelError(f"selective_scan: {shapes} for {len(spans.new)} sequences of {spans.bounds[-1]} rows")
 
-    def op(x: Tensor, dt: Tensor, B: Tensor, C: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        return reference.selective_scan(x, dt, A_CN, B, C, state)
+    def op(x: Tensor, dt: Tensor, B: Tensor, C: Tensor, *, state: Tensor) -> tuple[Tensor, Tensor]:
+        return reference.selective_scan(x, dt, A_CN, B, C, h_BCN=state)
 
     return over_batches(op, [x_TC, dt_TC, B_TN, C_TN], state_BCN, spans=spans)

@@ -11,9 +11,9 @@ ROWS = 64  # made ready together: what the rows bring is L x C x N numbers
 
 
 def selective_scan(
-    x_BLC: Tensor, dt_BLC: Tensor, A_CN: Tensor, B_BLN: Tensor, C_BLN: Tensor, h_BCN: Tensor
+    x_BLC: Tensor, dt_BLC: Tensor, A_CN: Tensor, B_BLN: Tensor, C_BLN: Tensor, *, h_BCN: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rows [B, L, C] from the state `h` on -> [B, L, C], and the state after them. What a row brings is one op a row."""
+    """Rows [B, L, C] from the state `h` on -> [B, L, C], and the state after them: one op a row."""
     dtype, found = h_BCN.dtype, list[Tensor]()
     x, dt, A, B, C = (each.to(dtype) for each in (x_BLC, dt_BLC, A_CN, B_BLN, C_BLN))
     for start in range(0, x.shape[1], ROWS):

@@ -11,7 +11,7 @@ from triptych.kernels.ssd import reference
 
 
 def ssd(
-    q_TGN: Tensor, k_TGN: Tensor, v_THP: Tensor, log_decay_TH: Tensor, state_BHPN: Tensor, *, spans: Spans
+    q_TGN: Tensor, k_TGN: Tensor, v_THP: Tensor, log_decay_TH: Tensor, *, state_BHPN: Tensor, spans: Spans
 ) -> tuple[Tensor, Tensor]:
     """Queries and keys [T, G, N], values [T, H, P], logs of decays [T, H], none above nought -> y [T, H, P], the state.
 

@@ -13,9 +13,9 @@ from torch import Tensor
 CHUNK = 64
 
 
-def ssd(q_BLGN: Tensor, k_BLGN: Tensor, v_BLHP: Tensor, a_BLH: Tensor, h_BHPN: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows from the state `h` on -> [B, L, H, P], and the state after them."""
-    dtype, (L, H), found = h_BHPN.dtype, a_BLH.shape[1:], list[Tensor]()
+def ssd(q_BLGN: Tensor, k_BLGN: Tensor, v_BLHP: Tensor, a_BLH: Tensor, *, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows from a state [B, H, P, N] on -> [B, L, H, P], and the state after them."""
+    h_BHPN, dtype, (L, H), found = state, state.dtype, a_BLH.shape[1:], list[Tensor]()
     q, k, v = (each.to(dtype).transpose(1, 2) for each in (q_BLGN, k_BLGN, v_BLHP))
     q, k = (each.repeat_interleave(H // each.shape[1], 1) for each in (q, k))
     a = a_BLH.transpose(1, 2)

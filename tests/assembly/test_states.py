@@ -16,7 +16,7 @@ from triptych.parts.cache_needs import State
 from triptych.spec.catalog import load_named, sample_config
 from triptych.spec.facts import model_info
 
-SHAPES = {"bamba": ((160, 3), (8, 16, 16)), "jamba": ((128, 3), (128, 8)), "lfm2": ((64, 2),)}
+SHAPES = {"bamba": ((192, 3), (8, 16, 16)), "jamba": ((128, 3), (128, 8)), "lfm2": ((64, 2),)}
 
 
 def built(spec: str) -> tuple[Any, dict[str, Any]]:
@@ -59,9 +59,9 @@ def test_shapes_of_a_state_are_those_that_the_cache_is_asked_for(spec: str) -> N
 
 
 def test_a_config_without_a_layer_that_keeps_a_state_is_refused() -> None:
-    model, config = built("bamba")
+    model, config = built("lfm2")
     with pytest.raises(SpecError, match="no layer keeps a state"):
-        model.get_mamba_state_shape_from_config(config | {"attn_layer_indices": [0, 1]})
+        model.get_mamba_state_shape_from_config(config | {"layer_types": ["full_attention"] * 2})
 
 
 def test_a_hybrid_may_have_experts_too() -> None:

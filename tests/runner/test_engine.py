@@ -28,7 +28,7 @@ from triptych.runner.sizes import Sizes
 
 ECHO = Path(__file__).parent / "echo.yaml"
 # whole, in windows or both, with a softcap, with places that are learned, in chunks or both, and beside states
-SPECS = ["llama", "gemma2", "mistral", "gpt2", "llama in chunks", "gemma2 in chunks", "echo"]
+SPECS = ["llama", "gemma2", "mistral", "gpt2", "llama in chunks", "gemma2 in chunks", "echo", "mamba", "bamba"]
 OVERRIDES = {
     "llama in chunks": ["parts.attention.chunk=24"],
     "gemma2 in chunks": ["parts.attention.window=null", "parts.attention.chunk==24 if layer % 2 else None"],
