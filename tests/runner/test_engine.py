@@ -17,7 +17,7 @@ import triptych
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.tokenizer import ByteTokenizer
 from triptych.parts.cache import Cache
-from triptych.parts.cache_layout import Group, Layout, by_reach, row_size
+from triptych.parts.cache_layout import Group, Layout, by_reach, row_size, rows_of
 from triptych.runner.engine import Engine
 from triptych.runner.entry import Entry
 from triptych.runner.event import Event
@@ -29,6 +29,7 @@ from triptych.runner.sizes import Sizes
 ECHO = Path(__file__).parent / "echo.yaml"
 # whole, in windows or both, with a softcap, with places that are learned, in chunks or both, and beside states
 SPECS = ["llama", "gemma2", "mistral", "gpt2", "llama in chunks", "gemma2 in chunks", "echo", "mamba", "bamba"]
+STATES = ("echo", "mamba", "bamba")  # nothing of a prompt is known again
 OVERRIDES = {
     "llama in chunks": ["parts.attention.chunk=24"],
     "gemma2 in chunks": ["parts.attention.window=null", "parts.attention.chunk==24 if layer % 2 else None"],
@@ -51,8 +52,8 @@ def module(spec: str) -> Any:
 def layout(spec: str, *, seqs: int, page: int = LONGEST, more: int = 0) -> Layout:
     """A page for each, else pages for one request and `more`, of a table for each way of forgetting."""
     needs = module(spec).cache_needs()
-    if page == LONGEST:
-        return Layout.whole(needs, pages=seqs, page=page)
+    if page == LONGEST or not rows_of(needs):
+        return Layout.whole(needs, pages=seqs, page=LONGEST)
     found = by_reach(needs, longest=LONGEST).items()
     groups = tuple(Group(tuple(keys), reach, page, row_size(keys)) for reach, keys in found)
     return Layout(needs, groups, sum(group.pages(LONGEST) for group in groups) + more, seqs)
@@ -129,7 +130,7 @@ def test_prompts_in_chunks_are_prompts_at_once(spec: str, size: int, overlap: bo
     assert answered(engine(spec, tokens=size, seqs=4, overlap=overlap, **FEW)) == alone(spec)
 
 
-@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec != "echo"])
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec not in STATES])
 @pytest.mark.parametrize("shape", [{}, {"page": 16, "more": 64}], ids=["copied", "shared"])
 @OVERLAP
 def test_rows_that_were_there_are_as_good_as_new(spec: str, shape: dict[str, int], overlap: bool) -> None:
@@ -171,7 +172,7 @@ def test_a_long_request_fits_because_what_it_sees_no_more_is_given_back(spec: st
     assert running._state.pool.available == cut.pages
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec != "mamba"])  # of which a slot is all
 @OVERLAP
 def test_who_made_way_goes_on_as_if_it_had_not(spec: str, overlap: bool) -> None:
     running = engine(spec, overlap=overlap, **FEW)
