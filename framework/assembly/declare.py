@@ -11,6 +11,7 @@ from triptych.capabilities.table import CAPABILITIES, Capability
 from triptych.errors import CapabilityError, Problem
 from triptych.registry.named import get_transcription
 from triptych.spec.facts import SEQUENCE_POOLING, declared, score_type
+from triptych.spec.mixers import kept_by
 from triptych.spec.plan import ModelPlan
 from triptych.spec.sources import source_of
 from triptych.spec.stack import mixers_of
@@ -75,5 +76,8 @@ def _attention(planned: ModelPlan) -> AttnType:
     mixers = [*mixers_of(stack.layers)]
     if any(map(source_of, mixers)):
         return "encoder_decoder"
+    recurrent, attends = kept_by(map(type, mixers))
+    if recurrent:
+        return "hybrid" if attends else "attention_free"
     causal = {found for mixer in mixers if isinstance(found := getattr(mixer, "causal", None), bool)}
     return "encoder_only" if causal == {False} else "decoder"

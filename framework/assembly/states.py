@@ -17,6 +17,7 @@ from triptych.settings import WHOLE, Stage
 from triptych.spec.catalog import find_family, load_named, sample_config
 from triptych.spec.document import Tree
 from triptych.spec.facts import has_experts, keeps, writes
+from triptych.spec.mixers import kept_by
 from triptych.spec.plan import plan as plan_model
 from triptych.spec.stack import StackPlan, mixers_of
 
@@ -62,8 +63,7 @@ def language_model(plan: StackPlan, stage: Stage = WHOLE, *, added: int = 0) -> 
     """The language model of a plan beside towers, by what its layers have."""
     mixers = [*mixers_of(plan.layers)]
     some = any(hasattr(mixer, "experts") for mixer in mixers)
-    attends = any(hasattr(mixer, "heads") for mixer in mixers if not mixer.recurrent)
-    return _class(some, any(mixer.recurrent for mixer in mixers), attends)(plan, stage, added=added)
+    return _class(some, *kept_by(map(type, mixers)))(plan, stage, added=added)
 
 
 def state_kind(recurrent: bool, attends: bool) -> type[StateModel] | None:

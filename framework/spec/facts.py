@@ -24,7 +24,7 @@ from triptych.spec.document import Tree
 from triptych.spec.draft import words_of
 from triptych.spec.mapping import tree_of
 from triptych.spec.merge import merge
-from triptych.spec.mixers import mixing_in
+from triptych.spec.mixers import kept_by, mixing_in
 from triptych.spec.scope import Scope
 from triptych.spec.structure import check_structure
 
@@ -120,10 +120,7 @@ def keeps(tree: Tree) -> tuple[bool, bool]:
     stack = tree.get("language_model") or Tree()
     if child := _child(stack):
         return keeps(child)
-    mixers = [known for known, _ in mixing_in(tree, stack) if issubclass(known, PartSpec)]
-    return any(known.recurrent for known in mixers), any(
-        "heads" in known.model_fields for known in mixers if not known.recurrent
-    )
+    return kept_by(known for known, _ in mixing_in(tree, stack) if issubclass(known, PartSpec))
 
 
 def score_type(capabilities: list[str]) -> ScoreType:

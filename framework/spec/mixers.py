@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pydantic import BaseModel
 
@@ -36,6 +36,15 @@ def norms_in(tree: Tree) -> Iterator[type[PartSpec]]:
         for use in words_of((fields or {}).get("use")) or ():
             if use in offered:
                 yield Scope.of("", tree, {}).at("parts", name).spec_class("norm", use, None)
+
+
+def kept_by(mixers: Iterable[type[PartSpec]]) -> tuple[bool, bool]:
+    """Whether some of these mixers keep a state, and whether others attend, which all that have heads do."""
+    recurrent, attends = False, False
+    for known in mixers:
+        recurrent |= known.recurrent
+        attends |= not known.recurrent and "heads" in known.model_fields
+    return recurrent, attends
 
 
 def _mixers(branch: Tree | None) -> Iterator[object]:
