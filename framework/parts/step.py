@@ -11,9 +11,8 @@ from torch import Tensor
 
 from triptych.errors import InputError
 from triptych.kernels.attention import Kept, Spans
-from triptych.parts.cache_needs import State, in_loop
 from triptych.parts.cache_layout import state_dtypes
-from triptych.parts.cache_needs import State
+from triptych.parts.cache_needs import State, in_loop
 from triptych.parts.sources import Source
 
 if TYPE_CHECKING:
