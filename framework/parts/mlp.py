@@ -19,7 +19,7 @@ class GatedMlp(Part):
 
     def __init__(self, spec: GatedMlpSpec, *, width: int, key: str) -> None:
         super().__init__()
-        self.key, self.activation = key, get_activation(spec.activation)
+        self.key, self.activation, self.limit = key, get_activation(spec.activation), spec.limit
         if spec.gate_scale != 1:
             plain = self.activation
             self.activation = lambda gate: plain(spec.gate_scale * gate)
@@ -27,7 +27,7 @@ class GatedMlp(Part):
         self.down = Linear(spec.hidden, width, bias=spec.bias)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # noqa: ARG002  (every mixer is given the step)
-        y: Tensor = self._modules["down"](gated(self._modules["gate_up"](x_TD), self.activation))
+        y: Tensor = self._modules["down"](gated(self._modules["gate_up"](x_TD), self.activation, self.limit))
         return y
 
 

@@ -101,7 +101,7 @@ def _inner(spec: MoeSpec) -> Callable[[Tensor], Tensor]:
     if spec.clamped:
         return partial(_clamped, spec=spec.clamped)
     activation = get_activation(spec.activation)
-    return partial(gated, activation=activation) if spec.gated else activation
+    return partial(gated, activation=activation, limit=spec.limit) if spec.gated else activation
 
 
 def _clamped(gate_up: Tensor, spec: ClampedSpec) -> Tensor:

@@ -20,10 +20,10 @@ class ClampedSpec(BaseSpec):
 class MoeSpec(PartSpec):
     """So many `experts`, each an MLP of width `hidden`, of which the `router` chooses some for each row.
 
-    They are `gated`, by an activation or as `clamped` says. Shares weigh what experts give, or what they are given
-    (`shares_of`). Every row goes through the `shared` mixer too, times the sigmoid of a number for each row
-    (`shared_gate`) or as it is. So many more that are `idle` give back what they are given (LongCat-Flash, arXiv
-    2509.01322, section 2.1).
+    They are `gated`, by an activation, up to a `limit` as a gated MLP's, or as `clamped` says. Shares weigh what
+    experts give, or what they are given (`shares_of`). Every row goes through the `shared` mixer too, times the sigmoid of a
+    number for each row (`shared_gate`) or as it is. So many more that are `idle` give back what they are given
+    (LongCat-Flash, arXiv 2509.01322, section 2.1).
     """
 
     builds: ClassVar[str | type] = "triptych.parts.moe:Moe"
@@ -35,6 +35,7 @@ class MoeSpec(PartSpec):
     router: Router
     gated: bool = True
     clamped: ClampedSpec | None = None
+    limit: PositiveFloat | None = None
     bias: bool = False
     shares_of: Literal["outputs", "inputs"] = "outputs"
     shared: Mixer | None = None
@@ -48,8 +49,10 @@ class MoeSpec(PartSpec):
         there = (self.experts + self.idle) // groups * getattr(self.router, "best_groups", 1)
         if chosen > there:
             raise ValueError(f"a router that chooses {chosen} of {there} experts")
-        if self.clamped and not self.gated:
+        if (self.clamped or self.limit) and not self.gated:
             raise ValueError("experts without a gate have none to clamp")
+        if self.clamped and self.limit:
+            raise ValueError("`clamped` has a limit of its own")
         if self.shared_gate and self.shared is None:
             raise ValueError("a gate of shared experts needs `shared`")
         return self

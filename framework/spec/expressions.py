@@ -197,12 +197,25 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.In: lambda a, b: _contains(b, a),
     ast.NotIn: lambda a, b: not _contains(b, a),
 }
+
+
+def _numbers(value: Any) -> list[int]:
+    """The whole numbers that a text holds between commas; a list is what it is."""
+    if not isinstance(value, str):
+        return list(value)
+    try:
+        return [int(number) for number in value.split(",") if number.strip()]
+    except ValueError as error:
+        raise SpecError(f"numbers between commas are wanted, not {short(value)}") from error
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "len": len,
     "min": min,
     "max": max,
     "int": lambda value: _bounded(int(_number(value))),
     "ceil": lambda value: _bounded(math.ceil(_number(value))),
+    "numbers": _numbers,
 }
 
 

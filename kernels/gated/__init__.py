@@ -10,8 +10,10 @@ from triptych.errors import KernelError
 from triptych.kernels.gated import reference
 
 
-def gated(gate_up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
-    """gate_up [T, 2F], the gate first -> [T, F]. Raises KernelError when the width is odd."""
+def gated(gate_up: Tensor, activation: Callable[[Tensor], Tensor], limit: float | None = None) -> Tensor:
+    """gate_up [T, 2F], the gate first -> [T, F]; what the activation gives is at most `limit`, the other within it.
+
+    Raises KernelError when the width is odd."""
     if gate_up.shape[-1] % 2:
         raise KernelError(f"gated: {tuple(gate_up.shape)} does not split in two halves")
-    return reference.gated(gate_up, activation)
+    return reference.gated(gate_up, activation, limit)

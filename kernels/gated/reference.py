@@ -7,6 +7,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 
-def gated(gate_up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+def gated(gate_up: Tensor, activation: Callable[[Tensor], Tensor], limit: float | None) -> Tensor:
     gate, up = gate_up.chunk(2, -1)
-    return activation(gate) * up
+    if limit is None:
+        return activation(gate) * up
+    return activation(gate).clamp(max=limit) * up.clamp(-limit, limit)

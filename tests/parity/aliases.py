@@ -52,7 +52,7 @@ def _split(tensors: Mapping[str, Tensor], stacks: Mapping[str, list[str]]) -> di
         for name in [name for name in found if old in name]:
             tensor = found.pop(name)
             for e, matrix in enumerate(tensor if "{e}" in pieces[0] else [tensor]):
-                for piece, part in zip(pieces, matrix.chunk(len(pieces)), strict=True):
+                for piece, part in zip(pieces, matrix.chunk(len(pieces), max(0, matrix.ndim - 2)), strict=True):
                     found[name.replace(old, piece.format(e=e))] = part.contiguous()
     return found
 

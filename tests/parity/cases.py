@@ -63,8 +63,8 @@ def all_cases() -> Iterator[Case]:
         if not given and (config := tiny_config(architecture)):
             yield Case(spec, "plain", config | named)
         if sample := tree.get("sample"):
-            given_of_sample = {key: value for key, value in sample.items() if value is not None}  # null is absent
-            yield Case(spec, "sample", {**given_of_sample, **named}, inert=given.get("inert", {}))
+            config = {key: value for key, value in sample.items() if value is not None}  # null is absent
+            yield Case(spec, "sample", config | named, inert=given.get("inert", {}), alias=given.get("alias"))
 
 
 def _architecture(tree: Mapping[str, Any]) -> str | None:
