@@ -10,7 +10,7 @@ from triptych.spec.base import Activation, PartSpec, Width
 
 
 class GatedMlpSpec(PartSpec):
-    """`gate_scale` is of what goes through the activation; what that gives is at most `limit`, the other half within."""
+    """`gate_scale` is of what goes through the activation; what that gives is at most `limit`, the other within."""
 
     builds: ClassVar[str | type] = "triptych.parts.mlp:GatedMlp"
     hidden: Width
