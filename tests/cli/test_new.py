@@ -187,14 +187,14 @@ def test_every_family_is_a_base_and_what_is_drafted_is_read(capsys: Capture, bas
 
 
 def test_a_draft_is_on_top_of_the_nearest_family_and_lists_what_found_no_place(capsys: Capture) -> None:
-    text, err = drafted(capsys, {**LLAMA, "clip_qkv": 8.0})
+    text, err = drafted(capsys, {**LLAMA, "clip_everything": 8.0})
     found = parse_document(text, file="drafted.yaml")
     assert (found["base"], found["architectures"], found["model_types"]) == (
         "llama",
         ["NewcomerForCausalLM"],
         ["newcomer"],
     )
-    lost = "config.clip_qkv: this config has `clip_qkv: 8.0`, which llama.yaml does not read"
+    lost = "config.clip_everything: this config has `clip_everything: 8.0`, which llama.yaml does not read"
     assert f"# - {lost}\n" in text
     assert f"no place in llama for {lost}\n" in err
     assert "# Of the 11 keys of the config that say something, llama reads 10.\n" in text
@@ -211,9 +211,9 @@ def test_a_config_is_found_in_the_folder_of_its_checkpoint(capsys: Capture) -> N
 @pytest.mark.parametrize("name", [file.stem for file in TINY])
 def test_a_draft_of_any_config_climbs_the_ladder(capsys: Capture, name: str) -> None:
     config = json.loads((TINY[0].parent / f"{name}.json").read_text(encoding="utf-8"))
-    text, err = drafted(capsys, {**config, "clip_qkv": 8.0})
+    text, err = drafted(capsys, {**config, "clip_everything": 8.0})
     assert "no place in " in err
-    assert "clip_qkv" in err
+    assert "clip_everything" in err
     file = Path("newcomer/newcomer/models/newcomer.yaml")
     file.write_text(re.sub("^processor: newcomer$", "", text, flags=re.MULTILINE), encoding="utf-8")  # not installed
     report = check_spec(str(file), rungs=["spec", "capabilities", "shape"])
@@ -227,9 +227,9 @@ def test_a_draft_of_a_config_that_is_read_whole_lists_nothing(capsys: Capture) -
 
 
 def test_a_value_that_the_family_does_not_take_is_listed_and_left_out_of_the_sample(capsys: Capture) -> None:
-    text, err = drafted(capsys, {**LLAMA, "hidden_act": "xielu"}, "--base", "llama")
-    assert "unknown activation 'xielu'" in text
-    assert "unknown activation 'xielu'" in err
+    text, err = drafted(capsys, {**LLAMA, "hidden_act": "xyzlu"}, "--base", "llama")
+    assert "unknown activation 'xyzlu'" in text
+    assert "unknown activation 'xyzlu'" in err
     assert "hidden_act" not in parse_document(text, file="drafted.yaml")["sample"]
 
 
