@@ -39,6 +39,7 @@ class TextModel(Stack, EagleModelMixin):
         super().__init__(plan, stage)
         self.stage, self.added = stage, added
         self.context = plan.context
+        self.leaves = hasattr(self.embed, "leave")  # something for the layers, beside the rows that enter
         self.vocab_size: int = self.embed.vocab
         self.skipped.append("head")
         tied = getattr(plan.head, "tied", False)
@@ -101,6 +102,8 @@ class TextModel(Stack, EagleModelMixin):
                 inputs_embeds = self.embed_input_ids(input_ids)
             if self.added and inputs_embeds.shape[-1] == self.item_width:
                 inputs_embeds, *added = torch.split(inputs_embeds, self.width, -1)
+            if self.leaves:
+                inputs_embeds = self.embed.leave(inputs_embeds, step)
             x_TD = self.embed(inputs_embeds, positions, step.types)
         if self.aux_hidden_state_layers:
             return self._with_aux(x_TD, step, intermediate_tensors, added)

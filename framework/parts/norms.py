@@ -80,9 +80,9 @@ class Gain(Part):
 
     Spec = GainSpec
 
-    def __init__(self, spec: GainSpec, *, width: int) -> None:  # noqa: ARG002  (it says nothing)
+    def __init__(self, spec: GainSpec, *, width: int) -> None:
         super().__init__()
-        self.weight = parameter(width)
+        self.weight = parameter(1 if spec.one else width)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self._parameters["weight"]

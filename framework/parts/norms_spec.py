@@ -54,6 +54,7 @@ class TimesSpec(PartSpec):
 
 
 class GainSpec(PartSpec):
-    """Not a norm: a learned weight alone, which stands where a norm may."""
+    """Not a norm: a learned weight alone, which stands where a norm may, or `one` for all numbers of a row."""
 
     builds: ClassVar[str | type] = "triptych.parts.norms:Gain"
+    one: bool = False

@@ -19,6 +19,7 @@ from triptych.parts.rope_spec import (
     LinearScaling,
     Llama3Scaling,
     LongropeScaling,
+    ProportionalScaling,
     RopeSpec,
     YarnScaling,
 )
@@ -56,8 +57,8 @@ class Rope(nn.Module):
 def frequencies_of(spec: RopeSpec, width: int, step: Step) -> tuple[Tensor, float | Tensor]:
     """Radians a position for each pair, and a factor on cosine and sine; [T, R/2] and [T, 1] where sequences differ."""
     match spec.scaling:
-        case LinearScaling(factor=factor):
-            return _plain(spec.theta, width, step.device) / factor, 1.0
+        case LinearScaling() | ProportionalScaling() as scaling:
+            return _divided(spec, scaling, width, step.device), 1.0
         case DynamicScaling() as scaling:
             return _dynamic(spec, scaling, width, step), 1.0
         case YarnScaling() as scaling:
@@ -76,6 +77,14 @@ def _exponents(width: int, device: torch.device) -> Tensor:
 def _plain(theta: float | Tensor, width: int, device: torch.device) -> Tensor:
     frequencies: Tensor = 1.0 / (theta ** _exponents(width, device))
     return frequencies
+
+
+def _divided(spec: RopeSpec, scaling: LinearScaling | ProportionalScaling, width: int, device: torch.device) -> Tensor:
+    frequencies = _plain(spec.theta, width, device) / scaling.factor
+    if isinstance(scaling, LinearScaling):
+        return frequencies
+    turned = int(scaling.partial_rotary_factor * width // 2)
+    return torch.where(torch.arange(width // 2, device=device) < turned, frequencies, 0.0)
 
 
 def _dynamic(spec: RopeSpec, scaling: DynamicScaling, width: int, step: Step) -> Tensor:

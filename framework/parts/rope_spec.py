@@ -25,6 +25,14 @@ class LinearScaling(BaseSpec):
     factor: Positive
 
 
+class ProportionalScaling(BaseSpec):
+    """Of the pairs of a whole head a share is turned, the first, at the frequencies that they would have anyway."""
+
+    type: Literal["proportional"] = "proportional"
+    factor: Positive = 1.0
+    partial_rotary_factor: FiniteFloat = Field(1.0, ge=0, le=1)
+
+
 class DynamicScaling(BaseSpec):
     """A base that grows with the sequence, once it is longer than `max_positions`."""
 
@@ -69,7 +77,15 @@ class LongropeScaling(BaseSpec):
     original_max_position_embeddings: Positions | None = None
 
 
-AnyScaling = DefaultScaling | LinearScaling | DynamicScaling | YarnScaling | Llama3Scaling | LongropeScaling
+AnyScaling = (
+    DefaultScaling
+    | LinearScaling
+    | ProportionalScaling
+    | DynamicScaling
+    | YarnScaling
+    | Llama3Scaling
+    | LongropeScaling
+)
 SCALINGS: dict[str, type[BaseSpec]] = {model.model_fields["type"].default: model for model in get_args(AnyScaling)}
 ALIASES = {"su": "longrope", "mrope": "default", "deepseek_yarn": "yarn"}
 # Stand in the same mapping, and are read by other fields (theta, fraction) or by nothing that changes a number.

@@ -60,6 +60,15 @@ class Stack(PartSpec):
         return y.transpose(1, 2) if self.turn else y
 
 
+class Shared(PartSpec):
+    """The tensor as it is; another parameter, or another piece of the same, may take it too."""
+
+    shares: ClassVar[bool] = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x
+
+
 class Flatten(PartSpec):
     """[O, ...] -> [O, I]: a convolution over patches that do not overlap is a matrix on flat patches."""
 
