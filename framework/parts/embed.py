@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,7 +28,7 @@ class Tokens(nn.Module):
     The look-up stands apart from the rest, because rows of images come between the two.
     """
 
-    Spec = TokensSpec
+    Spec: ClassVar[type[TokensSpec]] = TokensSpec
 
     def __init__(self, spec: TokensSpec, *, width: int) -> None:
         super().__init__()

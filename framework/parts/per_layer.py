@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
 from triptych.parts.activations import get_activation
 from triptych.parts.embed import Lookup, Tokens
-from triptych.parts.embed_spec import TokensSpec
 from triptych.parts.parameters import Linear, Part
 from triptych.parts.per_layer_spec import PerLayerGateSpec, PerLayerTokensSpec
 from triptych.parts.step import Step
@@ -21,7 +18,7 @@ LEFT = "inputs of layers"  # what these rows are called in a step
 class PerLayerTokens(Tokens):
     """Tokens, whose look-up gives rows [T, D + L P]: what enters the model, and beside it what is of each layer."""
 
-    Spec: ClassVar[type[TokensSpec]] = PerLayerTokensSpec
+    Spec = PerLayerTokensSpec
 
     def __init__(self, spec: PerLayerTokensSpec, *, width: int) -> None:
         super().__init__(spec, width=width)
@@ -44,7 +41,7 @@ class PerLayerTokens(Tokens):
         """Rows of a look-up -> rows [T, D]; what is of the layers [T, L, P] is left for them in the step."""
         if not self.size:
             return x
-        x_TD, own = x.split((self.width, x.shape[-1] - self.width), -1)
+        x_TD, own = x.tensor_split((self.width,), -1)
         projected_TLP = (self.projection(x_TD) * self.width**-0.5).unflatten(-1, (self.layers, -1))
         step.left[LEFT] = (self.input_norm(projected_TLP) + own.view_as(projected_TLP)) * 2**-0.5
         return x_TD

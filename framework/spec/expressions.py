@@ -281,7 +281,8 @@ def _attribute(owner: Any, name: Any) -> Any:
 
 def _item(owner: Any, key: Any) -> Any:
     if isinstance(owner, Mapping):
-        return _attribute(owner, str(key) if isinstance(key, int) and key not in owner else key)  # JSON's keys are text
+        numbered = isinstance(key, int) and all(isinstance(k, str) and k.isdecimal() for k in owner)
+        return _attribute(owner, str(key) if numbered else key)  # JSON's keys are text
     if not isinstance(owner, list | tuple):  # a list in one writer's file and a number in another's
         raise Missing(f"no items in {short(owner)}")
     if not isinstance(key, int) or isinstance(key, bool) or not -len(owner) <= key < len(owner):
