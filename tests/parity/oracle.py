@@ -25,6 +25,8 @@ TOLERANCE, MATTERS = 1e-5, 1e-3  # RMS ratios in float32: the same, and not the 
 LOOSE = 1e-4  # the same too, where experts are chosen or a state sums up a sequence: rounding grows on the way
 TINY = Path(__file__).resolve().parent.parent / "tiny"
 INSIDE = {  # classes that are not listed at the top of transformers, and models of our own that nobody else has
+    "ArcticReference": "tests.reference.arctic",
+    "GrokForCausalLM": "tests.reference.grok",
     "AlibiLlamaForCausalLM": "tests.reference.alibi",
     "Idefics2VisionTransformer": "transformers.models.idefics2.modeling_idefics2",
     "DeciLMForCausalLM": "tests.reference.nemotron_nas",
