@@ -51,6 +51,11 @@ def test_the_language_model_inside_is_the_mixture_and_one_without_experts_is_non
     assert is_mixture_of_experts(built("qwen3_vl_moe"))
 
 
+def test_groups_and_shared_experts_are_told() -> None:
+    found = built("dots1")
+    assert (found.num_expert_groups, found.num_shared_experts, found.num_routed_experts) == (4, 1, 8)
+
+
 def test_a_model_of_text_alone_is_the_mixture_itself() -> None:
     found = built("mixtral")
     assert is_mixture_of_experts(found)
