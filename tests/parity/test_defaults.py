@@ -21,6 +21,7 @@ from triptych.spec.scope import Names
 
 SPECS = [listed for listed in catalog().values() if any(hasattr(transformers, a) for a in listed.architectures)]
 LANGUAGE_MODELS = [listed for listed in SPECS if listed.kind == "language_model"]
+UNMADE = {"dbrx": "no base of rotation", "dots1": "no number of experts", "glm4_moe": "heads that do not turn in pairs"}
 
 
 RELEASED = yaml.safe_load((Path(__file__).resolve().parent / "released.yaml").read_text("utf-8"))
@@ -47,8 +48,10 @@ def test_each_default_is_that_of_the_class(listed: Any) -> None:
     for architecture in filter(partial(hasattr, transformers), listed.architectures):
         defaults = {field.name: field.default for field in fields(config_class(architecture))}
         theirs = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
-        inside = getattr(config_class(architecture)(), "rope_parameters", None) or {}
-        theirs |= {f"rope_parameters.{key}": value for key, value in inside.items()}
+        inside = {
+            name: below for name, below in config_class(architecture)().to_dict().items() if isinstance(below, dict)
+        }
+        theirs |= {f"{name}.{key}": value for name, below in inside.items() for key, value in below.items()}
         for name, value in (tree.get("defaults") or {}).items():
             if value is None or isinstance(value, dict):  # the class makes sub-configs later
                 continue
@@ -60,6 +63,8 @@ def test_each_default_is_that_of_the_class(listed: Any) -> None:
 
 @pytest.mark.parametrize("listed", LANGUAGE_MODELS, ids=lambda listed: listed.name)
 def test_an_empty_config_is_the_model_that_the_class_makes_of_nothing(listed: Any) -> None:
+    if why := UNMADE.get(listed.name):
+        pytest.skip(f"the class says nothing that a model can be made of: {why}")
     for architecture in filter(partial(hasattr, transformers), listed.architectures):
         config = config_class(architecture)()
         if by_layer := "per_layer_config" in config.to_dict():  # which says of each layer what its number makes it
@@ -75,7 +80,7 @@ def test_an_empty_config_is_the_model_that_the_class_makes_of_nothing(listed: An
             config.layer_types = config.layer_types[:2]
         with torch.device("meta"):
             theirs = getattr(transformers, architecture)(config)
-        layers = next(k for k in ("num_hidden_layers", "n_layer") if k in config.to_dict())
+        layers = next(k for k in ("num_hidden_layers", "n_layer", "n_layers") if k in config.to_dict())
         ours = assemble(None, {"architectures": [architecture], layers: 2}).module
         assert sum(p.numel() for p in ours.parameters()) == sum(t.numel() for _, t in saved(theirs))
         assert ours.context == longest(config)
@@ -84,7 +89,7 @@ def test_an_empty_config_is_the_model_that_the_class_makes_of_nothing(listed: An
 @pytest.mark.parametrize("name", RELEASED)
 def test_a_released_config_is_the_model_that_the_class_makes_of_it(name: str) -> None:
     given = {**EVERYWHERE, **RELEASED[name]}
-    layers = next(k for k in ("num_hidden_layers", "n_layer") if k in given)
+    layers = next(k for k in ("num_hidden_layers", "n_layer", "n_layers") if k in given)
     given[layers] = 2
     ours = assemble(None, given).module
     (architecture,) = given.get("architectures") or catalog()[find_family(given)].architectures
@@ -94,5 +99,5 @@ def test_a_released_config_is_the_model_that_the_class_makes_of_it(name: str) ->
     config = config_class(architecture)(**given)
     with torch.device("meta"):
         theirs = getattr(transformers, architecture)(config)
-    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+    assert sum(p.numel() for p in ours.parameters()) == sum(t.numel() for _, t in saved(theirs))
     assert ours.context == longest(config)

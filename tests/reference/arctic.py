@@ -32,14 +32,14 @@ class ArcticLayer(MixtralDecoderLayer):
             self.mlp = Gated(config.hidden_size, config.intermediate_size)
         if self.beside:
             self.residual_layernorm = MixtralRMSNorm(config.hidden_size, config.rms_norm_eps)
-            self.residual_mlp = Gated(config.hidden_size, config.hidden_size)
+            self.dense = Gated(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden_states: Tensor, **options: Any) -> Tensor:
         came = hidden_states
         x: Tensor = came + self.self_attn(hidden_states=self.input_layernorm(came), **options)[0]
         if not self.beside:
             return x + self.mlp(self.post_attention_layernorm(x))
-        return x + self.residual_mlp(self.residual_layernorm(x)) + self.mlp(self.post_attention_layernorm(came))
+        return x + self.dense(self.residual_layernorm(x)) + self.mlp(self.post_attention_layernorm(came))
 
 
 class ArcticReference(MixtralForCausalLM):
