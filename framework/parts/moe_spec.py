@@ -21,8 +21,8 @@ class MoeSpec(PartSpec):
     """So many `experts`, each an MLP of width `hidden`, of which the `router` chooses some for each row.
 
     They are `gated`, by an activation, up to a `limit` as a gated MLP's, or as `clamped` says. Shares weigh what
-    experts give, or what they are given (`shares_of`). Every row goes through the `shared` mixer too, times the sigmoid of
-    a number for each row (`shared_gate`) or as it is. So many more that are `idle` give back what they are given
+    experts give, or what they are given (`shares_of`). Every row goes through the `shared` mixer too, times the sigmoid
+    of a number for each row (`shared_gate`) or as it is. So many more that are `idle` give back what they are given
     (LongCat-Flash, arXiv 2509.01322, section 2.1).
     """
 
