@@ -16,6 +16,7 @@ from triptych.kernels.attention.sight import Sight, additive
 from triptych.kernels.attention.spans import Kept, Reach, Spans
 
 PIECE = 256  # queries at least that are looked at together, where rows are out of the reach of others
+KEPT = 1024  # rows up to which the masks of a piece for each head are kept for the layers after it
 
 
 def attention(
@@ -187,10 +188,13 @@ def _looked(
 
 
 def _pieces(queries: range, reach: Reach) -> Iterator[range]:
-    """About as many queries as a row sees; chunks begin with a piece."""
-    if (rows := reach.rows) is None or not reach.start(queries.stop - 1):
-        yield queries
-        return
+    """About as many queries as a row sees; chunks begin with a piece. Few where the mask is one for each head."""
+    rows = reach.rows
+    if rows is None or not reach.start(queries.stop - 1):
+        if not reach.alibi:
+            yield queries
+            return
+        rows = PIECE
     step = -(-PIECE // rows) * rows
     cuts = range((queries.start // step + 1) * step, queries.stop, step)
     for start, stop in pairwise([queries.start, *cuts, queries.stop]):
@@ -203,6 +207,8 @@ def _mask(spans: Spans, queries: range, rows: range, *, like: Tensor, causal: bo
         reach = Reach(alibi=reach.alibi)
     if reach == Reach() and (not causal or queries == rows):
         return None
+    if reach.alibi and len(rows) > KEPT:
+        return _added(queries, rows, like=like, causal=causal, reach=reach)
     return spans.once(
         ("mask", queries, rows, causal, reach, like.dtype),
         lambda: _added(queries, rows, like=like, causal=causal, reach=reach),

@@ -180,13 +180,29 @@ def test_pages_out_of_reach_are_not_looked_at(case: str, seen: str, softcap: flo
     assert attention(q, k, v, kept=kept._replace(tables=tables), **options).equal(before)
 
 
-@pytest.mark.parametrize("reach", [Reach(window=300), Reach(chunk=300), Reach(window=40), Reach(chunk=37)])
+@pytest.mark.parametrize(
+    "reach",
+    [
+        *(Reach(window=300), Reach(chunk=300), Reach(window=40), Reach(chunk=37)),
+        *(Reach(alibi=Alibi(6, "root")), Reach(300, alibi=Alibi(6, "linear"))),
+    ],
+)
 def test_a_long_prompt_is_looked_at_in_pieces_as_at_once(reach: Reach) -> None:
     q, k, v, spans, _ = drawn(Case((900,)))
     options = {"spans": spans, "kept": None, "scale": 0.3, "causal": True, "reach": reach}
     found, expected = sdpa.attention(q, k, v, **options), reference.attention(q, k, v, softcap=None, **options)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     assert all(queries.stop - rows.start <= 3 * 300 for _, queries, rows, *_ in spans.memo)
+
+
+def test_masks_for_each_head_are_of_few_rows_at_a_time_and_large_ones_are_not_kept() -> None:
+    q, k, v, spans, _ = drawn(Case((1400,)), heads=2)
+    reach = Reach(alibi=Alibi(2, "linear"))
+    options = {"spans": spans, "kept": None, "scale": 0.3, "causal": True, "reach": reach}
+    found, expected = sdpa.attention(q, k, v, **options), reference.attention(q, k, v, softcap=None, **options)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert all(len(queries) == 256 and rows.stop <= 1024 for _, queries, rows, *_ in spans.memo)
+    assert len(spans.memo) == 4
 
 
 @given(row=st.integers(0, 99), window=st.none() | st.integers(1, 120), chunk=st.none() | st.integers(1, 120))
