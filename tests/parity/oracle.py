@@ -33,6 +33,7 @@ INSIDE = {  # classes that are not listed at the top of transformers, and models
     "IQuestLoopCoderForCausalLM": "tests.reference.iquest_loopcoder",
     "OuroForCausalLM": "tests.reference.ouro",
     "SolarForCausalLM": "tests.reference.solar",
+    "Step3TextForCausalLM": "tests.reference.step3_text",
     "Step3p5ForCausalLM": "tests.reference.step3p5",
 }
 
