@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import triptych
 from tests.parity.cases import Case, all_cases
@@ -31,7 +32,13 @@ def test_rounding_costs_no_more_than_in_the_reference(half: tuple[Oracle, Oracle
     assert model.dtype == torch.bfloat16
     ids = exact.random_ids(57, seed=1)
     wanted = exact.logits(ids)
-    assert rms_ratio(model.logits(ids), wanted) < 1.5 * rms_ratio(theirs.logits(ids).float(), wanted)
+    assert typical(model.logits(ids), wanted) < 1.5 * typical(theirs.logits(ids).float(), wanted)
+
+
+def typical(found: Tensor, wanted: Tensor) -> float:
+    """The RMS ratio of the row in the middle: by rounding a row may go to another of two experts that are all but equal."""
+    rows = (found - wanted).square().mean(-1) / wanted.square().mean(-1)
+    return float(rows.median().sqrt())
 
 
 @torch.inference_mode()
