@@ -36,7 +36,7 @@ def test_rounding_costs_no_more_than_in_the_reference(half: tuple[Oracle, Oracle
 
 
 def typical(found: Tensor, wanted: Tensor) -> float:
-    """The RMS ratio of the row in the middle: by rounding a row may go to another of two experts that are all but equal."""
+    """The RMS ratio of the row in the middle. By rounding, a row may go to another of two experts nearly equal."""
     rows = (found - wanted).square().mean(-1) / wanted.square().mean(-1)
     return float(rows.median().sqrt())
 
