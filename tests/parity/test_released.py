@@ -49,6 +49,16 @@ def with_masks(found: Tensors) -> Tensors:
     return found | {f"gpt_neox.layers.{i}.attention.{name}": beside[name].clone() for i in range(2) for name in beside}
 
 
+def with_norms_of_dense_layers(found: Tensors) -> Tensors:
+    """A.X K1 has a norm after the MLP of layers without experts too, and does not use it."""
+    return found | {"model.layers.0.post_mlp_layernorm.weight": torch.ones(64)}
+
+
+def with_draft(found: Tensors) -> Tensors:
+    """DeepSeek-V3 carries a layer past the last that predicts the token after next."""
+    return found | {f"model.layers.61.{name}.weight": torch.ones(64) for name in ("enorm", "shared_head.norm")}
+
+
 RELEASED: Mapping[str, tuple[str, Callable[[Tensors], Tensors]]] = {
     "gpt2": ("GPT2LMHeadModel", without_prefix),
     "llama": ("LlamaForCausalLM", with_frequencies),
@@ -58,6 +68,8 @@ RELEASED: Mapping[str, tuple[str, Callable[[Tensors], Tensors]]] = {
     "mistral": ("MistralForCausalLM", with_frequencies),
     "gemma": ("GemmaForCausalLM", with_head),
     "starcoder2": ("Starcoder2ForCausalLM", with_head),
+    "axk1": ("AXK1ForCausalLM", with_norms_of_dense_layers),
+    "deepseek_v3": ("DeepseekV3ForCausalLM", with_draft),
 }
 
 
