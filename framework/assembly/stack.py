@@ -42,6 +42,7 @@ class Branch(Part):
         self.post_norm = _built(plan.post_norm, width=width)
         self.sum_norm = _built(plan.sum_norm, width=width)
         self.scale = plan.scale
+        self.replaces = plan.mixer is not None and plan.mixer.replaces
         self._members: tuple[nn.Module, ...]
         if plan.mixer is not None:
             assert plan.label
@@ -90,7 +91,7 @@ class Block(nn.Module):
             if isinstance(given, tuple):
                 given, later = given
                 last.append(later)
-            x_TD = x_TD + given
+            x_TD = given if branch.replaces else x_TD + given
             if branch.sum_norm is not None:
                 x_TD = branch.sum_norm(x_TD)
         return sum(last, x_TD)

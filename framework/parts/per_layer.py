@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,7 @@ LEFT = "inputs of layers"  # what these rows are called in a step
 class PerLayerTokens(Tokens):
     """Tokens, whose look-up gives rows [T, D + L P]: what enters the model, and beside it what is of each layer."""
 
-    Spec = PerLayerTokensSpec
+    Spec: ClassVar[type[PerLayerTokensSpec]] = PerLayerTokensSpec
 
     def __init__(self, spec: PerLayerTokensSpec, *, width: int) -> None:
         super().__init__(spec, width=width)

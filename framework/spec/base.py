@@ -31,15 +31,16 @@ class BaseSpec(BaseModel):
 class PartSpec(BaseSpec):
     """What YAML may say of one registered part; `builds` names the class ("module:Class") that it describes.
 
-    A mixer that `crosses` hands something on to later layers beside the rows, or takes it. `stacked` are its
-    parameters of which each is many matrices, that may stand one by one on disk. A mixer that is `recurrent` goes
-    on from a state, of one size however long a sequence is.
+    A mixer that `crosses` hands something on to later layers beside the rows, or takes it; what one gives that
+    `replaces` is not added to the rows. `stacked` are its parameters of which each is many matrices, that may stand
+    one by one on disk. A mixer that is `recurrent` goes on from a state, of one size however long a sequence is.
     """
 
     builds: ClassVar[str | type] = ""
     stacked: ClassVar[tuple[str, ...]] = ()
     recurrent: ClassVar[bool] = False
     crosses: ClassVar[bool] = False
+    replaces: ClassVar[bool] = False
 
     def build(self, **sizes: Any) -> Any:
         """The part itself; `sizes` are what the place it stands in knows (width, key, head_dim, ...).

@@ -76,12 +76,15 @@ def test_an_empty_config_is_the_model_that_the_class_makes_of_nothing(listed: An
         }.items():
             if not by_layer and getattr(config, key, None) is None:  # which some classes cannot make a model of
                 setattr(config, key, value // config.num_attention_heads)
+        beside = {"num_kv_shared_layers": 0} if hasattr(config, "num_kv_shared_layers") else {}
+        for key, value in beside.items():  # of more layers than two
+            setattr(config, key, value)
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[:2]
         with torch.device("meta"):
             theirs = getattr(transformers, architecture)(config)
         layers = next(k for k in ("num_hidden_layers", "n_layer", "n_layers") if k in config.to_dict())
-        ours = assemble(None, {"architectures": [architecture], layers: 2}).module
+        ours = assemble(None, {"architectures": [architecture], layers: 2, **beside}).module
         assert sum(p.numel() for p in ours.parameters()) == sum(t.numel() for _, t in saved(theirs))
         assert ours.context == longest(config)
 
