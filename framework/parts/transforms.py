@@ -95,6 +95,17 @@ class ByHead(PartSpec):
         return x[[head * sum(self.parts) + row for part in parts for head in range(self.heads) for row in part]]
 
 
+class HeadPart(ByHead):
+    """Rows laid out as for `by_head` -> those of the part with the number `take`; other rows may take the others."""
+
+    shares: ClassVar[bool] = True
+    take: NonNegativeInt
+
+    def __call__(self, x: Tensor) -> Tensor:
+        sizes = [self.heads * part for part in self.parts]
+        return super().__call__(x).split_with_sizes(sizes)[self.take]
+
+
 class UnitRows(PartSpec):
     """Each row over its length, which is not less than `eps`."""
 

@@ -283,7 +283,8 @@ def _item(owner: Any, key: Any) -> Any:
     if isinstance(owner, Mapping):
         numbered = isinstance(key, int) and all(isinstance(k, str) and k.isdecimal() for k in owner)
         return _attribute(owner, str(key) if numbered else key)  # JSON's keys are text
-    if not isinstance(owner, list | tuple):  # a list in one writer's file and a number in another's
+    # A list in one writer's file is a number in another's; letters are items too.
+    if not isinstance(owner, list | tuple | str):
         raise Missing(f"no items in {short(owner)}")
     if not isinstance(key, int) or isinstance(key, bool) or not -len(owner) <= key < len(owner):
         raise SpecError(f"no item {short(key)} in a list of {len(owner)}")
