@@ -240,3 +240,14 @@ def test_what_depends_on_the_step_alone_is_made_once() -> None:
         step.once("key", lambda: calls.append(1))
     assert calls == [1]
     assert list(pairwise(step.bounds)) == [(0, 3)]
+
+
+def test_sums_are_kept_in_float32_beside_rows_in_half_precision() -> None:
+    need = State(((3, 4), (5, 2)), sums=1)
+    layout = Layout.whole({"m": need}, pages=2, page=8)
+    cache = Cache(layout, dtype=torch.bfloat16)
+    assert [each.dtype for each in cache.states["m"]] == [torch.bfloat16, torch.float32]
+    assert layout.nbytes(torch.bfloat16) == 2 * (12 * 2 + 10 * 4)
+    assert layout.nbytes(torch.float64) == 2 * 22 * 8
+    begun = Step.of([1]).state("m", need, dtype=torch.bfloat16)
+    assert [each.dtype for each in begun] == [torch.bfloat16, torch.float32]
