@@ -50,6 +50,8 @@ def engine(spec: str, *, tokens: int, pages: int) -> Engine:
     found = by_reach(needs, longest=LONGEST).items()
     groups = tuple(Group(tuple(keys), reach, PAGE, row_size(keys)) for reach, keys in found)
     layout = Layout(needs, groups, sum(group.pages(LONGEST) for group in groups) + pages, len(PROMPTS))
+    if not groups:  # of a model that keeps states alone a slot is all that a request takes
+        layout = Layout.whole(needs, pages=len(PROMPTS), page=LONGEST)
     run = RunOptions(device=CPU, dtype=torch.float64, max_num_batched_tokens=tokens)
     return Engine(made, sizes=Sizes(layout, seqs=len(PROMPTS), longest=LONGEST), run=run, tokenizer=None)
 
