@@ -123,10 +123,15 @@ class Stack(nn.Module):
 
     def cache_needs(self) -> dict[str, CacheNeed]:
         """What each mixer that remembers something needs, by the key that it remembers under."""
-        mixers: list[Any] = [m for m in self.modules() if getattr(m, "cache_need", None) is not None]
-        return {
-            in_loop(mixer.key, loop): need
-            for loop in range(self.loops)
-            for mixer in mixers
-            if (need := mixer.cache_need if loop == 0 else getattr(mixer, "need_again", mixer.cache_need)) is not None
-        }
+        return needs_of(self, loops=self.loops)
+
+
+def needs_of(module: nn.Module, *, loops: int = 1) -> dict[str, CacheNeed]:
+    """What each mixer in a module needs that remembers something, in layers that are gone through `loops` times."""
+    mixers: list[Any] = [m for m in module.modules() if isinstance(getattr(m, "cache_need", None), CacheNeed)]
+    return {
+        in_loop(mixer.key, loop): need
+        for loop in range(loops)
+        for mixer in mixers
+        if (need := mixer.cache_need if loop == 0 else getattr(mixer, "need_again", mixer.cache_need)) is not None
+    }

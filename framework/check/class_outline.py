@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from triptych.assembly.stack import needs_of
 from triptych.capabilities.components import Kind, component_map
 from triptych.capabilities.construct import construct
-from triptych.check.counts import cache_facts, needs_of, parameters_of
+from triptych.check.counts import cache_facts, parameters_of
 from triptych.check.outline import Node
 from triptych.errors import CapabilityError, SpecError, TriptychError
 from triptych.parts.cache_needs import CacheNeed
@@ -66,7 +67,7 @@ def _components(model: nn.Module) -> Iterator[Node]:
 def _component(module: nn.Module, path: str, kind: Kind) -> Node:
     facts = {word: value for name, word in SAID.items() if isinstance(value := getattr(module, name, None), int)}
     if kind == "language_model":
-        facts |= cache_facts(needs_of(module))
+        facts |= cache_facts(needs_of(module).values())
     part = type(module).__name__ if path else ""
     return Node(path or kind, kind, parameters_of(module), part=part, facts=facts, children=tuple(_inside(module)))
 
@@ -87,7 +88,7 @@ def _layers(layers: nn.ModuleList) -> Iterator[Node]:
     """Those of one class and one size are one node."""
     alike: dict[tuple[str, int, tuple[tuple[str, int], ...]], list[int]] = {}
     for number, layer in enumerate(layers):
-        key = (type(layer).__name__, parameters_of(layer), tuple(cache_facts(needs_of(layer)).items()))
+        key = (type(layer).__name__, parameters_of(layer), tuple(cache_facts(needs_of(layer).values()).items()))
         alike.setdefault(key, []).append(number)
     for (name, size, cache), numbers in alike.items():
         yield Node(name, "layer", size, which=tuple(numbers), facts=dict(cache))

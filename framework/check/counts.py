@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from torch import nn
 
@@ -13,12 +12,6 @@ from triptych.parts.cache_needs import CacheNeed, State
 def parameters_of(module: nn.Module) -> int:
     """How many numbers its parameters are; one that stands in two places counts once."""
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def needs_of(module: nn.Module) -> Iterable[CacheNeed]:
-    """As `cache_needs` of a model, of any part of it: what the mixers in it keep, one need a key."""
-    mixers: list[Any] = [m for m in module.modules() if isinstance(getattr(m, "cache_need", None), CacheNeed)]
-    return {mixer.key: mixer.cache_need for mixer in mixers}.values()
 
 
 def cache_facts(needs: Iterable[CacheNeed]) -> dict[str, int]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from triptych.assembly import Assembled, MultimodalModel, TextModel, Tower
+from triptych.assembly.stack import needs_of
 from triptych.assembly.tower import DeepProjector, Projector
-from triptych.check.counts import cache_facts, needs_of, parameters_of
+from triptych.check.counts import cache_facts, parameters_of
 from triptych.spec.base import PartSpec
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan
@@ -150,16 +151,17 @@ def _layers(stack: Tower | TextModel, plans: Sequence[BlockPlan]) -> Iterator[No
             same.append(number)
     for plan, numbers in alike:
         block = stack.layers[numbers[0]]
-        branches = tuple(_branch(branch, block, cached=isinstance(stack, TextModel)) for branch in plan)
-        cache = cache_facts(needs_of(block)) if isinstance(stack, TextModel) else {}
+        loops = stack.loops if isinstance(stack, TextModel) else 0  # a tower keeps nothing
+        branches = tuple(_branch(branch, block, loops=loops) for branch in plan)
+        cache = cache_facts(needs_of(block, loops=loops).values())
         yield Node("layer", "layer", parameters_of(block), which=tuple(numbers), facts=cache, children=branches)
 
 
-def _branch(plan: BranchPlan, block: nn.Module, *, cached: bool) -> Node:
+def _branch(plan: BranchPlan, block: nn.Module, *, loops: int) -> Node:
     """A branch with its norms; members that stand side by side are branches below it, which the block owns."""
     modules = [block.get_submodule(name) for name in (plan.name, *(member.name for member in plan.parallel))]
-    members = tuple(_branch(member, block, cached=cached) for member in plan.parallel)
-    facts = cache_facts(need for module in modules for need in needs_of(module)) if cached else {}
+    members = tuple(_branch(member, block, loops=loops) for member in plan.parallel)
+    facts = cache_facts(need for module in modules for need in needs_of(module, loops=loops).values())
     return Node(
         name=plan.name,
         kind="branch",

@@ -77,7 +77,7 @@ def test_the_cache_is_what_the_mixers_ask_for(name: str) -> None:
     needs = [need for need in every if isinstance(need, Rows)]
     assert tree.facts.get("cache_in_states", 0) == sum(need.size for need in every if isinstance(need, State))
     assert tree.facts.get("cache", 0) == sum(need.heads * sum(need.widths) for need in needs)
-    windows = sum(need.heads * sum(need.widths) for need in needs if need.window)
+    windows = sum(need.heads * sum(need.widths) for need in needs if need.window or need.chunk)
     assert tree.facts.get("cache_in_windows", 0) == windows
     layers = [node for node in walk(one(tree, "language_model")) if node.kind == "layer"]
     assert sum(node.count * int(node.facts.get("cache", 0)) for node in layers) == tree.facts.get("cache", 0)
