@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.parity.text")  # which no file of tests is by its name
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:

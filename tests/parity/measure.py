@@ -6,10 +6,9 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.parity.aliases import aliased
 from tests.parity.cases import Case, all_cases
-from tests.parity.oracle import build_oracle, rms_ratio
-from tests.parity.test_text import Pair
+from tests.parity.oracle import rms_ratio
+from tests.parity.text import Pair
 
 
 def errors(spec: str) -> tuple[float | None, bool]:
@@ -30,8 +29,7 @@ def cases() -> dict[str, list[Case]]:
 def error_of(case: Case) -> tuple[float, float]:
     """The worst RMS ratio over prompts of several lengths, and the tolerance."""
     with TemporaryDirectory() as folder:
-        oracle = build_oracle(case.config, Path(folder), seed=case.seed, attention=case.attention)
-        pair = Pair(case, aliased(oracle, case.alias) if case.alias else oracle)
+        pair = Pair.of(case, Path(folder))
         wanted = [pair.oracle.logits(ids) for ids in pair.prompts]
         found = [pair.model.logits(ids) for ids in pair.prompts]
         return max(map(rms_ratio, found, wanted)), pair.tolerance

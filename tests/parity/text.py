@@ -1,14 +1,18 @@
-"""Language models equal their reference: every registered spec, every variation, on weights that hide nothing."""
+"""That language models equal their reference: every variation of a spec, on weights that hide nothing.
+
+The tests are those of `test_dense.py`, `test_experts.py` and `test_states.py`, each with specs of one kind, so that
+processes that test side by side have a share each.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import pytest
 import torch
@@ -26,6 +30,15 @@ from triptych.spec.mixers import mixers_in
 
 LENGTHS = (57, 5, 23, 1, 11)  # the first is longer than every window and original context here
 TOKENS = 24
+Kind = Literal["dense", "experts", "states"]
+
+
+@cache
+def kind_of(spec: str) -> Kind:
+    """What is most apart of a spec's mixers: that they go on from a state, that rows choose among them, or neither."""
+    mixers = {*mixers_in(load_named(spec)[1])}
+    recurrent, stacked = (any(getattr(mixer, name) for mixer in mixers) for name in ("recurrent", "stacked"))
+    return "states" if recurrent else "experts" if stacked else "dense"
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,12 @@ class Pair:
     case: Case
     oracle: Oracle
 
+    @classmethod
+    def of(cls, case: Case, folder: Path) -> Self:
+        """Draw the reference of a case anew and save it in a folder."""
+        oracle = build_oracle(case.config, folder, seed=case.seed, attention=case.attention)
+        return cls(case, oracle if case.alias is None else aliased(oracle, case.alias))
+
     @cached_property
     def model(self) -> Any:
         return triptych.load(self.oracle.folder, dtype=torch.float32)
@@ -43,10 +62,9 @@ class Pair:
     def prompts(self) -> list[list[int]]:
         return [self.prompt(length, seed=length) for length in LENGTHS]
 
-    @cached_property
+    @property
     def tolerance(self) -> float:
-        mixers = {*mixers_in(load_named(self.case.spec)[1])}
-        return LOOSE if any(mixer.stacked or mixer.recurrent for mixer in mixers) else TOLERANCE
+        return TOLERANCE if kind_of(self.case.spec) == "dense" else LOOSE
 
     @property
     def cached_prompts(self) -> list[list[int]]:
@@ -57,13 +75,16 @@ class Pair:
         return self.oracle.random_ids(length, seed=self.case.seed + seed)
 
 
-@pytest.fixture(scope="module", params=list(all_cases()), ids=str)
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    case: Case = request.param
-    folder = tmp_path_factory.mktemp("checkpoint")
-    oracle = build_oracle(case.config, folder, seed=case.seed, attention=case.attention)
-    yield Pair(case, oracle if case.alias is None else aliased(oracle, case.alias))
-    shutil.rmtree(folder)
+def pairs(kind: Kind) -> Any:
+    """The fixture `pair` of a file of tests: every case of every spec of a kind."""
+
+    @pytest.fixture(scope="module", params=[case for case in all_cases() if kind_of(case.spec) == kind], ids=str)
+    def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+        folder = tmp_path_factory.mktemp("checkpoint")
+        yield Pair.of(request.param, folder)
+        shutil.rmtree(folder)
+
+    return pair
 
 
 def test_every_tensor_matters_to_the_reference(pair: Pair) -> None:
