@@ -10,11 +10,14 @@ from triptych.capabilities.pooling import AttnType
 from triptych.capabilities.table import CAPABILITIES, Capability
 from triptych.errors import CapabilityError, Problem
 from triptych.registry.named import get_transcription
-from triptych.spec.facts import SEQUENCE_POOLING, declared, score_type
+from triptych.spec.facts import SEQUENCE_POOLING, crosses, declared, score_type
 from triptych.spec.mixers import kept_by
 from triptych.spec.plan import ModelPlan
 from triptych.spec.sources import source_of
 from triptych.spec.stack import mixers_of
+
+IN_ONE_STAGE = {"supports_pp": False, "make_empty_intermediate_tensors": None}
+"""What a model has in place of members that make stages of it, where layers take more than rows."""
 
 
 def declare(module: nn.Module, planned: ModelPlan) -> None:
@@ -29,6 +32,9 @@ def declare(module: nn.Module, planned: ModelPlan) -> None:
     names = [*_shown(planned), *(name for name, value in said.items() if value)]
     for name in names:
         _raise_flag(module, CAPABILITIES[name])
+    if crosses(planned.scopes[""].tree):
+        for name, value in IN_ONE_STAGE.items():
+            setattr(module, name, value)
     if problems := [p for name, value in said.items() for p in _wrong(module, planned, name, value=value)]:
         raise CapabilityError(problems)
     score_type([*dict.fromkeys(names)])

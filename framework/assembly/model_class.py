@@ -65,6 +65,7 @@ def model_class(tree: Tree, *, name: str, architecture: str, convert: str | None
     info = model_info(whole, architecture=architecture)
     body: dict[str, Any] = {"tree": tree, "spec_name": name, "convert": convert, "base": _base(whole)}
     body |= {"__module__": __name__, "__doc__": f"The spec {name}, built of settings."}
+    body |= {"supports_pp": False}  # unless its structure shows it, which comes next
     body |= {row.flag: row.value for row in map(CAPABILITIES.__getitem__, capabilities_of(whole)) if row.flag}
     body |= {"attn_type": info.attn_type, "default_seq_pooling_type": info.default_seq_pooling_type}
     if info.is_pooling_model:

@@ -24,7 +24,7 @@ from triptych.spec.document import Tree
 from triptych.spec.draft import words_of
 from triptych.spec.mapping import tree_of
 from triptych.spec.merge import merge
-from triptych.spec.mixers import kept_by, mixing_in
+from triptych.spec.mixers import kept_by, mixers_in, mixing_in
 from triptych.spec.scope import Scope
 from triptych.spec.structure import check_structure
 
@@ -123,6 +123,14 @@ def keeps(tree: Tree) -> tuple[bool, bool]:
     return kept_by(known for known, _ in mixing_in(tree, stack) if issubclass(known, PartSpec))
 
 
+def crosses(tree: Tree) -> bool:
+    """Whether layers may take more from earlier ones than rows, which the stages of a pipeline do not send."""
+    text = tree.get("language_model") or Tree()
+    if child := _child(text):
+        return crosses(child)
+    return (text.get("layers") or {}).get("loops") is not None or any(mixer.crosses for mixer in mixers_in(tree))
+
+
 def score_type(capabilities: list[str]) -> ScoreType:
     """The kind of score among capabilities. Raises CapabilityError when there are two."""
     found = [_SCORES[name] for name in capabilities if name in _SCORES]
@@ -136,7 +144,8 @@ def shown(tree: Tree) -> Iterator[str]:
     text = tree.get("language_model") or Tree()
     if text:
         yield "supports_multimodal_embeddings"
-        yield "supports_pp"
+        if not crosses(tree):
+            yield "supports_pp"
         if writes(tree):
             yield "supports_eagle3"
     if writes(tree) and text.get("spec") is None and not _towers(tree) and has_experts(tree):
