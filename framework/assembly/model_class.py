@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from triptych.assembly.assemble import assemble
+from triptych.assembly.declare import IN_ONE_STAGE
 from triptych.assembly.language_model import TextModel
 from triptych.assembly.mrope import MRopeModel
 from triptych.assembly.multimodal import MultimodalModel
@@ -20,7 +21,7 @@ from triptych.registry.named import get_transcription
 from triptych.settings import Settings
 from triptych.spec.conversion import converted
 from triptych.spec.document import Tree
-from triptych.spec.facts import capabilities_of, keeps, model_info
+from triptych.spec.facts import capabilities_of, crosses, keeps, model_info
 from triptych.weights import AutoWeightsLoader, Table, TableMapper, mapper_of, maybe_prefix, tables
 
 Base = type[TextModel] | type[MultimodalModel] | type[Tower]
@@ -65,7 +66,7 @@ def model_class(tree: Tree, *, name: str, architecture: str, convert: str | None
     info = model_info(whole, architecture=architecture)
     body: dict[str, Any] = {"tree": tree, "spec_name": name, "convert": convert, "base": _base(whole)}
     body |= {"__module__": __name__, "__doc__": f"The spec {name}, built of settings."}
-    body |= {"supports_pp": False}  # unless its structure shows it, which comes next
+    body |= IN_ONE_STAGE if crosses(whole) else {}
     body |= {row.flag: row.value for row in map(CAPABILITIES.__getitem__, capabilities_of(whole)) if row.flag}
     body |= {"attn_type": info.attn_type, "default_seq_pooling_type": info.default_seq_pooling_type}
     if info.is_pooling_model:

@@ -213,3 +213,12 @@ def test_every_stage_of_a_spec_is_verified_to_support_it(family: str, stage: Sta
     assert report["supports_pp"] == "verified"
     assert report.contradictions == report.unflagged == ()
     assert triptych.capability_report(family)["supports_pp"] == "declared"
+
+
+def test_who_takes_more_than_rows_from_earlier_layers_supports_no_stages() -> None:
+    config = sample_config(load_named("ouro")[1])
+    cls = model_class(load_named("ouro")[1], name="ouro", architecture="Looped")
+    for found in (cls, assemble("ouro", config).module, cls(settings=Settings(config=config))):
+        assert not supports_pp(found)
+        assert capability_report(found)["supports_pp"] == "absent"
+    assert triptych.capability_report("ouro")["supports_pp"] == "absent"
