@@ -28,6 +28,7 @@ INSIDE = {  # classes that are not listed at the top of transformers, and models
     "ArcticReference": "tests.reference.arctic",
     "GrokForCausalLM": "tests.reference.grok",
     "AlibiLlamaForCausalLM": "tests.reference.alibi",
+    "Ernie4_5_VLMoeForCausalLM": "tests.reference.ernie45_vl_moe_text",
     "Idefics2VisionTransformer": "transformers.models.idefics2.modeling_idefics2",
     "DeciLMForCausalLM": "tests.reference.nemotron_nas",
     "IQuestLoopCoderForCausalLM": "tests.reference.iquest_loopcoder",
