@@ -31,7 +31,7 @@ def own(owner: nn.Module, name: str, child: nn.Module, *, where: str) -> None:
 
 
 class Branch(Part):
-    """norm -> mixer (or members side by side, summed) -> post_norm -> scale. What is left out is not there.
+    """norm -> mixer (or members side by side, summed) -> post_norm -> scale -> residual. What is left out is not there.
 
     What members give that come last is not of that sum.
     """
@@ -41,8 +41,8 @@ class Branch(Part):
         self.norm = _built(plan.norm, width=width)
         self.post_norm = _built(plan.post_norm, width=width)
         self.sum_norm = _built(plan.sum_norm, width=width)
-        self.scale = plan.scale
-        self.replaces = plan.mixer is not None and plan.mixer.replaces
+        self.scale, self.residual = plan.scale, plan.residual
+        self.replaces = plan.residual is not None or (plan.mixer is not None and plan.mixer.replaces)
         self._members: tuple[nn.Module, ...]
         if plan.mixer is not None:
             assert plan.label
@@ -56,13 +56,14 @@ class Branch(Part):
         self._now = tuple(m for m in self._members if m not in self._last)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor | tuple[Tensor, Tensor]:
-        """What is added to the rows; with members that come last also what these give."""
+        """What is added to the rows, or stands in their place; with members that come last also what these give."""
         own = self._modules
         y = own["norm"](x_TD) if "norm" in own else x_TD
         y_sum = _summed(self._now, y, step)
         if "post_norm" in own:
             y_sum = own["post_norm"](y_sum)
         y_sum = y_sum if self.scale == 1.0 else y_sum * self.scale
+        y_sum = y_sum if self.residual is None else y_sum + y * self.residual
         return (y_sum, _summed(self._last, y, step)) if self._last else y_sum
 
 

@@ -77,6 +77,12 @@ def _no_members(value: Any) -> Any:
     return value
 
 
+def _no_residual(value: Any) -> Any:
+    if value is not None:
+        raise ValueError("a member is added to the rows with others; the branch around them may have one")
+    return value
+
+
 def _without_like(value: Any) -> Any:
     """A block less the name of the one that it is like."""
     if not isinstance(value, Mapping) or not isinstance(value.get("like"), str):
@@ -128,6 +134,7 @@ SchemaNames = Annotated[
 ]
 LayerNumbers = Annotated[list[Or[int]], BeforeValidator(_listed, json_schema_input_type=list[Or[int]] | int)]
 NoMembers = Annotated[Any, AfterValidator(_no_members), Written(lambda: NULL)]
+NoResidual = Annotated[Any, AfterValidator(_no_residual), Written(lambda: NULL)]
 ConfigPlace = Annotated[Any, AfterValidator(_place), Written(_texts)]
 SchemaRef = Annotated[Any, AfterValidator(_schema), Written(_text_or_mapping)]
 Rows = Annotated[Plain, Written(_rows)]

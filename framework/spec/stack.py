@@ -23,7 +23,8 @@ MAX_LAYERS, MAX_LOOPS = 10_000, 1000
 class BranchPlan:
     """One branch of a block: `mixer` under its label, or `parallel` members whose results are summed.
 
-    What a member gives that comes `last` is added after all branches.
+    What a member gives that comes `last` is added after all branches. With a `residual`, what goes on beside the
+    branch is the normed rows times that, instead of the rows.
     """
 
     name: str
@@ -35,6 +36,7 @@ class BranchPlan:
     sum_norm: PartSpec | None
     scale: float
     last: bool = False
+    residual: float | None = None
 
 
 BlockPlan = tuple[BranchPlan, ...]
@@ -212,12 +214,14 @@ def _block(scope: Scope, name: object, place: Place | None) -> BlockPlan:
 def _branch(scope: Scope, name: str, tree: Tree) -> BranchPlan:
     problems = Collector()
     norms: dict[str, PartSpec | None] = dict.fromkeys(ROLES)
-    label, mixer, scale, members = None, None, 1.0, list[BranchPlan]()
+    label, mixer, scale, residual, members = None, None, 1.0, None, list[BranchPlan]()
     for role in ROLES:
         with problems.catching():
             norms[role] = _norm(scope, tree, role)
     with problems.catching():
-        scale = _scale(scope.at("scale"), tree)
+        scale = 1.0 if (found := _number(scope, tree, "scale")) is None else found
+    with problems.catching():
+        residual = _number(scope, tree, "residual")
     for key, member in (tree.get("parallel") or {}).items():
         with problems.catching():
             if member is not None:
@@ -233,7 +237,7 @@ def _branch(scope: Scope, name: str, tree: Tree) -> BranchPlan:
     problems.check()
     norm, post_norm, sum_norm = (norms[role] for role in ROLES)
     last = tree.get("last") is True
-    return BranchPlan(name, label, mixer, tuple(members), norm, post_norm, sum_norm, scale, last)
+    return BranchPlan(name, label, mixer, tuple(members), norm, post_norm, sum_norm, scale, last, residual)
 
 
 def _norm(scope: Scope, tree: Tree, role: str) -> PartSpec | None:
@@ -245,11 +249,12 @@ def _norm(scope: Scope, tree: Tree, role: str) -> PartSpec | None:
     return scope.at(role).part("norm", reference, place)[1] if reference is not None else None
 
 
-def _scale(scope: Scope, tree: Tree) -> float:
-    place = tree.values_at.get("scale")
-    found = scope.value(tree.get("scale"), place)
+def _number(scope: Scope, tree: Tree, key: str) -> float | None:
+    place = tree.values_at.get(key)
+    found = scope.at(key).value(tree.get(key), place)
     if found is None:
-        return 1.0
+        return None
     if isinstance(found, bool) or not isinstance(found, int | float):
-        raise SpecError(f"a number is wanted, not {short(found)}", path=".".join(scope.path), place=place)
+        path = ".".join(scope.at(key).path)
+        raise SpecError(f"a number is wanted, not {short(found)}", path=path, place=place)
     return float(found)

@@ -27,6 +27,7 @@ from triptych.spec.form_types import (
     Name,
     Names,
     NoMembers,
+    NoResidual,
     NormRef,
     Or,
     Plain,
@@ -45,13 +46,17 @@ from triptych.spec.scope import problems_of
 
 
 class BranchForm(BaseSpec):
-    """norm -> mixer (or members side by side, summed) -> post_norm -> scale, added to the rows; then sum_norm."""
+    """norm -> mixer (or members side by side, summed) -> post_norm -> scale, added to the rows; then sum_norm.
+
+    With a `residual` it is added to that many times the normed rows, and the rows go no further.
+    """
 
     norm: NormRef | None = None
     mixer: MixerRef | None = None
     parallel: dict[Name, MemberForm | None] | None = None
     post_norm: NormRef | None = None
     scale: Or[float] | None = None
+    residual: Or[float] | None = None
     sum_norm: NormRef | None = None
 
 
@@ -59,6 +64,7 @@ class MemberForm(BranchForm):
     """A branch beside others; what it gives is added to the rows with theirs, or after the block's `last` branch."""
 
     parallel: NoMembers = None
+    residual: NoResidual = None
     last: bool = False
 
 

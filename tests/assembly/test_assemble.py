@@ -111,6 +111,15 @@ def test_a_branch_is_norm_mixer_post_norm_scale_and_then_the_sum_is_normed() -> 
     assert torch.allclose(block(x, step), wanted, atol=1e-6)
 
 
+def test_with_a_residual_the_normed_rows_go_on_times_that_many() -> None:
+    text = "blocks: {layer: {mix: null, ffn: {residual: 3, scale: 0.5}}}"
+    found = assembled(text).module
+    fill_random(found, seed=0, device=torch.device("cpu"), dtype=torch.float32)
+    (block, _), step, x = found.layers, Step.of((4,)), torch.randn(4, 64)  # type: ignore[union-attr, misc]
+    y = block.ffn.norm(x)
+    assert torch.allclose(block(x, step), 3 * y + 0.5 * block.ffn.mlp(y, step), atol=1e-6)
+
+
 def test_a_scale_of_nothing_leaves_the_rows_alone() -> None:
     plain = hidden(assembled("blocks: {layer: {mix: null, ffn: null}}\nlanguage_model: {norm: null}"))
     scaled = hidden(assembled("blocks: {layer: {mix: {scale: 0}, ffn: {scale: 0}}}\nlanguage_model: {norm: null}"))
