@@ -59,6 +59,12 @@ def with_draft(found: Tensors) -> Tensors:
     return found | {f"model.layers.61.{name}.weight": torch.ones(64) for name in ("enorm", "shared_head.norm")}
 
 
+def with_rates(found: Tensors) -> Tensors:
+    """Transformers' MiniMax saves how fast states fade, and what it makes of that."""
+    names = ("slope_rate", "query_decay", "key_decay", "diagonal_decay")
+    return found | {f"model.layers.{i}.self_attn.{name}": torch.ones(4, 1, 1) for i in (0, 2) for name in names}
+
+
 RELEASED: Mapping[str, tuple[str, Callable[[Tensors], Tensors]]] = {
     "gpt2": ("GPT2LMHeadModel", without_prefix),
     "llama": ("LlamaForCausalLM", with_frequencies),
@@ -69,6 +75,7 @@ RELEASED: Mapping[str, tuple[str, Callable[[Tensors], Tensors]]] = {
     "gemma": ("GemmaForCausalLM", with_head),
     "starcoder2": ("Starcoder2ForCausalLM", with_head),
     "axk1": ("AXK1ForCausalLM", with_norms_of_dense_layers),
+    "minimax_text_01": ("MiniMaxText01ForCausalLM", with_rates),
     "deepseek_v3": ("DeepseekV3ForCausalLM", with_draft),
 }
 

@@ -1,0 +1,41 @@
+"""What YAML may say of linear attention that fades at fixed rates."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import Field, FiniteFloat, NonNegativeFloat, model_validator
+
+from triptych.parts.attention_spec import Heads
+from triptych.spec.base import Activation, Norm, PartSpec, Position, Width
+
+
+class LightningSpec(PartSpec):
+    """`heads` with a state [head_dim, head_dim] each, which fades row by row.
+
+    Head h of H, from 1 on, fades at 2^(-8 h / H) times `fading`.
+
+    `activation` is of queries, keys and values; `qk_norm` and then `position` are of queries and keys, and `scale` of
+    queries. What the heads give is normed in `groups`, with `eps`, beside a sigmoid of the gate. `out_bias` is as
+    `bias` unless given.
+    """
+
+    builds: ClassVar[str | type] = "triptych.parts.lightning:Lightning"
+    recurrent: ClassVar[bool] = True
+    heads: Heads
+    head_dim: Width
+    fading: NonNegativeFloat
+    eps: FiniteFloat = Field(ge=0)
+    groups: Heads = 1
+    activation: Activation | None = None
+    qk_norm: Norm | None = None
+    position: Position | None = None
+    scale: FiniteFloat = 1.0
+    bias: bool = False
+    out_bias: bool | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.heads * self.head_dim % self.groups:
+            raise ValueError(f"{self.heads} heads of {self.head_dim} do not fall into {self.groups} groups evenly")
+        return self
