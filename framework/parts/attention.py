@@ -89,15 +89,13 @@ class Attention(Part):
             q, k = self._normed(own["q_norm"], q), self._normed(own["k_norm"], k)
         if position is not None and early:
             q, k = position(q, step), position(k, step)
-        v = own["v_norm"](v) if "v_norm" in own else v
+        v = self._clipped(own["v_norm"](v) if "v_norm" in own else v, "after")
         return (own["q_position"](q, step) if "q_position" in own else q), k, v
 
     def _projected(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and keys [T, H + G, K] side by side, and values."""
         H, G, K = self.spec.heads, self.spec.kv_heads, self.spec.head_dim
-        qkv: Tensor = self._modules["qkv"](x_TD)
-        if (clip := self.spec.clip) is not None:
-            qkv = qkv.clamp(-clip, clip)
+        qkv = self._clipped(self._modules["qkv"](x_TD), "before")
         if self.spec.value_dim is None:
             qk, v = qkv.view(-1, H + 2 * G, K).split_with_sizes((H + G, G), 1)
             return qk, v
@@ -109,7 +107,11 @@ class Attention(Part):
             y: Tensor = norm(x_THK.flatten(1)).view(x_THK.shape)
         else:
             y = norm(x_THK)
-        return y
+        return self._clipped(y, "after")
+
+    def _clipped(self, x: Tensor, when: str) -> Tensor:
+        clip = self.spec.clip if self.spec.clip_when == when else None
+        return x if clip is None else x.clamp(-clip, clip)
 
 
 class Gate(Linear):

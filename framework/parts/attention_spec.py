@@ -35,8 +35,9 @@ class AttentionSpec(PartSpec):
     layer `leaves` under a name are there for later ones. A row sees the `window` rows up to itself, or those before
     it in its `chunk` of so many, else all. `whole_blocks`: and all of its own block, where rows of a prompt see
     each other both ways, however far that is. `within` names the cut of the step that a row stays inside: its
-    sequence unless given. Queries, keys and values are kept within `clip` of nought. `alibi`: scores fall with the
-    distance of the row that is looked at, or with its root; `scaled` is the first as Falcon rounds it.
+    sequence unless given. Queries, keys and values are kept within `clip` of nought, before their norms or after.
+    `alibi`: scores fall with the distance of the row that is looked at, or with its root; `scaled` is the first as
+    Falcon rounds it.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.attention:Attention"
@@ -63,12 +64,15 @@ class AttentionSpec(PartSpec):
     causal: bool = True
     within: str | None = None
     clip: PositiveFloat | None = None
+    clip_when: Literal["before", "after"] = "before"
     alibi: Literal["linear", "root", "scaled"] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} kv_heads evenly")
+        if self.clip_when == "after" and self.qk_norm is None:
+            raise ValueError("clip_when: after needs a qk_norm that it comes after")
         for name in ("window", "chunk"):
             if (rows := getattr(self, name)) is not None and not self.causal:
                 raise ValueError(f"a {name} of {rows} rows needs causal attention")

@@ -122,6 +122,7 @@ def test_what_a_use_by_an_expression_comes_to_is_typed() -> None:
     [
         ("", {"num_key_value_heads": 3}, r"llama.yaml:\d+:\d+: .*0.mix.mixer: 4 heads cannot share 3 kv_heads evenly"),
         ("", {"head_dim": 5}, r"llama.yaml:\d+:\d+: .*rope turns pairs of channels; 1.0 of a head of 5 are 5"),
+        ("parts: {attention: {clip: 1, clip_when: after}}", {}, r"0.mix.mixer: clip_when: after needs a qk_norm"),
         ("parts: {rope: {fraction: 0.32}}", {}, r"rope turns pairs of channels; 0.32 of a head of 16 are 5"),
         ("", {"hidden_size": "wide"}, r"llama.yaml:\d+:\d+: language_model.width: .*integer.*; found 'wide'"),
         ("", {"hidden_size": 2**21}, r"language_model.width: .*less than or equal to 1048576; found 2097152"),
