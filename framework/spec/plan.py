@@ -9,16 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from triptych.errors import Problem, short
 from triptych.registry.named import Schema
 from triptych.schemas.items import ItemSchema
 from triptych.spec.base import PartSpec
 from triptych.spec.catalog import load_named
 from triptych.spec.conversion import converted
 from triptych.spec.document import Tree, walk
-from triptych.spec.expressions import Missing
 from triptych.spec.overrides import overridden, replaced
 from triptych.spec.projectors import check_added, plan_deepstack, plan_projectors, untapped
+from triptych.spec.requires import unmet
 from triptych.spec.schemas import named_problems, plan_items, plan_schemas
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.sources import SourceRule, source_rules
@@ -214,7 +213,7 @@ def _check_configs(planner: _Planner) -> None:
     """What each spec requires, and that every config is read: one that several specs have, by them together."""
     shared = dict[int, list[str]]()
     for path, scope in planner.scopes.items():
-        planner.problems.problems += _unmet(scope)
+        planner.problems.problems += unmet(scope)
         for _, name, _ in walk(scope.tree.get("weights")):  # read when a checkpoint is
             scope.mention(name)
         shared.setdefault(id(scope.config.raw), []).append(path)
@@ -229,26 +228,3 @@ def _check_configs(planner: _Planner) -> None:
 def _read(scope: Scope) -> set[str]:
     """The keys of its config that a spec reads."""
     return scope.config.behind(scope.record.mentions | scope.config.asked)[1]
-
-
-def _unmet(scope: Scope) -> Iterable[Problem]:
-    """What the spec `requires` of the config and does not get; what nothing says, or null, is no trouble."""
-    requires = scope.tree.get("requires") or Tree()
-    for key, allowed in requires.items():
-        if allowed is None:  # a child takes back what its base requires
-            continue
-        found = _said(scope, key)
-        choices = allowed if isinstance(allowed, list) else [allowed]
-        if found is not None and found not in choices:
-            message = (
-                f"this config has `{key}: {short(found)}`; {scope.name} serves {' or '.join(map(repr, choices))} only"
-            )
-            yield Problem(message, f"config.{key}", requires.values_at.get(key))
-
-
-def _said(scope: Scope, key: str) -> object:
-    """On disk, by default or by an expression; None where none of these says anything."""
-    try:
-        return scope.config[key]
-    except Missing:
-        return None

@@ -13,6 +13,7 @@ from triptych.spec.base import MAX_WIDTH, ROLES, BaseSpec, PartSpec
 from triptych.spec.cuts import FRAME, check_within, plan_cuts
 from triptych.spec.document import Tree
 from triptych.spec.expressions import is_expression
+from triptych.spec.requires import check_layer
 from triptych.spec.scope import Collector, Scope
 from triptych.spec.steps import Steps, plan_steps
 
@@ -192,6 +193,7 @@ def _layers(scope: Scope, tree: Tree, count: int, place: Place | None) -> tuple[
     found: list[BlockPlan] = []
     for number in range(count):
         layer = scope.at_layer(number)
+        check_layer(layer)
         found.append(_block(layer, layer.value(tree.get("block"), place), place))
         if number == 0 and not layer.names.layer_reads:  # nothing asked which layer this is: the others are the same
             return tuple(found * count)

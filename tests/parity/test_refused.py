@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from tests.parity.oracle import tiny_config
 from triptych.assembly import assemble
 from triptych.errors import SpecError
+from triptych.spec.catalog import load_named
+from triptych.spec.plan import plan
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -69,6 +72,27 @@ def test_what_a_spec_cannot_serve_is_named(what: str) -> None:
     assemble(None, config)
     with pytest.raises(SpecError, match=message):
         assemble(None, config | change)
+
+
+@pytest.mark.parametrize(
+    ("branch", "change", "message"),
+    [
+        ("attention", {"replace_with_linear": True}, "`linear_attention: True`; nemotron_nas serves False only"),
+        ("attention", {"window_length": 8}, "`attention_window: 8`; nemotron_nas serves None only"),
+        ("attention", {"num_sink_tokens": 4}, "`attention_sinks: 4`; nemotron_nas serves None only"),
+        ("attention", {"sparsify": ["q"]}, r"`sparsity: \['q'\]`; nemotron_nas serves None only"),
+        ("ffn", {"replace_with_linear": True}, "`linear_ffn: True`; nemotron_nas serves False only"),
+        ("ffn", {"sparsify": ["up"]}, r"`ffn_sparsity: \['up'\]`; nemotron_nas serves None only"),
+    ],
+)
+def test_what_a_spec_cannot_serve_in_one_layer_is_named(branch: str, change: dict[str, Any], message: str) -> None:
+    sample = load_named("nemotron_nas")[1]["sample"]
+    config = copy.deepcopy({key: value for key, value in sample.items() if value is not None})
+    config["block_configs"][0][branch] |= {key: False if value is True else None for key, value in change.items()}
+    plan("nemotron_nas", config)
+    config["block_configs"][2][branch] |= change
+    with pytest.raises(SpecError, match=message):
+        plan("nemotron_nas", config)
 
 
 def test_cross_attention_is_refused() -> None:
