@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor
 
 import triptych
@@ -15,10 +16,18 @@ from tests.parity.oracle import Oracle, build_oracle, rms_ratio
 from triptych.capabilities import is_mixture_of_experts
 
 FINAL_NORMS = ("norm", "ln_f", "norm_f", "final_layer_norm", "final_layernorm", "embedding_norm")
-SAMPLES = [case for case in all_cases() if case.name == "sample"]
+WIDER = {"falcon_mamba": "the reference keeps the rows between layers in float32"}
 
 
-@pytest.fixture(params=SAMPLES, ids=lambda case: case.spec)
+def is_theirs(case: Case) -> bool:
+    """Whether the reference is as it was written, and by others: who writes one anew rounds where he likes."""
+    return case.alias is None and all(hasattr(transformers, name) for name in case.config["architectures"])
+
+
+SAMPLES = [pytest.param(case, id=case.spec) for case in all_cases() if case.name == "sample" and is_theirs(case)]
+
+
+@pytest.fixture(params=SAMPLES)
 def half(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Oracle, Oracle, Any]:
     """The same rounded weights in float32 in the reference, in bfloat16 in the reference, in bfloat16 in ours."""
     case: Case = request.param
@@ -28,8 +37,12 @@ def half(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Oracle, Oracle
     return oracle.rewritten(oracle.config), Oracle(theirs.eval(), tmp_path, oracle.config), triptych.load(tmp_path)
 
 
-def test_rounding_costs_no_more_than_in_the_reference(half: tuple[Oracle, Oracle, Any]) -> None:
+def test_rounding_costs_no_more_than_in_the_reference(
+    half: tuple[Oracle, Oracle, Any], request: pytest.FixtureRequest
+) -> None:
     exact, theirs, model = half
+    if reason := WIDER.get(request.node.callspec.id):
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     error = typical if is_mixture_of_experts(model.module) else rms_ratio
     assert model.dtype == torch.bfloat16
     ids = exact.random_ids(57, seed=1)
