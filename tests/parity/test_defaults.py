@@ -26,6 +26,7 @@ LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 UNMADE = {
     **{"dbrx": "no base of rotation", "dots1": "no number of experts", "glm4_moe": "heads that do not turn in pairs"},
     **{"deepseek_v2": "no number of experts of a row", "nemotron_h": "a list of more layers than two"},
+    "zamba2": "a list of more layers than two",
     **{"lfm2_moe": "no kinds of layers", "longcat_flash": "room for experts that give back what they are given"},
 }
 
