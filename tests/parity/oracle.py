@@ -31,6 +31,7 @@ INSIDE = {  # classes that are not listed at the top of transformers, and models
     "Ernie4_5_VLMoeForCausalLM": "tests.reference.ernie45_vl_moe_text",
     "Idefics2VisionTransformer": "transformers.models.idefics2.modeling_idefics2",
     "DeciLMForCausalLM": "tests.reference.nemotron_nas",
+    "BailingLinearReference": "tests.reference.bailing_moe_linear",
     "MiniMaxText01ForCausalLM": "tests.reference.minimax_text_01",
     "IQuestLoopCoderForCausalLM": "tests.reference.iquest_loopcoder",
     "OuroForCausalLM": "tests.reference.ouro",
