@@ -74,7 +74,7 @@ def state_size(needs: Mapping[str, CacheNeed], dtype: torch.dtype) -> int:
 
 def sum_dtype(dtype: torch.dtype) -> torch.dtype:
     """What sums over many rows are kept in, beside numbers of a dtype."""
-    return torch.promote_types(dtype, torch.float32)
+    return dtype if dtype.itemsize >= torch.float32.itemsize else torch.float32
 
 
 def state_dtypes(need: State, dtype: torch.dtype) -> tuple[torch.dtype, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from triptych.kernels.attention import Spans
 from triptych.kernels.causal_conv import causal_conv
+from triptych.parts.cache_layout import sum_dtype
 from triptych.parts.parameters import Part, parameter
 
 
@@ -50,7 +51,7 @@ class GatedNorm(Part):
         self.weight = parameter(width if shared else groups * width)
 
     def forward(self, x_TGK: Tensor, gate_TGK: Tensor) -> Tensor:
-        dtype = torch.promote_types(x_TGK.dtype, torch.float32)
+        dtype = sum_dtype(x_TGK.dtype)
         y, gate = x_TGK.to(dtype), self.activation(gate_TGK.to(dtype))
         y = y if self.norm_first else y * gate
         y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps)

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from triptych.kernels.linear import linear
 from triptych.kernels.selective_scan import selective_scan
 from triptych.parts.activations import get_activation
+from triptych.parts.cache_layout import sum_dtype
 from triptych.parts.cache_needs import State
 from triptych.parts.conv import Conv
 from triptych.parts.mamba_spec import MambaSpec
@@ -61,7 +61,7 @@ class Mamba(Part):
             found = [own[name](each) for name, each in zip(NORMS, found, strict=True)]
         dt_TR, B_TN, C_TN = found
         matrix, bias = own["dt_proj"]._parameters["weight"], own["dt_proj"]._parameters["bias"]
-        dtype = torch.promote_types(x_TC.dtype, torch.float32)
+        dtype = sum_dtype(x_TC.dtype)
         assert matrix is not None
         assert bias is not None
         return F.softplus(linear(dt_TR, matrix).to(dtype) + bias.to(dtype)), B_TN, C_TN

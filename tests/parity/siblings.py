@@ -16,6 +16,8 @@ from triptych.registry.suffixes import find_suffix
 def sibling(own: str, suffix: str) -> str | None:
     """The class of the family of `own` with this end to its name, if there is one that reads the same config."""
     name = own.removesuffix(find_suffix(own)) + suffix
+    if not hasattr(transformers, own):  # of ours, or inside another one
+        return None
     found = getattr(transformers, name, None)
     return name if found and found.config_class is getattr(transformers, own).config_class else None
 

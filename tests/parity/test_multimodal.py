@@ -14,7 +14,8 @@ from torch import Tensor
 
 import triptych
 from tests.parity.multimodal import GIVEN, SIZES, Asked, Pair, all_cases, llava_case, picture
-from tests.parity.oracle import MATTERS, TOLERANCE, Oracle, rms_ratio, tiny_config
+from tests.parity.oracle import LOOSE, MATTERS, TOLERANCE, Oracle, rms_ratio, tiny_config
+from tests.parity.text import kind_of
 from triptych.errors import CapabilityError, InputError
 from triptych.inputs.processing.image_processor import load_image_processor
 from triptych.inputs.prompt import Prompt
@@ -22,7 +23,7 @@ from triptych.parts.cache import Cache
 from triptych.parts.cache_layout import Layout
 from triptych.runner.reading import read_prompts, step_of
 from triptych.runner.request import RunOptions
-from triptych.spec.catalog import catalog
+from triptych.spec.catalog import catalog, find_family
 from triptych.spec.item_facts import ImageFacts
 
 TOKENS = 16
@@ -152,24 +153,34 @@ def test_in_bfloat16_rounding_costs_no_more_than_in_the_reference(name: str, tmp
     assert rms_ratio(ours.logits(asked.ids, images=asked.images), wanted) < 1.5 * rms_ratio(theirs, wanted)
 
 
+OUTSIDE = {  # language models that stand in no LLaVA, and why
+    **dict.fromkeys(["Cohere", "Cohere2", "Cohere2Moe", "FalconH1", "MiniCPM3"], "a head that is more than a matrix"),
+    **dict.fromkeys(["Gemma3n", "Gemma4"], "rows of tokens that are wider than those of items"),
+    **dict.fromkeys(["FalconMamba", "Mamba", "Mamba2"], "the reference wants a cache of keys and values"),
+    **dict.fromkeys(["Step3Text", "Step3p5", "Ernie4_5_VLMoe", "MiniMaxText01"], "no class of the reference's own"),
+    "Zamba2": "blocks that the reference shares where it ties the head alone",
+}
 LANGUAGE_MODELS = [
     architecture
     for listed in catalog().values()
     if listed.kind == "language_model"
     for architecture in listed.architectures
-    if tiny_config(architecture)
+    if tiny_config(architecture) and architecture.removesuffix("ForCausalLM") not in OUTSIDE
 ]
+FEW = ["LlamaForCausalLM", "Gemma2ForCausalLM", "GPT2LMHeadModel", "MixtralForCausalLM", "BambaForCausalLM"]
 
 
-@pytest.mark.parametrize("family", ["Llava", "LlavaNext"])
-@pytest.mark.parametrize("architecture", LANGUAGE_MODELS)
+@pytest.mark.parametrize(
+    ("architecture", "family"), [*((name, "Llava") for name in LANGUAGE_MODELS), *((n, "LlavaNext") for n in FEW)]
+)
 def test_every_language_model_may_stand_in_it(architecture: str, family: str, tmp_path: Path) -> None:
     untied = {"tie_word_embeddings": False}  # the reference knows how to tie the usual names only
     case = llava_case(architecture, GIVEN["towers"]["clip"], architecture, untied, untied, family=family)
     pair = Pair.of(case, tmp_path)
+    most = TOLERANCE if kind_of(find_family({"architectures": [architecture]})) == "dense" else LOOSE
     for images in (2, 0):
         asked = pair.ask(images=images)
-        assert rms_ratio(pair.model.logits(asked.ids, images=asked.images), pair.wanted(asked)) <= TOLERANCE
+        assert rms_ratio(pair.model.logits(asked.ids, images=asked.images), pair.wanted(asked)) <= most
 
 
 @pytest.mark.parametrize(("name", "mistake"), GIVEN["mistakes"])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import Tensor
 
 import triptych
@@ -25,6 +26,7 @@ OWN = {
     if listed.kind in ("language_model", "embedding_model")
     and listed.architectures
     and tiny_config(listed.architectures[0])
+    and hasattr(transformers, listed.architectures[0])
 }
 
 
