@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -112,3 +113,11 @@ def test_the_command_prints_a_line_a_module_and_json() -> None:
     assert all(any(line.split()[:1] == [row.module] for line in text.splitlines()) for row in rows())
     told: dict[str, Any] = json.loads(run("--facts", "--json", "--kind", "moe_lm"))
     assert told["totals"]["modules"] == len(told["rows"]) == len(facts(["moe_lm"]))
+
+
+def test_an_unknown_kind_is_told_with_those_that_there_are() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.coverage", "--kind", "moe"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert re.search(r"invalid choice: 'moe' \(choose from .*moe_lm", done.stderr)

@@ -55,6 +55,12 @@ def facts(kinds: Iterable[str] = TEXT) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row["kind"] in wanted]
 
 
+def known_kinds() -> list[str]:
+    """The kinds of modules that the file has."""
+    with FACTS.open(encoding="utf-8", newline="") as file:
+        return sorted({row["kind"] for row in csv.DictReader(file)})
+
+
 def rows(kinds: Iterable[str] = TEXT) -> Iterator[Row]:
     """A row for each module, without errors."""
     serving = {name: spec for spec in catalog().values() for name in spec.architectures}
@@ -136,7 +142,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="an object with `totals` and `rows`")
     parser.add_argument("--page", action="store_true", help="the page in docs/")
     parser.add_argument("--facts", action="store_true", help="measure nothing")
-    parser.add_argument("--kind", action="append", metavar="KIND", help=f"of a module (default: {', '.join(TEXT)})")
+    parser.add_argument(
+        "--kind", action="append", choices=known_kinds(), help=f"of a module (default: {', '.join(TEXT)})"
+    )
     args = parser.parse_args()
     given = rows(args.kind or TEXT)
     found = [*(given if args.facts else measured(given))]

@@ -46,7 +46,10 @@ def main() -> None:
         parser.error(f"no parity cases of {', '.join(sorted(unknown))}; there are of {', '.join(known)}")
     asked = [*(args.specs or known)]
     if args.changed_since:
-        since = changed(args.changed_since)
+        try:
+            since = changed(args.changed_since)
+        except subprocess.CalledProcessError as error:
+            parser.error(f"--changed-since {args.changed_since}: {error.stderr.splitlines()[0]}")
         asked = [name for name in asked if name in since]
     wrong = [line for name in asked for line in _tell(random_configs.tally(name, examples=args.examples))]
     print(f"{len(asked)} specs, {len(wrong)} configs with other logits than their reference")

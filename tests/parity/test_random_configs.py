@@ -64,3 +64,10 @@ def test_the_command_tells_a_line_a_spec() -> None:
     assert re.fullmatch(r"llama: 3 same; worst [1-9]e-0[67]\n1 specs, 0 configs with other .*\n", done.stdout), done
     assert done.returncode == 0
     assert "no parity cases of lama; there are of" in run("lama").stderr
+
+
+def test_an_unknown_revision_is_told_in_a_line() -> None:
+    done = run("--changed-since", "nowhere")
+    assert done.returncode == 2
+    assert "--changed-since nowhere: fatal: bad revision 'nowhere'" in done.stderr
+    assert "Traceback" not in done.stderr
