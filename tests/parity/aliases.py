@@ -13,6 +13,8 @@ from torch import Tensor
 
 from tests.parity.oracle import Oracle
 
+KNOWN = ("keys", "set", "remove", "rename", "join", "split", "times", "plus", "copy")
+
 
 def aliased(oracle: Oracle, how: Mapping[str, Any]) -> Oracle:
     """The reference, its folder rewritten as `how` says; its model stays.
@@ -21,8 +23,9 @@ def aliased(oracle: Oracle, how: Mapping[str, Any]) -> Oracle:
     has pieces of names and what they become, in turn; `join` has new names and the pieces that are put one after the
     other in each; `split` has those of stacked matrices, and the names that become of each, before they are renamed;
     of names without `{e}`, those of one matrix. `times` and `plus` are what tensors of a new name are multiplied by,
-    and what is added to them.
+    and what is added to them; `copy` has new names of tensors that are there twice, and the first.
     """
+    assert {*how} <= {*KNOWN}, how
     config = {**oracle.config, **{new: oracle.config[old] for new, old in (how.get("keys") or {}).items()}}
     gone = {*(how.get("keys") or {}).values(), *how.get("remove", ())} - {*(how.get("keys") or {})}
     config = {key: value for key, value in config.items() if key not in gone} | how.get("set", {})
@@ -34,6 +37,7 @@ def aliased(oracle: Oracle, how: Mapping[str, Any]) -> Oracle:
             tensors[name] = tensors[name] * factor if piece in name else tensors[name]
         for piece, more in (how.get("plus") or {}).items():
             tensors[name] = tensors[name] + more if piece in name else tensors[name]
+    tensors |= {new: tensors[name].clone() for new, name in (how.get("copy") or {}).items()}
     save_file(tensors, file)
     (oracle.folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return replace(oracle, config=config)

@@ -50,21 +50,25 @@ class Case:
 
 
 def all_cases() -> Iterator[Case]:
-    """Every case of every registered text model; a spec without a file in `cases/` is tried as it is."""
-    for spec, path in spec_files().items():
-        tree = load_tree(path)
-        architecture, file = _architecture(tree), CASES / f"{spec}.yaml"
-        given = yaml.safe_load(file.read_text("utf-8")) if file.exists() else {}
-        if given:
-            yield from _cases(spec, given)
-        if architecture is None:
-            continue
-        named = {"architectures": [architecture]}
-        if not given and (config := tiny_config(architecture)):
-            yield Case(spec, "plain", config | named)
-        if sample := tree.get("sample"):
-            config = {key: value for key, value in sample.items() if value is not None}  # null is absent
-            yield Case(spec, "sample", config | named, inert=given.get("inert", {}), alias=given.get("alias"))
+    """Every case of every registered text model."""
+    for spec in spec_files():
+        yield from cases_of(spec)
+
+
+def cases_of(spec: str) -> Iterator[Case]:
+    """The cases of one spec; without a file in `cases/` it is tried as it is."""
+    tree, file = load_tree(spec_files()[spec]), CASES / f"{spec}.yaml"
+    architecture, given = _architecture(tree), yaml.safe_load(file.read_text("utf-8")) if file.exists() else {}
+    if given:
+        yield from _cases(spec, given)
+    if architecture is None:
+        return
+    named = {"architectures": [architecture]}
+    if not given and (config := tiny_config(architecture)):
+        yield Case(spec, "plain", config | named)
+    if sample := tree.get("sample"):
+        config = {key: value for key, value in sample.items() if value is not None}  # null is absent
+        yield Case(spec, "sample", config | named, inert=given.get("inert", {}), alias=given.get("alias"))
 
 
 def _architecture(tree: Mapping[str, Any]) -> str | None:

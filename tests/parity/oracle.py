@@ -98,6 +98,13 @@ class Oracle:
         model.load_state_dict(self.model.state_dict())
         return Oracle(model, self.folder, dict(config), self.attention)
 
+    def reread(self) -> tuple[Oracle, set[str]]:
+        """The model as its own class reads it from the folder, and the names of what it misses there."""
+        with _quiet():
+            chosen = {"attn_implementation": self.attention, "dtype": torch.float32, "output_loading_info": True}
+            model, told = type(self.model).from_pretrained(self.folder, **chosen)
+        return Oracle(model.eval(), self.folder, self.config, self.attention), {*told["missing_keys"]}
+
     def default_keys(self) -> list[str]:
         """The keys that a writer who leaves out what its class assumes would not have written."""
         with _quiet():

@@ -16,39 +16,6 @@ from tests.parity.oracle import TOLERANCE, Oracle, build_oracle, rms_ratio, tiny
 Tensors = dict[str, Tensor]
 
 
-def without_prefix(found: Tensors) -> Tensors:
-    """GPT-2 came without `transformer.`, with the causal mask of each layer and sometimes a mask's fill value."""
-    bare = {name.removeprefix("transformer."): tensor for name, tensor in found.items()}
-    masks = {f"h.{i}.attn.bias": torch.ones(1, 1, 8, 8).tril() for i in range(2)}
-    return bare | masks | {f"h.{i}.attn.masked_bias": torch.tensor(-1e4) for i in range(2)}
-
-
-def with_frequencies(found: Tensors) -> Tensors:
-    """Early Llamas carry the frequencies of every layer."""
-    return found | {f"model.layers.{i}.self_attn.rotary_emb.inv_freq": torch.ones(8) for i in range(2)}
-
-
-def with_head(found: Tensors) -> Tensors:
-    """Some writers store a tied head all the same."""
-    return found | {"lm_head.weight": found["model.embed_tokens.weight"].clone()}
-
-
-def without_model(found: Tensors) -> Tensors:
-    """OPT came without `model.`."""
-    return {name.removeprefix("model."): tensor for name, tensor in found.items()}
-
-
-def without_transformer(found: Tensors) -> Tensors:
-    """BLOOM came without `transformer.`."""
-    return {name.removeprefix("transformer."): tensor for name, tensor in found.items()}
-
-
-def with_masks(found: Tensors) -> Tensors:
-    """GPT-NeoX came with masks and frequencies of every layer."""
-    beside = {"bias": torch.ones(1, 1, 8, 8), "masked_bias": torch.tensor(-1e9), "rotary_emb.inv_freq": torch.ones(2)}
-    return found | {f"gpt_neox.layers.{i}.attention.{name}": beside[name].clone() for i in range(2) for name in beside}
-
-
 def with_norms_of_dense_layers(found: Tensors) -> Tensors:
     """A.X K1 has a norm after the MLP of layers without experts too, and does not use it."""
     return found | {"model.layers.0.post_mlp_layernorm.weight": torch.ones(64)}
@@ -66,14 +33,6 @@ def with_rates(found: Tensors) -> Tensors:
 
 
 RELEASED: Mapping[str, tuple[str, Callable[[Tensors], Tensors]]] = {
-    "gpt2": ("GPT2LMHeadModel", without_prefix),
-    "llama": ("LlamaForCausalLM", with_frequencies),
-    "opt": ("OPTForCausalLM", without_model),
-    "bloom": ("BloomForCausalLM", without_transformer),
-    "gpt_neox": ("GPTNeoXForCausalLM", with_masks),
-    "mistral": ("MistralForCausalLM", with_frequencies),
-    "gemma": ("GemmaForCausalLM", with_head),
-    "starcoder2": ("Starcoder2ForCausalLM", with_head),
     "axk1": ("AXK1ForCausalLM", with_norms_of_dense_layers),
     "minimax_text_01": ("MiniMaxText01ForCausalLM", with_rates),
     "deepseek_v3": ("DeepseekV3ForCausalLM", with_draft),

@@ -41,6 +41,11 @@ def kind_of(spec: str) -> Kind:
     return "states" if recurrent else "experts" if stacked else "dense"
 
 
+def tolerance_of(spec: str) -> float:
+    """What logits of a spec may differ by."""
+    return TOLERANCE if kind_of(spec) == "dense" else LOOSE
+
+
 @dataclass(frozen=True)
 class Pair:
     """A reference model and ours, loaded from the checkpoint that it saved."""
@@ -64,7 +69,7 @@ class Pair:
 
     @property
     def tolerance(self) -> float:
-        return TOLERANCE if kind_of(self.case.spec) == "dense" else LOOSE
+        return tolerance_of(self.case.spec)
 
     @property
     def cached_prompts(self) -> list[list[int]]:

@@ -1,0 +1,83 @@
+"""Checkpoints by the names that they were released with: all of them are known, and stand for what they did."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors import safe_open
+
+import triptych
+from tests.parity.layouts import LAYOUTS, Layout, all_layouts
+from tests.parity.oracle import Oracle, rms_ratio
+from tests.parity.text import kind_of, tolerance_of
+from triptych.spec.catalog import catalog
+
+gguf = pytest.importorskip("gguf")
+
+ALL = list(all_layouts())
+CONVERTED = [layout for layout in ALL if layout.gguf is not None]
+INSIDE = ("mistral_native", "qwen2_vl_text", "qwen3_vl_text")  # of files of other specs, and tried with those
+
+
+@pytest.fixture(scope="module", params=ALL, ids=str)
+def released(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Layout, Oracle]]:
+    folder = tmp_path_factory.mktemp("released")
+    yield request.param, request.param.write(folder)
+    shutil.rmtree(folder)
+
+
+def names_in(folder: Path) -> set[str]:
+    with safe_open(folder / "model.safetensors", framework="pt") as file:
+        return set(file.keys())
+
+
+def test_the_files_hold_the_names_of_the_release(released: tuple[Layout, Oracle]) -> None:
+    layout, oracle = released
+    wanted = layout.filled(" ".join((layout.names, *layout.beside)))
+    assert len(wanted) == len({*wanted})
+    assert names_in(oracle.folder) == {*wanted}
+
+
+def test_they_load_and_are_the_reference(released: tuple[Layout, Oracle]) -> None:
+    layout, oracle = released
+    ids = oracle.random_ids(57, seed=1)
+    model = triptych.load(oracle.folder, dtype=torch.float32)
+    assert triptych.assemble(None, oracle.config).name == layout.spec
+    assert rms_ratio(model.logits(ids), oracle.logits(ids)) <= tolerance_of(layout.spec)
+
+
+def test_the_reference_reads_them_itself(released: tuple[Layout, Oracle]) -> None:
+    """Its own table of released names, where the class is one of transformers', is another witness."""
+    layout, oracle = released
+    if not hasattr(transformers, oracle.config["architectures"][0]):
+        pytest.skip("released with code of its own")
+    if layout.unread:
+        pytest.skip(layout.unread)
+    ids = oracle.random_ids(57, seed=1)
+    again, missing = oracle.reread()
+    assert not missing
+    assert rms_ratio(again.logits(ids), oracle.logits(ids)) <= tolerance_of(layout.spec)
+
+
+@pytest.mark.parametrize("layout", CONVERTED, ids=str)
+def test_the_converter_to_gguf_knows_each_name(layout: Layout) -> None:
+    known = gguf.get_tensor_name_map(gguf.MODEL_ARCH[layout.gguf], layout.counts["i"])
+    merged = {re.sub(r"\.experts\.\d+\.", ".experts.", name) for name in layout.filled(layout.names)}
+    found = {name: known.get_name(name.removeprefix(layout.cut), (".weight", ".bias")) for name in merged}
+    outside = layout.filled(" ".join(layout.outside))
+    assert {name for name, key in found.items() if key is None} == {*outside}
+    keys = [key for key in found.values() if key is not None]
+    assert len(keys) == len({*keys})
+
+
+def test_each_language_model_has_its_layouts() -> None:
+    listed = {name for name, known in catalog().items() if known.kind == "language_model" and kind_of(name) == "dense"}
+    assert {path.stem for path in LAYOUTS.glob("*.yaml")} >= listed - {*INSIDE}
