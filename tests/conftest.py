@@ -30,3 +30,19 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("real") / "smollm2"
     subprocess.run([sys.executable, str(ROOT / "tools" / "smollm2.py"), str(folder)], check=True)
     return folder
+
+
+ASKED_FOR = {"interpret", "compile", "compile_all"}  # kinds of tests that run where `-m` names them
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Triton looks at this when a kernel is defined, and then no more."""
+    if config.getoption("markexpr") == "interpret":
+        os.environ["TRITON_INTERPRET"] = "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = ASKED_FOR - {config.getoption("markexpr")}
+    dropped = [item for item in items if left_out & {mark.name for mark in item.iter_markers()}]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if item not in set(dropped)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from triptych.kernels.layer_norm import layer_norm
@@ -23,8 +22,6 @@ class RmsNorm(Part):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self._parameters.get("weight")
-        if weight is None:
-            return F.rms_norm(x.float(), x.shape[-1:], eps=self.eps).to(x.dtype)
         return rms_norm(x, weight, eps=self.eps, offset=self.offset, cast_first=self.cast_first)
 
 

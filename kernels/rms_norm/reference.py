@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 
-def rms_norm(x: Tensor, weight: Tensor, *, eps: float, offset: float, cast_first: bool) -> Tensor:
-    wide = x.float()
+def rms_norm(x: Tensor, weight: Tensor | None, *, eps: float, offset: float, cast_first: bool) -> Tensor:
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
     y = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
+    if weight is None:
+        return y.to(x.dtype)
     if not cast_first:
-        return (y * (weight.float() + offset)).to(x.dtype)
+        return (y * (weight.to(wide.dtype) + offset)).to(x.dtype)
     return y.to(x.dtype) * (weight + offset if offset else weight)

@@ -1,0 +1,48 @@
+"""Launch configurations that were measured: one table an op and kind of GPU, looked up by a bucket of shapes.
+
+A table is `kernels/<op>/tuned/<kind of GPU>.json`, bucket -> configuration; an op says which buckets it knows, and has
+a rule for those that no table holds. Nothing is tuned while a model runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import torch
+
+# As compiled code is; Triton 3.9 asks for a word, since 3.10 leaves products and sums apart unless told.
+os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
+
+Config = Mapping[str, int]
+SMS = 132  # of an H100, for which kernels are compiled where there is no GPU
+
+
+def tuned(op: str, device: torch.device, bucket: str) -> Config | None:
+    """The measured configuration, if there is one."""
+    return _table(op, gpu_kind(device)).get(bucket) if device.type == "cuda" else None
+
+
+@cache
+def gpu_kind(device: torch.device) -> str:
+    """A GPU's name as that of a file: `nvidia_h100_80gb_hbm3`."""
+    return re.sub(r"\W+", "_", torch.cuda.get_device_name(device).lower())
+
+
+@cache
+def multiprocessors(device: torch.device) -> int:
+    """How many blocks of threads a GPU runs side by side, at least."""
+    if device.type != "cuda":
+        return SMS
+    return int(torch.cuda.get_device_properties(device).multi_processor_count)
+
+
+@cache
+def _table(op: str, kind: str) -> Mapping[str, Config]:
+    file = Path(__file__).parent / op / "tuned" / f"{kind}.json"
+    found: Mapping[str, Config] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    return found

@@ -1,0 +1,61 @@
+"""Calls of rms_norm and add_rms_norm."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from tests.kernels.call import Call, Draw, Given
+
+PLAIN = {"eps": 1e-2, "offset": 0.0, "cast_first": True}
+
+
+def alone(
+    draw: Draw,
+    *,
+    shape: tuple[int, ...],
+    layout: str = "",
+    weight: bool = True,
+    size: float | None = None,
+    **options: Any,
+) -> Given:
+    x = getattr(draw, layout)(*shape) if layout else draw(*shape)
+    x = x if size is None else x * size
+    return {"x": x, "weight": draw(shape[-1]) if weight else None, **PLAIN, **options}
+
+
+def added(draw: Draw, **options: Any) -> Given:
+    given = alone(draw, **options)
+    return {**given, "residual": draw(*options["shape"])}
+
+
+def one(name: str, **options: Any) -> list[Call]:
+    asked = ("x", "weight") if options.get("weight", True) else ("x",)
+    return [
+        Call("rms_norm", name, partial(alone, **options), asked),
+        Call("add_rms_norm", name, partial(added, **options), (*asked, "residual")),
+    ]
+
+
+INTERPRETED = [
+    *one("rows", shape=(5, 64)),
+    *one("one channel", shape=(3, 1)),
+    *one("many narrow rows", shape=(129, 7)),
+    *one("odd width, sliced", shape=(7, 769), layout="sliced"),
+    *one("heads apart", shape=(5, 3, 100), layout="apart", cast_first=False),
+    *one("four dimensions", shape=(2, 3, 5, 9), offset=1.0),
+    *one("weightless", shape=(3, 33), weight=False),
+    *one("numbers whose squares pass half precision", shape=(3, 33), size=600),
+    *one("no rows", shape=(0, 64)),
+    *one("wide", shape=(2, 4099), offset=1.0, cast_first=False),
+]
+COMPILED = [
+    *one("rows", shape=(8192, 4096)),
+    *one("heads", shape=(8192, 40, 128), layout="apart", offset=1.0, cast_first=False),
+]
+COMPILED_ALL = [
+    *one("one row", shape=(1, 4096)),
+    *one("odd", shape=(83, 5125), layout="sliced"),
+    *one("weightless", shape=(83, 769), weight=False),
+    *one("widest", shape=(16, 32768)),
+]

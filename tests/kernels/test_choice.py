@@ -1,0 +1,56 @@
+"""Which implementation of an op runs, and what is said of it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from triptych.errors import KernelError, OptionError
+from triptych.kernels import choice
+from triptych.kernels.choice import AUTO, Kernels, kernel_for, using
+from triptych.kernels.rms_norm import kernel, rms_norm
+
+ROWS, WEIGHT = torch.ones(3, 8), torch.ones(8)
+
+
+def test_plain_torch_runs_on_a_cpu_unless_the_kernel_is_asked_for() -> None:
+    assert kernel_for("rms_norm", ROWS, WEIGHT) is None
+    with using(Kernels.of("triton")), pytest.raises(KernelError, match=r"rms_norm: kernels are `triton`, but .*on cpu"):
+        rms_norm(ROWS, WEIGHT, eps=1e-5)
+    assert rms_norm(ROWS, WEIGHT, eps=1e-5).shape == ROWS.shape
+
+
+def test_an_op_can_be_told_apart_from_the_others() -> None:
+    with using(Kernels.of({"default": "triton", "rms_norm": "reference"})):
+        assert kernel_for("rms_norm", ROWS, WEIGHT) is None
+        with pytest.raises(KernelError):
+            kernel_for("add_rms_norm", ROWS, WEIGHT)
+
+
+def test_the_kernel_runs_where_it_can_and_what_runs_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choice, "interpreting", lambda: True)
+    caplog.set_level(logging.INFO, "triptych.kernels")
+    choice._log_once.cache_clear()
+    with using(Kernels.of({"rms_norm": "triton"})):
+        for _ in range(2):
+            assert kernel_for("rms_norm", ROWS, WEIGHT) is kernel
+        with pytest.raises(KernelError, match=r"but rows are torch\.float32, and not all of the rest is; `auto` runs"):
+            kernel_for("rms_norm", ROWS, WEIGHT.half())
+    assert caplog.messages == ["rms_norm: its Triton kernel"]
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(OptionError) as caught:
+        Kernels.of({"rms_nrom": "triton", "default": "fast", "rms_norm": 3})
+    assert str(caught.value).splitlines() == [
+        "kernels.rms_nrom: no such op; did you mean 'rms_norm'?",
+        "kernels: is 'fast'; auto, triton, reference are known",
+        "kernels.rms_norm: is 3; auto, triton, reference are known",
+    ]
+    with pytest.raises(OptionError, match=r"kernels: is 'gpu'; auto"):
+        Kernels.of("gpu")
+    assert Kernels.of("auto") == AUTO
