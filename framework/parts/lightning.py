@@ -41,10 +41,8 @@ class Lightning(Part):
         own, spec = self._modules, self.spec
         (state,) = step.state(self.key, self.cache_need, dtype=x_TD.dtype)
         q_THK, k_THK, v_THK = self._heads(x_TD, step)
-        rates_TH = step.once(("rates", spec.heads, spec.fading, state.dtype), lambda: self._rates(state)).expand(
-            len(x_TD), -1
-        )
-        y_THK, state = ssd(q_THK, k_THK, v_THK, -rates_TH, state_BHPN=state, spans=step.spans)
+        rates_H = step.once(("rates", spec, state.dtype), lambda: self._rates(state))
+        y_THK, state = ssd(q_THK, k_THK, v_THK, -rates_H.expand(len(x_TD), -1), state_BHPN=state, spans=step.spans)
         step.keep(self.key, state)
         groups = (len(x_TD), spec.groups, -1)
         y_TGK: Tensor = own["norm"](y_THK.reshape(groups), own["gate"](x_TD).reshape(groups))
@@ -63,6 +61,11 @@ class Lightning(Part):
         return (q if spec.scale == 1 else q * spec.scale), k, v
 
     def _rates(self, like: Tensor) -> Tensor:
-        """How fast each head fades [H]: a geometric row of slopes that ends at 2^-8 of `fading`."""
-        heads = torch.arange(1, self.spec.heads + 1, device=like.device, dtype=like.dtype)
-        return self.spec.fading * torch.exp2(-8 * heads / self.spec.heads)
+        """How fast each head fades [H]: a geometric row of slopes that ends at 2^-8 of `fading`.
+
+        As ALiBi has it that row is of a power of two, and for the heads beyond, steps between its first follow.
+        """
+        count, dtype = self.spec.heads, like.dtype
+        row = count if self.spec.slopes == "even" else 1 << count.bit_length() - 1
+        first, more = (torch.arange(n, device=like.device, dtype=dtype) for n in (row, count - row))
+        return self.spec.fading * torch.exp2(-8 * torch.cat([first + 1, more + 0.5]) / row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, FiniteFloat, NonNegativeFloat, model_validator
 
@@ -13,7 +13,8 @@ from triptych.spec.base import Activation, Norm, PartSpec, Position, Width
 class LightningSpec(PartSpec):
     """`heads` with a state [head_dim, head_dim] each, which fades row by row.
 
-    Head h of H, from 1 on, fades at 2^(-8 h / H) times `fading`.
+    Head h of H, from 1 on, fades at 2^(-8 h / H) times `fading`; of `slopes` as ALiBi has them, heads that are no power
+    of two fade as it says.
 
     `activation` is of queries, keys and values; `qk_norm` and then `position` are of queries and keys, and `scale` of
     queries. What the heads give is normed in `groups`, with `eps`, beside a sigmoid of the gate. `out_bias` is as
@@ -25,6 +26,7 @@ class LightningSpec(PartSpec):
     heads: Heads
     head_dim: Width
     fading: NonNegativeFloat
+    slopes: Literal["even", "alibi"] = "even"
     eps: FiniteFloat = Field(ge=0)
     groups: Heads = 1
     activation: Activation | None = None

@@ -1,6 +1,7 @@
 """Ling 2.5, *self-referenced*: DeepSeek-V3 from transformers, lightning attention (arXiv 2401.04658) in most layers.
 
-Each row's state is written out one after the other, as in the paper; norms in groups beside a gate.
+Each row's state is written out one after the other, as in the paper, fading at the slopes of ALiBi; norms in groups
+beside a gate.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+from transformers.models.bloom.modeling_bloom import _get_alibi_slopes
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3RMSNorm
 
 
@@ -51,7 +53,7 @@ class LinearAttention(nn.Module):
             q, k = self.query_layernorm(q), self.key_layernorm(k)
         base = config.rope_parameters["rope_theta"]
         q, k = (turned(each, self.width // 2, base) for each in (q, k))
-        rate = self.fading * 2 ** (-8 * torch.arange(1, self.heads + 1) / self.heads)
+        rate = self.fading * _get_alibi_slopes(self.heads, x.device)
         state, found = torch.zeros(len(x), self.heads, self.width, self.width), []
         for t in range(x.shape[1]):
             state = state * torch.exp(-rate)[:, None, None] + k[:, t, :, :, None] * v[:, t, :, None]
