@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from triptych.errors import CapabilityError
 from triptych.kernels.gated import gated
@@ -35,6 +35,7 @@ class Moe(Part):
         self.shares_of_inputs = spec.shares_of == "inputs"
         self._load_E: Tensor | None = None
         self._places_E: Tensor | None = None
+        self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
         self.router = spec.router.build(width=width, experts=spec.experts + spec.idle)
         halves = (spec.hidden,) * (2 if spec.gated else 1)
         self.gate_up = parameter(spec.experts, sum(halves), width)
@@ -63,8 +64,9 @@ class Moe(Part):
             idle_TK = chosen_TK >= self.experts
             chosen_TK = torch.where(idle_TK, chosen_TK, self._places_E[chosen_TK.masked_fill(idle_TK, 0)])
             self._load_E += chosen_TK[~idle_TK].bincount(minlength=self.experts)
+        norm = self._modules.get("norm")
         return experts(
-            x_TD,
+            norm(x_TD) if norm else x_TD,
             own["gate_up"],
             own["down"],
             chosen_TK=chosen_TK,

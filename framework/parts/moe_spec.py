@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import NonNegativeInt, PositiveFloat, model_validator
 
 from triptych.parts.routers_spec import Experts
-from triptych.spec.base import Activation, BaseSpec, Mixer, PartSpec, Router, Width
+from triptych.spec.base import Activation, BaseSpec, Mixer, Norm, PartSpec, Router, Width
 
 
 class ClampedSpec(BaseSpec):
@@ -22,7 +22,8 @@ class MoeSpec(PartSpec):
 
     They are `gated`, by an activation, up to a `limit` as a gated MLP's, or as `clamped` says. Shares weigh what
     experts give, or what they are given (`shares_of`). Every row goes through the `shared` mixer too, times the sigmoid
-    of a number for each row (`shared_gate`) or as it is. So many more that are `idle` give back what they are given
+    of a number for each row (`shared_gate`) or as it is. A `norm` is of what experts are given, and neither the router
+    nor the shared mixer. So many more that are `idle` give back what they are given
     (LongCat-Flash, arXiv 2509.01322, section 2.1).
     """
 
@@ -40,6 +41,7 @@ class MoeSpec(PartSpec):
     shares_of: Literal["outputs", "inputs"] = "outputs"
     shared: Mixer | None = None
     shared_gate: bool = False
+    norm: Norm | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
