@@ -36,8 +36,8 @@ class Layout:
     rewritten as the case says and then as `made` says (see `aliases.py`). `unread` is why the reference does not read
     them, where that is so.
 
-    `gguf` is the architecture of the converter to GGUF that knows the names, `cut` the beginning of names that it takes
-    off first, `outside` the names that it treats without its table, with the reason.
+    `gguf` is the architecture of the converter to GGUF that knows the names, `cut` the piece of names that it takes
+    out first, `outside` the names that it treats without its table, with the reason.
     """
 
     spec: str
