@@ -42,9 +42,11 @@ def kind_of(spec: str) -> Kind:
     return "states" if recurrent else "experts" if stacked else "dense"
 
 
-def tolerance_of(spec: str) -> float:
-    """What logits of a spec may differ by."""
-    return TOLERANCE if kind_of(spec) == "dense" else LOOSE
+def tolerance_of(module: Any) -> float:
+    """What logits may differ by, by what a model has: a family's experts may be left out by a config."""
+    parts, needs = [*module.modules()], module.cache_needs().values()
+    loose = any(getattr(part, "stacked", None) for part in parts) or any(isinstance(need, State) for need in needs)
+    return LOOSE if loose else TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,7 @@ class Pair:
 
     @property
     def tolerance(self) -> float:
-        """By what this case has: a family's experts may be left out by a config."""
-        parts = [*self.model.module.modules()]
-        needs = self.model.module.cache_needs().values()
-        loose = any(getattr(part, "stacked", None) for part in parts) or any(isinstance(n, State) for n in needs)
-        return LOOSE if loose else TOLERANCE
+        return tolerance_of(self.model.module)
 
     @property
     def cached_prompts(self) -> list[list[int]]:
