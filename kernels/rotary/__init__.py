@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from triptych.errors import KernelError
+from triptych.kernels.choice import kernel_for
 from triptych.kernels.rotary import reference
 
 
@@ -19,4 +20,6 @@ def rotary(x_THK: Tensor, cos_T1R: Tensor, sin_T1R: Tensor, *, interleaved: bool
     if width > x_THK.shape[-1] or cos_T1R.shape != sin_T1R.shape or cos_T1R.shape[:2] != (x_THK.shape[0], 1):
         tables = f"tables {tuple(cos_T1R.shape)} and {tuple(sin_T1R.shape)}"
         raise KernelError(f"rotary: {tables} for heads {tuple(x_THK.shape)}")
-    return reference.rotary(x_THK, cos_T1R, sin_T1R, interleaved=interleaved)
+    op = kernel_for("rotary", x_THK, cos_T1R, sin_T1R) or reference
+    y_THK: Tensor = op.rotary(x_THK, cos_T1R, sin_T1R, interleaved=interleaved)
+    return y_THK
