@@ -17,7 +17,7 @@ from torch import Tensor
 from triptych.errors import KernelError, OptionError, Problem, short, suggest
 
 Kind = Literal["auto", "triton", "reference"]
-Said = Kind | Mapping[str, Kind]
+Said = str | Mapping[str, Kind]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 log = logging.getLogger("triptych.kernels")
 
@@ -35,8 +35,12 @@ class Kernels:
 
     @classmethod
     def of(cls, said: Said) -> Kernels:
-        """`triton`, or `{default: auto, rms_norm: reference}`. Raises OptionError with everything that is wrong."""
-        kinds: dict[Any, Any] = {**said} if isinstance(said, Mapping) else {"default": said}
+        """`triton`, `{default: auto, rms_norm: reference}`, or the same in words, `auto,rms_norm=reference`.
+
+        Raises OptionError with everything that is wrong.
+        """
+        kinds: dict[Any, Any] = _in_words(said) if isinstance(said, str) else {"default": said}
+        kinds = {**said} if isinstance(said, Mapping) else kinds
         known = ("default", *ops_with_kernels())
         problems = [Problem(f"no such op{suggest(op, known)}", f"kernels.{op}") for op in kinds if op not in known]
         problems += [
@@ -52,6 +56,13 @@ class Kernels:
 
 
 AUTO = Kernels()
+
+
+def _in_words(said: str) -> dict[str, str]:
+    pairs = [word.rpartition("=") for word in said.split(",")]
+    return {op.strip() or "default": kind.strip() for op, _, kind in pairs}
+
+
 _current: ContextVar[Kernels] = ContextVar("kernels", default=AUTO)
 
 

@@ -32,6 +32,7 @@ SAID = (
     "truncate",
     "device",
     "dtype",
+    "kernels",
     "max_batch",
     "set",
 )  # of the words of a command

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from triptych.cli.progress import loading
+from triptych.cli.where import add_where, where_of
 
 TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ def _add(commands: _SubParsersAction[argparse.ArgumentParser], command: str) -> 
     parser.add_argument(
         "--truncate", action="store_true", help="leave out the end of what is longer than the model takes"
     )
-    parser.add_argument("--device", default="cpu", help="where the model runs (default cpu)")
-    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: the checkpoint's)")
+    add_where(parser)
     parser.add_argument("--max-batch", type=int, default=32, metavar="N", help="texts in one call (default 32)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="key=value", help="on top of the spec; repeatable"
@@ -90,9 +90,7 @@ def load_work(args: argparse.Namespace, command: str) -> Work:
 
     convert = _conversion(args, command)
     with loading(f"loading {args.model}") as progress:
-        model = load(
-            args.model, device=args.device, dtype=args.dtype, convert=convert, overrides=args.set, progress=progress
-        )
+        model = load(args.model, **where_of(args), convert=convert, overrides=args.set, progress=progress)
     task = None if command == "score" else convert
     return work_of(model, command, task=task, prompt=args.prompt, truncate=args.truncate)
 

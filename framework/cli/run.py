@@ -8,6 +8,7 @@ import sys
 from triptych.cli.generation import add_options, as_json, options_of
 from triptych.cli.output import print_json
 from triptych.cli.progress import loading
+from triptych.cli.where import add_where, where_of
 
 TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--random-init", action="store_true", help="MODEL is a spec; its sample config with random weights"
     )
-    parser.add_argument("--device", default="cpu", help="where the model runs (default cpu)")
-    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: the checkpoint's)")
+    add_where(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object at the end instead of text as it comes")
     add_options(parser)
     parser.set_defaults(run=run)
@@ -77,12 +77,10 @@ def _model(args: argparse.Namespace) -> Any:
     from triptych.errors import OptionError
     from triptych.tasks import load, random_init
 
+    options = {**where_of(args), "overrides": args.overrides}
     if args.random_init:
         if args.spec:
             raise OptionError("--random-init takes its spec as MODEL", path="--spec")
-        return random_init(
-            args.model, device=args.device, dtype=args.dtype, seed=args.seed or 0, overrides=args.overrides
-        )
+        return random_init(args.model, **options, seed=args.seed or 0)
     with loading(f"loading {args.model}") as progress:
-        options = {"device": args.device, "dtype": args.dtype, "overrides": args.overrides}
         return load(args.model, spec=args.spec, **options, progress=progress)

@@ -7,6 +7,7 @@ import sys
 
 from triptych.cli.output import print_json
 from triptych.cli.progress import counting, loading
+from triptych.cli.where import add_where, where_of
 
 TYPE_CHECKING = False  # as in `typing`, which is slow to import
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "--condition-on-previous-text", action="store_true", help="write each clip down after the text before it"
     )
     parser.add_argument("--seed", type=int, metavar="S", help="draw the same tokens every time")
-    parser.add_argument("--device", default="cpu", help="where the model runs (default cpu)")
-    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: the checkpoint's)")
+    add_where(parser)
     parser.add_argument("--max-batch", type=int, default=8, metavar="N", help="clips at a time (default 8)")
     parser.set_defaults(run=lambda args: _checked(parser, args))
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from triptych.tasks import load
 
     with loading(f"loading {args.model}") as progress:
-        model = load(args.model, device=args.device, dtype=args.dtype, progress=progress)
+        model = load(args.model, **where_of(args), progress=progress)
     status = 0
     for file in args.files:
         try:

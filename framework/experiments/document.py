@@ -19,10 +19,14 @@ def _known_device(name: str) -> str:
 
 
 class RunForm(BaseSpec):
-    """Where and in what numbers it runs, what seeds its draws, and the folder that runs are written below."""
+    """Where, in what numbers and on which kernels it runs, what seeds its draws, the folder that runs are kept below.
+
+    `kernels` as on a command line: `auto`, `triton` or `reference`, and that of some ops, `auto,rms_norm=reference`.
+    """
 
     device: Annotated[str, AfterValidator(_known_device)] = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    kernels: str = "auto"
     seed: Annotated[NonNegativeInt, Field(lt=2**53)] = 0  # a spec has no larger numbers
     folder: str = "runs"
 

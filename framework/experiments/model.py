@@ -15,5 +15,5 @@ def load_model(ready: Ready, spec: Path) -> Model:
     """
     run, checkpoint = ready.settings.run, ready.settings.checkpoint
     if checkpoint is None:
-        return random_init(str(spec), device=run.device, dtype=run.dtype, seed=run.seed)
-    return load(checkpoint, spec=str(spec), device=run.device, dtype=run.dtype)
+        return random_init(str(spec), device=run.device, dtype=run.dtype, seed=run.seed, kernels=run.kernels)
+    return load(checkpoint, spec=str(spec), device=run.device, dtype=run.dtype, kernels=run.kernels)

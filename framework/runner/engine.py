@@ -14,6 +14,7 @@ from itertools import count
 import torch
 
 from triptych.inputs.tokenizer import Tokenizer
+from triptych.kernels.choice import using
 from triptych.registry.authors import is_out_of_memory
 from triptych.runner.arrivals import Arrivals
 from triptych.runner.engine_state import EngineState
@@ -135,7 +136,7 @@ class Engine:
         the step. Of a pipeline nothing may fail in one process alone, so that there it is raised. An interruption is
         raised too; then requests begin again with the next step, from the tokens that their logs have.
         """
-        with self._changing():
+        with self._changing(), using(self._run.kernels):
             return self._step()
 
     def _step(self) -> list[Event | Failure]:

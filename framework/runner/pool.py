@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from triptych.inputs.prompt import Prompt
+from triptych.kernels.choice import using
 from triptych.registry.authors import blaming
 from triptych.runner.checks import check_prompts
 from triptych.runner.protocols import PooledModel
@@ -53,7 +54,8 @@ def _pooled(model: PooledModel, prompts: Sequence[Prompt], *, run: RunOptions) -
         group = [order[place] for place in places]
         together = [prompts[number] for number in group]
         step = step_of(together, device=run.device)
-        hidden_TD = read_prompts(model, together, step, run=run)
-        with blaming(model, RUNS):
-            pooled = model.pooler(hidden_TD, step)
+        with using(run.kernels):
+            hidden_TD = read_prompts(model, together, step, run=run)
+            with blaming(model, RUNS):
+                pooled = model.pooler(hidden_TD, step)
         yield group, pooled

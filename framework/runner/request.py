@@ -9,6 +9,7 @@ import torch
 
 from triptych.errors import OptionError, Problem
 from triptych.inputs.prompt import Prompt
+from triptych.kernels.choice import AUTO, Kernels
 from triptych.runner.grammar import Form, Grammar
 from triptych.runner.options import SamplingOptions
 from triptych.runner.transcript import Transcript, TranscriptForm
@@ -36,7 +37,7 @@ class RunOptions:
     None for `cache_bytes` allows most of the memory that is free. A step has at most `max_num_batched_tokens` tokens,
     which bounds its activations. `encoder_cache_bytes` of encoded items are kept for whoever brings them again.
     With `overlap` a step begins before the tokens of the last one are known; None does so where the device is no CPU,
-    on which one step waits for the other anyway.
+    on which one step waits for the other anyway. `kernels` says which ops run on kernels.
     """
 
     device: torch.device
@@ -46,6 +47,7 @@ class RunOptions:
     max_num_batched_tokens: int = 8192
     encoder_cache_bytes: int = ENCODED
     overlap: bool | None = None
+    kernels: Kernels = AUTO
 
     def __post_init__(self) -> None:
         check_counts(max_batch=self.max_batch, max_num_batched_tokens=self.max_num_batched_tokens)

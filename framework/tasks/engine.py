@@ -71,6 +71,7 @@ class Engine:
             max_num_batched_tokens=max_num_batched_tokens,
             encoder_cache_bytes=encoder_cache_memory,
             overlap=overlap,
+            kernels=model.kernels,
         )
         if isinstance(model.runs, Staged):
             run = model.runs.agreed(run, most=ON_HOST if run.device.type == "cpu" else None)

@@ -12,6 +12,7 @@ from torch import Tensor
 from triptych.errors import InputError, Problem
 from triptych.inputs.prompt import Prompt, as_token_ids
 from triptych.inputs.tokenizer import Tokenizer
+from triptych.kernels.choice import using
 from triptych.runner.checks import check_prompts
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.reading import packed, read_logits, read_prompts, step_of
@@ -75,7 +76,8 @@ def likelihoods(
     check_prompts(model, whole)
     found: list[Likelihood] = []
     for group in packed([len(each.token_ids) for each in whole], most=run.max_batch):
-        found += _together(model, [whole[number] for number in group], [answers[number] for number in group], run)
+        with using(run.kernels):
+            found += _together(model, [whole[number] for number in group], [answers[number] for number in group], run)
     return found
 
 

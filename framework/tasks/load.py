@@ -27,6 +27,8 @@ from triptych.inputs.processing import (
     build_processor,
 )
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer
+from triptych.kernels.choice import Kernels
+from triptych.kernels.choice import Said as SaidKernels
 from triptych.runner.failures import room_for
 from triptych.runner.memory import free_bytes
 from triptych.runner.pipe import Pipe
@@ -68,6 +70,7 @@ def load(
     overrides: Sequence[str] | None = None,
     multimodal: MultiModalSettings | None = None,
     stage: Stage = WHOLE,
+    kernels: SaidKernels = "auto",
     progress: Progress | None = None,
 ) -> Model:
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
@@ -82,8 +85,9 @@ def load(
     may leave the language model out too. What is left out is not read. `stage` is that of this process in a pipeline
     of several: its layers alone are read, and the processes, which are one of torch's process groups, run the model
     together when each asks it the same. Without `dtype` it is what the config says, else what most of the file is
-    stored in. `progress(done, total)` counts bytes read. Raises TriptychError with all that is wrong, before any
-    weight is read.
+    stored in. `kernels` says which ops run on Triton kernels: `auto` for those that a GPU and the shapes allow,
+    `triton` or `reference`; or of some ops, `{rms_norm: reference}`. `progress(done, total)` counts bytes read. Raises
+    TriptychError with all that is wrong, before any weight is read.
     """
     check_arguments(
         spec=(spec, str | None),
@@ -95,6 +99,7 @@ def load(
         progress=(progress, Callable | None),
     )
     where, kind, media = as_device(device), as_dtype(dtype), as_settings(multimodal)
+    chosen_kernels = Kernels.of(kernels)
     pipe = _pipe(stage)
     source = read_source(folder, tokens=classifier_from_token, method=method)
     source = source.converted(convert or source.conversion)
@@ -119,6 +124,7 @@ def load(
         processor=processor,
         sentences=source.sentences,
         pipe=pipe,
+        kernels=chosen_kernels,
     )
 
 
@@ -130,15 +136,16 @@ def random_init(
     seed: int = 0,
     overrides: Sequence[str] | None = None,
     stage: Stage = WHOLE,
+    kernels: SaidKernels = "auto",
 ) -> Model:
     """A model of a spec's own sample config with random weights, on bytes instead of a tokenizer's tokens.
 
     `spec` is a registered name or the path of a YAML file; the override `sample.hidden_size=128` makes it wider.
-    `stage` is that of this process in a pipeline, as with `load`: its part alone has memory, and in it the weights
+    `kernels` and `stage` are as with `load`: of a stage its part alone has memory, and in it the weights
     that the whole model has there. Raises TriptychError with all that is wrong, before any memory is taken.
     """
     check_arguments(spec=(spec, str), seed=(seed, int), overrides=(overrides, Sequence | None), stage=(stage, Stage))
-    where, kind = as_device(device), as_dtype(dtype) or torch.float32
+    where, kind, chosen_kernels = as_device(device), as_dtype(dtype) or torch.float32, Kernels.of(kernels)
     pipe = _pipe(stage)
     config = sample_config(overridden(load_named(spec)[1], overrides or ()))
     assembled = assemble(spec, config, overrides=overrides or (), stage=stage)
@@ -149,7 +156,13 @@ def random_init(
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
     processor = _processor(assembled.module, config, MultiModalSettings(), tokenizer=tokenizer, of=assembled)
     return Model(
-        assembled.module.eval(), config, name=assembled.name, tokenizer=tokenizer, processor=processor, pipe=pipe
+        assembled.module.eval(),
+        config,
+        name=assembled.name,
+        tokenizer=tokenizer,
+        processor=processor,
+        pipe=pipe,
+        kernels=chosen_kernels,
     )
 
 

@@ -21,6 +21,7 @@ from triptych.inputs.prompt import as_token_ids
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
 from triptych.inputs.tokenizer import Tokenizer, end_ids
+from triptych.kernels.choice import AUTO, Kernels, using
 from triptych.runner.checks import check_prompts
 from triptych.runner.event import Event
 from triptych.runner.generate import generate
@@ -48,7 +49,8 @@ class Model:
 
     `processor` prepares items of prompts; None for a model that takes text only. Without a `folder` there is no chat
     template; without a tokenizer prompts are token ids, and answers have no text. `sentences` says how a text is
-    embedded. `pipe` leads to the processes that have the other stages of the module.
+    embedded. `pipe` leads to the processes that have the other stages of the module. `kernels` says which ops run on
+    Triton kernels.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Model:
         processor: BaseMultiModalProcessor[Any] | None = None,
         sentences: SentenceUse | None = None,
         pipe: Pipe | None = None,
+        kernels: Kernels = AUTO,
     ) -> None:
         self.module: Any = module  # where it is run it is typed by its structure, as TextGenerationModel
         self.runs: Any = module if pipe is None else Staged(module, pipe)  # what the runner takes
@@ -77,7 +80,7 @@ class Model:
         targets = {modality: target for modality in taken if (target := written(modality, 1))}
         self._reader = PromptReader(folder, tokenizer, processor, targets)
         first = next(module.parameters())
-        self.device, self.dtype = first.device, first.dtype
+        self.device, self.dtype, self.kernels = first.device, first.dtype, kernels
 
     def generate(
         self,
@@ -186,7 +189,7 @@ class Model:
     @property
     def pooling(self) -> Pooling:
         """The model as it pools."""
-        return Pooling(self.runs, self.name, self._reader, self.sentences)
+        return Pooling(self.runs, self.name, self._reader, self.sentences, kernels=self.kernels)
 
     def _pooling_for(self, task: PoolingTask, truncate: bool) -> Pooling:
         self.pooling.check(task)
@@ -294,8 +297,9 @@ class Model:
         prompt = self._reader.read(ids, items)
         check_prompts(self.module, [prompt])
         step = step_of([prompt], device=self.device)
-        hidden_TD = read_prompts(self.runs, [prompt], step, run=self._options(max_batch=1))
-        return read_logits(self.runs, hidden_TD).float()
+        with using(self.kernels):
+            hidden_TD = read_prompts(self.runs, [prompt], step, run=self._options(max_batch=1))
+            return read_logits(self.runs, hidden_TD).float()
 
     def requests(
         self,
@@ -336,4 +340,4 @@ class Model:
         return generate(self.runs, requests, run=run, tokenizer=self.tokenizer, end_ids=self.end_ids, live=live)
 
     def _options(self, *, max_batch: int) -> RunOptions:
-        return RunOptions(device=self.device, dtype=self.dtype, max_batch=max_batch)
+        return RunOptions(device=self.device, dtype=self.dtype, max_batch=max_batch, kernels=self.kernels)

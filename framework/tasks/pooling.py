@@ -16,6 +16,7 @@ from triptych.errors import CapabilityError, InputError, Problem
 from triptych.inputs.prompt import Prompt
 from triptych.inputs.reader import PromptReader
 from triptych.inputs.sentence import SentenceUse
+from triptych.kernels.choice import AUTO, Kernels
 from triptych.parts.pooler_spec import PoolerSpec
 from triptych.runner.checks import check_prompts
 from triptych.runner.pool import CURE, pool, pool_tokens
@@ -58,11 +59,12 @@ class Pooling:
     reader: PromptReader
     sentences: SentenceUse
     truncate: bool = False
+    kernels: Kernels = AUTO
 
     def options(self, *, max_batch: int) -> RunOptions:
         """How it runs where it is. Raises OptionError for a number of texts that there is not."""
         first = next(self.module.parameters())
-        return RunOptions(device=first.device, dtype=first.dtype, max_batch=max_batch)
+        return RunOptions(device=first.device, dtype=first.dtype, max_batch=max_batch, kernels=self.kernels)
 
     def check(self, task: PoolingTask) -> None:
         """Raise CapabilityError for a model that is not for this task."""

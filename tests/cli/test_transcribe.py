@@ -29,7 +29,8 @@ HELP = """usage: triptych transcribe [-h] [--language CODE]
                            [--temperature T] [--compression-ratio-threshold R]
                            [--logprob-threshold L] [--no-speech-threshold P]
                            [--condition-on-previous-text] [--seed S]
-                           [--device DEVICE] [--dtype DTYPE] [--max-batch N]
+                           [--device DEVICE] [--dtype DTYPE] [--kernels WHICH]
+                           [--max-batch N]
                            MODEL FILE [FILE ...]
 """
 
