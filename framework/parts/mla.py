@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from triptych.kernels.attention import attention
+from triptych.kernels.attention import Kept, attention
 from triptych.parts.cache_needs import Rows
 from triptych.parts.mla_spec import MlaSpec
 from triptych.parts.parameters import Linear, Part
@@ -49,23 +49,22 @@ class Mla(Part):
         self.q_position: nn.Module | None = spec.q_position and spec.q_position.build(head_dim=spec.rope_dim)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
-        q_THN, q_THP, row_T1C = self._turned(x_TD, step)
+        q_THN, q_THP, row_T1C = self._turned(x_TD, self._low(x_TD), step)
         kept = step.store(self.key, row_T1C)
-        if kept is None or not any(step.spans.past):
-            y_THV = self._unfolded(q_THN, q_THP, row_T1C, step)
-        else:
-            k_up_HNR, v_up_HVR = self._sides()
-            q_THC = torch.cat((torch.einsum("thn,hnr->thr", q_THN, k_up_HNR), q_THP), -1)
-            y_THC = attention(q_THC, row_T1C, row_T1C, spans=step.spans, kept=kept, scale=self.scale)
-            y_THV = torch.einsum("thr,hvr->thv", y_THC[..., : self.spec.kv_rank], v_up_HVR)
+        y_THV = self._attended(q_THN, q_THP, row_T1C, kept, step)
         y_TD: Tensor = self._modules["out"](y_THV.flatten(1))
         return y_TD
 
-    def _turned(self, x_TD: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
+    def _low(self, x_TD: Tensor) -> Tensor:
+        """What queries are made of: their latents, or the rows themselves."""
+        own = self._modules
+        low_TI: Tensor = own["q_a_norm"](own["q_a"](x_TD)) if "q_a" in own else x_TD
+        return low_TI
+
+    def _turned(self, x_TD: Tensor, low_TI: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
         """The two parts of the queries, and what a cache keeps of each row: its latent, then the key that is turned."""
         spec, own = self.spec, self._modules
-        q_TI = own["q_b"](own["q_a_norm"](own["q_a"](x_TD))) if "q_a" in own else own["q"](x_TD)
-        q = q_TI.view(len(x_TD), spec.heads, -1)
+        q = own["q_b" if "q_b" in own else "q"](low_TI).view(len(x_TD), spec.heads, -1)
         q = own["q_position"](q, step) if "q_position" in own else q
         q_THN, q_THP = q.split_with_sizes((spec.nope_dim, spec.rope_dim), -1)
         latent_TR, k_TP = own["kv_a"](x_TD).split_with_sizes((spec.kv_rank, spec.rope_dim), -1)
@@ -73,6 +72,12 @@ class Mla(Part):
         if (position := own.get("position")) is not None:
             q_THP, k_T1P = position(torch.cat((q_THP, k_T1P), 1), step).split_with_sizes((spec.heads, 1), 1)
         return q_THN, q_THP, torch.cat((latent_TR[:, None], k_T1P), -1)
+
+    def _attended(self, q_THN: Tensor, q_THP: Tensor, row_T1C: Tensor, kept: Kept | None, step: Step) -> Tensor:
+        if kept is None or not any(step.spans.past):
+            return self._unfolded(q_THN, q_THP, row_T1C, step)
+        q_THC = self._folded(q_THN, q_THP)
+        return self._values(attention(q_THC, row_T1C, row_T1C, spans=step.spans, kept=kept, scale=self.scale))
 
     def _unfolded(self, q_THN: Tensor, q_THP: Tensor, row_T1C: Tensor, step: Step) -> Tensor:
         """Over the rows of the step alone, with keys and values of each head."""
@@ -82,6 +87,14 @@ class Mla(Part):
         k_THN, v_THV = kv_THI.split_with_sizes((spec.nope_dim, spec.value_dim), -1)
         k = torch.cat((k_THN, k_T1P.expand(-1, spec.heads, -1)), -1)
         return attention(torch.cat((q_THN, q_THP), -1), k, v_THV, spans=step.spans, scale=self.scale)
+
+    def _folded(self, q_THN: Tensor, q_THP: Tensor) -> Tensor:
+        """Queries [T, H, C] that look at latents themselves."""
+        return torch.cat((torch.einsum("thn,hnr->thr", q_THN, self._sides()[0]), q_THP), -1)
+
+    def _values(self, y_THC: Tensor) -> Tensor:
+        """Values [T, H, V] of means of latents."""
+        return torch.einsum("thr,hvr->thv", y_THC[..., : self.spec.kv_rank], self._sides()[1])
 
     def _sides(self) -> tuple[Tensor, Tensor]:
         """The matrices of each head that make its keys and its values of a latent."""

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from pydantic import FiniteFloat, PositiveFloat, model_validator
 
 from triptych.parts.attention_spec import Heads
+from triptych.parts.rope_spec import RopeSpec
 from triptych.spec.base import Norm, PartSpec, Position, Width
 
 
@@ -37,6 +38,6 @@ class MlaSpec(PartSpec):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.position:
+        if isinstance(self.position, RopeSpec):
             self.position.check_head_dim(self.rope_dim)
         return self
