@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from triptych.kernels.attention import Kept, attention
 from triptych.parts.activations import get_activation
-from triptych.parts.attention_spec import AttentionSpec, OutputGate
+from triptych.parts.attention_spec import AttentionSpec, HeadNorms, OutputGate
 from triptych.parts.cache_needs import Rows
 from triptych.parts.parameters import Linear, Part, parameter
 from triptych.parts.step import Step
@@ -24,11 +24,11 @@ class Attention(Part):
 
     def __init__(self, spec: AttentionSpec, *, width: int, key: str) -> None:
         super().__init__()
-        self.spec, self.key = spec, key
+        self.spec, self.key, self.clip = spec, key, spec.clip
         self.scale = spec.head_dim**-0.5 if spec.scale is None else spec.scale
         value_dim = spec.value_dim or spec.head_dim
         self.cache_need = (
-            Rows(spec.kv_heads, (spec.head_dim, value_dim), spec.window, spec.chunk) if spec.causal else None
+            Rows(spec.kv_heads, (spec.head_dim, value_dim), spec.window, spec.reach.chunk) if spec.causal else None
         )
         inner, inner_kv = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
         pieces = (inner, inner_kv, spec.kv_heads * value_dim)
@@ -36,39 +36,41 @@ class Attention(Part):
         self.out = Linear(spec.heads * value_dim, width, bias=spec.bias if spec.out_bias is None else spec.out_bias)
         self.sinks = parameter(spec.heads) if spec.sinks else None
         self.gate = Gate(spec.gate, width=width, heads=spec.heads, value_dim=value_dim) if spec.gate else None
-        self.position: nn.Module | None = spec.position.build(head_dim=spec.head_dim) if spec.position else None
+        told = spec.position
+        self.position: nn.Module | None = told.build(head_dim=spec.head_dim) if told and told.turns else None
+        self.on_scores = told.on_scores if told else None
         self.q_position: nn.Module | None = spec.q_position and spec.q_position.build(head_dim=spec.head_dim)
-        self.v_norm: nn.Module | None = spec.v_norm and spec.v_norm.build(width=value_dim)
-        over_all = spec.qk_norm_over == "all"
-        self.q_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(width=inner if over_all else spec.head_dim)
-        self.k_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(
-            width=inner_kv if over_all else spec.head_dim
-        )
+        self._add_norms(spec.qk_norm or HeadNorms(), value_dim)
+
+    def _add_norms(self, norms: HeadNorms, value_dim: int) -> None:
+        self.norms_first, self.over_all = norms.norm is not None and norms.when == "before", norms.over == "all"
+        heads, kv_heads = (self.spec.heads, self.spec.kv_heads) if self.over_all else (1, 1)
+        self.q_norm: nn.Module | None = norms.norm and norms.norm.build(width=heads * self.spec.head_dim)
+        self.k_norm: nn.Module | None = norms.norm and norms.norm.build(width=kv_heads * self.spec.head_dim)
+        self.v_norm: nn.Module | None = norms.values and norms.values.build(width=value_dim)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
-        q_THK, k_TGK, v_TGK = self._heads(x_TD, step)
-        rows = k_TGK, v_TGK, step.store(self.key, k_TGK, v_TGK) if self.spec.causal else None
-        if self.spec.leaves is not None:
-            step.left[self.spec.leaves] = rows
+        q_THK, k_TGK, v_TGV = self._heads(x_TD, step)
+        rows = k_TGK, v_TGV, step.store(self.key, k_TGK, v_TGV) if self.spec.causal else None
         return self._out(self._attended(q_THK, rows, step), x_TD)
 
     def _attended(self, q_THK: Tensor, rows: SeenRows, step: Step, *, window: int | None = None) -> Tensor:
         """What heads [T, H, V] make of rows; `window` instead of that of the spec."""
-        spec = self.spec
+        spec, reach = self.spec, self.spec.reach
         return attention(
             q_THK,
             rows[0],
             rows[1],
-            spans=step.cut(spec.within),
+            spans=step.cut(reach.within),
             kept=rows[2],
             scale=self.scale,
             causal=spec.causal,
             window=window or spec.window,
-            chunk=spec.chunk,
-            whole_blocks=spec.whole_blocks,
+            chunk=reach.chunk,
+            whole_blocks=reach.whole_blocks,
             softcap=spec.softcap,
             sinks=self._parameters.get("sinks"),
-            alibi=spec.alibi,
+            alibi=self.on_scores,
         )
 
     def _out(self, y_THV: Tensor, x_TD: Tensor) -> Tensor:
@@ -79,23 +81,22 @@ class Attention(Part):
 
     def _heads(self, x_TD: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, normed and turned; without a norm before, queries and keys turn as one tensor."""
-        own, position = self._modules, self._modules.get("position")
-        qk, v = self._projected(x_TD)
-        early = "q_norm" in own and self.spec.qk_norm_when == "before"
-        if position is not None and not early:
-            qk = position(qk, step)
+        own, (qk, v) = self._modules, self._projected(x_TD)
+        if not self.norms_first:
+            qk = self._turned(qk, step)
         q, k = qk.split_with_sizes((self.spec.heads, self.spec.kv_heads), 1)
         if "q_norm" in own:
             q, k = self._normed(own["q_norm"], q), self._normed(own["k_norm"], k)
-        if position is not None and early:
-            q, k = position(q, step), position(k, step)
-        v = self._clipped(own["v_norm"](v) if "v_norm" in own else v, "after")
+        if self.norms_first:
+            q, k = self._turned(q, step), self._turned(k, step)
+        v = own["v_norm"](v) if "v_norm" in own else v
+        v = v if self.clip is None else v.clamp(-self.clip, self.clip)
         return (own["q_position"](q, step) if "q_position" in own else q), k, v
 
     def _projected(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and keys [T, H + G, K] side by side, and values."""
         H, G, K = self.spec.heads, self.spec.kv_heads, self.spec.head_dim
-        qkv = self._clipped(self._modules["qkv"](x_TD), "before")
+        qkv = self._modules["qkv"](x_TD)
         if self.spec.value_dim is None:
             qk, v = qkv.view(-1, H + 2 * G, K).split_with_sizes((H + G, G), 1)
             return qk, v
@@ -103,15 +104,13 @@ class Attention(Part):
         return qk.view(-1, H + G, K), v.view(-1, G, self.spec.value_dim)
 
     def _normed(self, norm: nn.Module, x_THK: Tensor) -> Tensor:
-        if self.spec.qk_norm_over == "all":
-            y: Tensor = norm(x_THK.flatten(1)).view(x_THK.shape)
-        else:
-            y = norm(x_THK)
-        return self._clipped(y, "after")
+        y: Tensor = norm(x_THK.flatten(1)).view(x_THK.shape) if self.over_all else norm(x_THK)
+        return y
 
-    def _clipped(self, x: Tensor, when: str) -> Tensor:
-        clip = self.spec.clip if self.spec.clip_when == when else None
-        return x if clip is None else x.clamp(-clip, clip)
+    def _turned(self, x_THK: Tensor, step: Step) -> Tensor:
+        """Heads as they are looked at or look: within the clip, turned by their positions."""
+        x_THK = x_THK if self.clip is None else x_THK.clamp(-self.clip, self.clip)
+        return self._modules["position"](x_THK, step) if "position" in self._modules else x_THK
 
 
 class Gate(Linear):

@@ -6,8 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
 
-from triptych.parts.rope_spec import RopeSpec
-from triptych.spec.base import Activation, BaseSpec, Norm, PartSpec, Position, Width
+from triptych.spec.base import Activation, AnyPosition, BaseSpec, Norm, OrPart, PartSpec, Position, Width
 
 Heads = Annotated[PositiveInt, Field(le=2**14)]
 
@@ -23,21 +22,41 @@ class OutputGate(BaseSpec):
     bias: bool = False
 
 
+class HeadNorms(BaseSpec):
+    """A `norm` of queries and one of keys: `over` each head, or all of them side by side.
+
+    It comes before they are turned by their positions, or after. `values` is the norm of the values of each head.
+    """
+
+    norm: Norm | None = None
+    over: Literal["head", "all"] = "head"
+    when: Literal["before", "after"] = "before"
+    values: Norm | None = None
+
+
+class ReachSpec(BaseSpec):
+    """What else bounds the rows that one sees.
+
+    `chunk`: those before it in its own chunk of so many. `whole_blocks`: and all of its own block, where rows of a
+    prompt see each other both ways, however far that is. `within` names the cut of the step that a row stays inside:
+    its sequence unless given.
+    """
+
+    chunk: PositiveInt | None = None
+    whole_blocks: bool = False
+    within: str | None = None
+
+
 class AttentionSpec(PartSpec):
     """Grouped-query attention.
 
-    `value_dim` is the width of a value, that of a head unless given. `sinks`: each head has learned a score, which
-    takes part in the softmax and has no value.
+    `value_dim` is the width of a value, that of a head unless given. `out_bias` is as `bias` unless given, `scale`
+    head_dim ** -0.5. `position` is how heads are told where rows stand, `q_position` what positions do to queries
+    alone, after that. `qk_norm` is a norm, or a mapping that says more of it. Queries, keys and values are kept within
+    `clip` of nought: after their norms, before they are turned.
 
-    `out_bias` is as `bias` unless given, `scale` head_dim ** -0.5. `qk_norm` runs over each head, or over all of
-    them side by side, before queries and keys are turned by their positions or after. `q_position` is what
-    positions do to queries alone, after that. `v_norm` runs over the values of each head. Keys and values that a
-    layer `leaves` under a name are there for later ones. A row sees the `window` rows up to itself, or those before
-    it in its `chunk` of so many, else all. `whole_blocks`: and all of its own block, where rows of a prompt see
-    each other both ways, however far that is. `within` names the cut of the step that a row stays inside: its
-    sequence unless given. Queries, keys and values are kept within `clip` of nought, before their norms or after.
-    `alibi`: scores fall with the distance of the row that is looked at, or with its root; `scaled` is the first as
-    Falcon rounds it.
+    A row sees the `window` rows up to itself, else all; `reach` says what is rarer. `sinks`: each head has learned a
+    score, which takes part in the softmax and has no value.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.attention:Attention"
@@ -47,37 +66,27 @@ class AttentionSpec(PartSpec):
     value_dim: Width | None = None
     bias: bool = False
     out_bias: bool | None = None
-    position: Position | None = None
+    position: AnyPosition | None = None
     q_position: Position | None = None
-    qk_norm: Norm | None = None
-    qk_norm_over: Literal["head", "all"] = "head"
-    qk_norm_when: Literal["before", "after"] = "before"
-    v_norm: Norm | None = None
-    leaves: str | None = None
+    qk_norm: Annotated[HeadNorms | None, OrPart("norm")] = None
+    clip: PositiveFloat | None = None
     scale: FiniteFloat | None = None
-    window: PositiveInt | None = None
-    chunk: PositiveInt | None = None
-    whole_blocks: bool = False
     softcap: PositiveFloat | None = None
     sinks: bool = False
-    gate: OutputGate | None = None
+    window: PositiveInt | None = None
+    reach: ReachSpec = ReachSpec()
     causal: bool = True
-    within: str | None = None
-    clip: PositiveFloat | None = None
-    clip_when: Literal["before", "after"] = "before"
-    alibi: Literal["linear", "root", "scaled"] | None = None
+    gate: OutputGate | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} kv_heads evenly")
-        if self.clip_when == "after" and self.qk_norm is None:
-            raise ValueError("clip_when: after needs a qk_norm that it comes after")
-        for name in ("window", "chunk"):
-            if (rows := getattr(self, name)) is not None and not self.causal:
+        for name, rows in (("window", self.window), ("chunk", self.reach.chunk)):
+            if rows is not None and not self.causal:
                 raise ValueError(f"a {name} of {rows} rows needs causal attention")
-        if self.alibi == "scaled" and (self.window or self.chunk):
-            raise ValueError("alibi: scaled counts from the start of the sequence, which windows and chunks forget")
-        if isinstance(self.position, RopeSpec):
+        if self.position:
             self.position.check_head_dim(self.head_dim)
+            if self.position.on_scores == "scaled" and (self.window or self.reach.chunk):
+                raise ValueError("scaled ALiBi counts from the start of the sequence, which windows and chunks forget")
         return self

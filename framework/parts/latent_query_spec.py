@@ -7,7 +7,6 @@ from typing import ClassVar, Self
 from pydantic import PositiveInt, model_validator
 
 from triptych.parts.attention_spec import Heads
-from triptych.parts.rope_spec import RopeSpec
 from triptych.spec.base import Norm, PartSpec, Position, Width
 
 
@@ -30,6 +29,6 @@ class LatentQuerySpec(PartSpec):
     def _fits(self) -> Self:
         if self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} kv_heads evenly")
-        if isinstance(self.position, RopeSpec):
+        if self.position:
             self.position.check_head_dim(self.head_dim)
         return self

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic import FiniteFloat, NonNegativeInt, PositiveInt
 
-from triptych.spec.base import PartSpec
+from triptych.spec.base import PositionSpec
 
 
-class LogScaleSpec(PartSpec):
+class LogScaleSpec(PositionSpec):
     """By `beta` times the logarithm of how often `length` fits in a position; these count from `first`."""
 
     builds: ClassVar[str | type] = "triptych.parts.log_scale:LogScale"

@@ -7,7 +7,6 @@ from typing import ClassVar, Self
 from pydantic import FiniteFloat, PositiveFloat, model_validator
 
 from triptych.parts.attention_spec import Heads
-from triptych.parts.rope_spec import RopeSpec
 from triptych.spec.base import Norm, PartSpec, Position, Width
 
 
@@ -38,6 +37,6 @@ class MlaSpec(PartSpec):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if isinstance(self.position, RopeSpec):
+        if self.position:
             self.position.check_head_dim(self.rope_dim)
         return self

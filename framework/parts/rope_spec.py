@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, ValidationInfo, model_validator
 
 from triptych.errors import suggest
-from triptych.spec.base import BaseSpec, PartSpec
+from triptych.spec.base import BaseSpec, PositionSpec
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 Positions = Annotated[PositiveInt, Field(le=2**40)]
@@ -116,7 +116,7 @@ def _read_fields(name: str, fields: dict[str, Any]) -> dict[str, Any]:
     return {key: item for key, item in fields.items() if key in read}
 
 
-class RopeSpec(PartSpec):
+class RopeSpec(PositionSpec):
     """Rotary positions over the first `fraction` of each head.
 
     `scaling` is the config's own mapping; its keys `elsewhere` are read by other parts. `max_positions` and

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PositiveInt,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from triptych.errors import suggest
 from triptych.registry import part_names
@@ -18,6 +28,7 @@ MAX_WIDTH = 2**20
 ROLES = ("norm", "post_norm", "sum_norm")  # of norms in a branch
 
 Width = Annotated[PositiveInt, Field(le=MAX_WIDTH)]
+OnScores = Literal["linear", "root", "scaled"]
 
 
 class BaseSpec(BaseModel):
@@ -54,6 +65,23 @@ class PartSpec(BaseSpec):
             return builder(self, **sizes)
 
 
+class PositionSpec(PartSpec):
+    """How attention is told where rows stand: by a part that `turns` heads, by what it adds to scores, or by both.
+
+    The part is called with heads [T, H, K] and the step, and gives heads; it is built for those that `turns` alone.
+    """
+
+    turns: ClassVar[bool] = True
+
+    @property
+    def on_scores(self) -> OnScores | None:
+        """What is added to scores: one of the kinds of ALiBi that the op `attention` knows."""
+        return None
+
+    def check_head_dim(self, head_dim: int) -> None:
+        """Raise ValueError unless heads of that width can be told so."""
+
+
 class Resolver(Protocol):
     """What types a reference to a part: the scope of a spec, handed to pydantic as validation context."""
 
@@ -70,6 +98,27 @@ class PartField:
         return {STANDS_FOR: f"kind.{self.kind}"}
 
 
+@dataclass(frozen=True)
+class OrPart(PartField):
+    """Marks a field that is a mapping, or the part of that `kind` alone which the mapping holds under its name."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._in_full, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: Json, handler: Callable[[Json], Json]) -> Json:
+        mapping = handler(core["schema"])
+        choices = mapping["anyOf"] if mapping.keys() == {"anyOf"} else [mapping]
+        return {"anyOf": [*choices, super().__get_pydantic_json_schema__(core, handler)]}
+
+    def _in_full(self, value: object) -> object:
+        return {self.kind: value} if is_reference(value) else value
+
+
+def is_reference(value: object) -> bool:
+    """Whether a part is meant: by its name, by a mapping that says which, or by its Spec."""
+    return isinstance(value, str | PartSpec) or (isinstance(value, Mapping) and bool(value.keys() & {"use", "like"}))
+
+
 def _part_field(kind: str) -> BeforeValidator:
     def validate(value: object, info: ValidationInfo[Resolver]) -> object:
         if value is None or isinstance(value, PartSpec):
@@ -79,6 +128,18 @@ def _part_field(kind: str) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
+def _telling(position: object) -> object:
+    if position is not None and not isinstance(position, PositionSpec):
+        raise ValueError(f"{type(position).__name__} is no PositionSpec, which says what a position does")
+    return position
+
+
+def _turning(position: PositionSpec | None) -> object:
+    if position is not None and (position.on_scores or not position.turns):
+        raise ValueError(f"{type(position).__name__} adds to scores, and here positions turn heads alone")
+    return position
+
+
 def _activation(name: str) -> str:
     if name not in (known := part_names("activation")):
         raise ValueError(f"unknown activation {name!r}{suggest(name, known)}")
@@ -86,7 +147,8 @@ def _activation(name: str) -> str:
 
 
 Norm = Annotated[Any, PartField("norm"), _part_field("norm")]
-Position = Annotated[Any, PartField("position"), _part_field("position")]
+AnyPosition = Annotated[Any, PartField("position"), _part_field("position"), AfterValidator(_telling)]
+Position = Annotated[AnyPosition, AfterValidator(_turning)]
 Table = Annotated[Any, PartField("table"), _part_field("table")]
 Mixer = Annotated[Any, PartField("mixer"), _part_field("mixer")]
 Router = Annotated[Any, PartField("router"), _part_field("router")]

@@ -26,7 +26,7 @@ def plan_cuts(scope: Scope, tree: Tree) -> dict[str, PartSpec]:
 def check_within(scope: Scope, mixers: Iterable[PartSpec], known: Sequence[str], place: Place | None) -> None:
     """Raise SpecError for a mixer that stays within a cut which this stack has not."""
     for mixer in mixers:
-        name = getattr(mixer, "within", None)
+        name = getattr(getattr(mixer, "reach", None), "within", None)
         if isinstance(name, str) and name not in known:
             has = suggest(name, known) if known else "; a language model is cut into sequences alone"
             scope.fail(f"attention is within {name!r}, which is no cut of these rows{has}", place)

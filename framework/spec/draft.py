@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from triptych.errors import Place, Problem, SpecError, short, suggest
 from triptych.registry import part_names
-from triptych.spec.base import ROLES, PartField, PartSpec
+from triptych.spec.base import ROLES, PartField, is_reference
 from triptych.spec.document import Tree, walk
 from triptych.spec.expressions import is_expression, mentions, outcomes
-from triptych.spec.scope import REQUIRED, Collector, Scope, liking, problems_of
+from triptych.spec.scope import REQUIRED, Collector, Scope, liking, models_in, problems_of, unknown_key
 
 STACKS = ("language_model", "tower")
 
@@ -217,17 +217,16 @@ class Draft:
         for model in models:
             self._type(model, fields.without("use"), place)
 
-    def _type(self, model: type[PartSpec], fields: Tree, place: Place | None) -> None:
+    def _type(self, model: type[BaseModel], fields: Tree, place: Place | None) -> None:
         """Type what is constant; fields that hold an expression count as given."""
         later = {key for key, value in fields.items() if any(is_expression(leaf) for _, leaf, _ in walk(value))}
         constant = fields.without(*later, *(key for key, value in fields.items() if value is None))
         path, problems = self.path, list[Problem]()
         for key in fields:
             if key in later and key not in model.model_fields:
-                message = f"unknown key {key!r}{suggest(key, model.model_fields)}"
-                problems.append(Problem(message, ".".join((*path, key)), fields.keys_at.get(key)))
-            elif key in later and (kind := _kind_of_part(model.model_fields[key])):
-                self._part((*path, key), kind, fields[key], fields.values_at.get(key))
+                problems.append(Problem(unknown_key(key, model), ".".join((*path, key)), fields.keys_at.get(key)))
+            elif key in later:
+                self._evaluated_later((*path, key), model.model_fields[key], fields[key], fields.values_at.get(key))
         self.path = path
         try:
             model.model_validate(constant, context=self)
@@ -239,6 +238,16 @@ class Draft:
                 problems += problems_of(detail, model, constant, path, place)
         if problems:
             raise SpecError(problems)
+
+    def _evaluated_later(self, path: tuple[str, ...], field: FieldInfo, value: object, place: Place | None) -> None:
+        """What can be said of a field that holds an expression: of the part that it is, or of the fields in it."""
+        kind, inner = _kind_of_part(field), _fields_of(field)
+        if kind and (inner is None or is_reference(value)):
+            self._part(path, kind, value, place)
+        elif inner is not None and isinstance(value, Tree):
+            self.path = path
+            with self.problems.catching():
+                self._type(inner, value, place)
 
 
 def words_of(value: object) -> set[str] | None:
@@ -258,6 +267,12 @@ def _kind_of_part(field: FieldInfo) -> str:
     """The kind of the part that a field holds, '' for other fields."""
     marks = [*field.metadata, *(m for a in getattr(field.annotation, "__args__", ()) for m in _metadata(a))]
     return next((mark.kind for mark in marks if isinstance(mark, PartField)), "")
+
+
+def _fields_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a field that is a mapping of fields of its own; None where it is none, or one of several."""
+    found = set(models_in(field))
+    return found.pop() if len(found) == 1 else None
 
 
 def _metadata(annotation: object) -> tuple[object, ...]:

@@ -218,7 +218,7 @@ def problems_of(
     message = detail["msg"].removeprefix("Value error, ").replace("Input should", "input should", 1)
     if detail["type"] == "extra_forbidden":
         at = _key_place(fields, loc) or at
-        message = f"unknown key {loc[-1]!r}{suggest(str(loc[-1]), _names_beside(model, loc))}"
+        message = unknown_key(str(loc[-1]), _model_at(model, loc))
     elif detail["type"] == "missing":
         message = REQUIRED
     elif detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
@@ -243,21 +243,29 @@ def _steps(detail: ErrorDetails, fields: Tree) -> tuple[str | int, ...]:
     return tuple(found)
 
 
-def _names_beside(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """The keys that would do beside an unknown one: of the model that the path leads to."""
+def unknown_key(key: str, model: type[BaseModel]) -> str:
+    """A message with what would do beside a key that the model has not: a name near it, or where that key stands."""
+    names = {field.alias or name: field for name, field in model.model_fields.items()}
+    below = [name for name, field in names.items() for inner in models_in(field) if key in inner.model_fields]
+    return f"unknown key {key!r}{f'; it stands under {below[0]!r}' if len(below) == 1 else suggest(key, names)}"
+
+
+def _model_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
+    """The model that the path leads to."""
     for step in loc[:-1]:
         found = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
-        inner = list(_models_in(found)) if found else []
+        inner = list(models_in(found)) if found else []
         model = inner[0] if inner else model
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return model
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type holds."""
     annotation = getattr(annotation, "annotation", annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in getattr(annotation, "__args__", ()):
-        yield from _models_in(inner)
+        yield from models_in(inner)
 
 
 def _key_place(fields: Tree, loc: tuple[str | int, ...]) -> Place | None:

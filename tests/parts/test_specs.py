@@ -49,7 +49,7 @@ SPECS: list[PartSpec] = [
     [
         (AttentionSpec, HEADS | {"kv_heads": 4}, "6 heads cannot share 4 kv_heads evenly"),
         (AttentionSpec, HEADS | {"causal": False, "window": 4}, "a window of 4 rows needs causal attention"),
-        (AttentionSpec, HEADS | {"causal": False, "chunk": 4}, "a chunk of 4 rows needs causal attention"),
+        (AttentionSpec, HEADS | {"causal": False, "reach": {"chunk": 4}}, "a chunk of 4 rows needs causal attention"),
         (AttentionSpec, HEADS | {"window": 0}, "greater than 0"),
         (AttentionSpec, HEADS | {"head_dim": 2**21}, "less than or equal to 1048576"),
         (AttentionSpec, HEADS | {"heads": 2**15}, "less than or equal to 16384"),

@@ -25,18 +25,21 @@ WINDOWS = "tower: {cuts: {window: {use: windows, side: =config.patch_size // 7}}
 
 
 def test_attention_stays_within_a_cut_that_each_layer_chooses() -> None:
-    within = "parts: {attention: {within: ='window' if layer else 'frame'}}"
+    within = "parts: {attention: {reach: {within: ='window' if layer else 'frame'}}}"
     found = tower(f"{WINDOWS}{within}")
     assert found.cuts == {"window": Windows(side=2)}
-    assert [block[0].mixer.within for block in found.layers] == ["frame", "window"]  # type: ignore[union-attr]
+    assert [block[0].mixer.reach.within for block in found.layers] == ["frame", "window"]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ("parts: {attention: {within: window}}", "within 'window', which is no cut of these rows; known: frame"),
         (
-            f"{WINDOWS}parts: {{attention: {{within: windows}}}}",
+            "parts: {attention: {reach: {within: window}}}",
+            "within 'window', which is no cut of these rows; known: frame",
+        ),
+        (
+            f"{WINDOWS}parts: {{attention: {{reach: {{within: windows}}}}}}",
             "within 'windows', which is no cut of these rows; did you mean 'window'",
         ),
         (
@@ -57,6 +60,6 @@ def test_a_cut_that_does_not_fit_is_refused(changes: str, message: str) -> None:
 
 
 def test_a_language_model_has_no_cuts() -> None:
-    tree = merge(load_named("llama")[1], parse_document("parts: {attention: {within: frame}}", file="my.yaml"))
+    tree = merge(load_named("llama")[1], parse_document("parts: {attention: {reach: {within: frame}}}", file="my.yaml"))
     with pytest.raises(SpecError, match="a language model is cut into sequences alone"):
         plan(tree, sample_config(tree), name="my")  # type: ignore[arg-type]

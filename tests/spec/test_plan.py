@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from triptych.errors import SpecError
-from triptych.parts.attention_spec import AttentionSpec
-from triptych.parts.looped_attention_spec import LoopedAttentionSpec
+from triptych.parts.attention_spec import AttentionSpec, HeadNorms
 from triptych.parts.mlp_spec import GatedMlpSpec
 from triptych.parts.norms_spec import LayerNormSpec, RmsNormSpec
 from triptych.spec.catalog import load_named, sample_config
@@ -76,9 +75,11 @@ def test_layers_may_differ_in_the_block_by_the_configs_own_word() -> None:
 
 def test_a_part_may_be_named_derived_or_inline_within_another_too() -> None:
     named, derived, inline = (
-        mixers(f"parts: {{attention: {{qk_norm: {norm}}}}}")[0].qk_norm
+        mixers(f"parts: {{attention: {{qk_norm: {norm}}}}}")[0].qk_norm.norm
         for norm in ("norm", "{like: norm, offset: 1}", "{use: layer_norm, eps: =config.norm_eps}")
     )
+    in_full = mixers("parts: {attention: {qk_norm: {norm: =config.named, over: all}}}", named="norm")[0].qk_norm
+    assert in_full == HeadNorms(norm=named, over="all")
     assert named == RmsNormSpec(eps=1e-6)
     assert derived == RmsNormSpec(eps=1e-6, offset=1)
     assert inline == LayerNormSpec(eps=1e-6)
@@ -91,13 +92,6 @@ def test_a_chain_of_like_takes_the_nearest_value_of_each_key() -> None:
     (found, *_) = mixers(f"{chain}\nblocks: {{layer: {{mix: {{mixer: a}}}}}}")
     assert isinstance(found, AttentionSpec)
     assert (found.window, found.softcap, found.heads) == (3, 5.0, 4)
-
-
-def test_what_is_like_another_part_may_be_of_another_use() -> None:
-    text = "parts: {other: {like: attention, use: looped_attention, again_window: 4}}"
-    (found, *_) = mixers(f"{text}\nblocks: {{layer: {{mix: {{mixer: other}}}}}}")
-    assert isinstance(found, LoopedAttentionSpec)
-    assert (found.again_window, found.heads) == (4, 4)
 
 
 def test_a_chain_of_like_may_be_long() -> None:
@@ -130,7 +124,17 @@ def test_what_a_use_by_an_expression_comes_to_is_typed() -> None:
     [
         ("", {"num_key_value_heads": 3}, r"llama.yaml:\d+:\d+: .*0.mix.mixer: 4 heads cannot share 3 kv_heads evenly"),
         ("", {"head_dim": 5}, r"llama.yaml:\d+:\d+: .*rope turns pairs of channels; 1.0 of a head of 5 are 5"),
-        ("parts: {attention: {clip: 1, clip_when: after}}", {}, r"0.mix.mixer: clip_when: after needs a qk_norm"),
+        (
+            "parts: {attention: {q_position: {use: alibi}}}",
+            {},
+            r"q_position: AlibiSpec adds to scores, and here positions turn heads",
+        ),
+        (
+            "parts: {attention: {window: 4, position: {use: alibi, form: scaled}}}",
+            {},
+            r"mixer: scaled ALiBi counts from the start of the sequence, which windows and chunks forget",
+        ),
+        ("parts: {attention: {position: {use: alibi, form: square}}}", {}, r"position.form: .*'linear', 'root' or"),
         ("parts: {rope: {fraction: 0.32}}", {}, r"rope turns pairs of channels; 0.32 of a head of 16 are 5"),
         ("", {"hidden_size": "wide"}, r"llama.yaml:\d+:\d+: language_model.width: .*integer.*; found 'wide'"),
         ("", {"hidden_size": 2**21}, r"language_model.width: .*less than or equal to 1048576; found 2097152"),

@@ -53,12 +53,17 @@ ONE = {
     "parts: {attention: {qk_norm: {use: rms_norm, epps: 2, eps: =config.norm_eps}}}": (
         r"3:46: parts.attention.qk_norm.epps: unknown key 'epps'"
     ),
+    "parts: {attention: {qk_norm: {norm: norm, ovr: all, when: =config.x}}}": (
+        r"3:43: parts.attention.qk_norm.ovr: unknown key 'ovr'; did you mean 'over'\?"
+    ),
+    "parts: {attention: {chunk: 8}}": r"3:21: parts.attention.chunk: unknown key 'chunk'; it stands under 'reach'",
+    "parts: {attention: {chunk: =config.x}}": r"3:21: .*unknown key 'chunk'; it stands under 'reach'",
     # values of the wrong kind
     "parts: {attention: {heads: many}}": r"3:28: parts.attention.heads: input should be a valid integer.*found 'many'",
     "parts: {attention: {heads: 2.5}}": r"3:28: parts.attention.heads: .*integer.*; found 2\.5",
     "parts: {attention: {window: -3}}": r"3:29: parts.attention.window: input should be greater than 0; found -3",
     "parts: {attention: {bias: perhaps}}": r"3:27: parts.attention.bias: .*boolean.*; found 'perhaps'",
-    "parts: {attention: {qk_norm_over: heads}}": r"3:35: .*over: input should be 'head' or 'all'; found 'heads'",
+    "parts: {attention: {qk_norm: {over: heads}}}": r"3:37: .*over: input should be 'head' or 'all'; found 'heads'",
     "parts: {mlp: {activation: sylu}}": r"3:27: parts.mlp.activation: unknown activation 'sylu'; did you mean 'silu'\?",
     "parts: {norm: {eps: .inf}}": r"3:21: parts.norm.eps: input should be a finite number; found inf",
     "parts: [norm]": r"3:8: parts: a mapping is wanted; found \['norm'\]",
@@ -88,6 +93,10 @@ ONE = {
     "language_model: {layers: {block: lyer}}": r"3:34: .*layers.block: no 'lyer' in blocks; did you mean 'layer'\?",
     "language_model: {norm: nrm}": r"3:24: language_model.norm: no 'nrm' in parts; did you mean 'norm'\?",
     "parts: {attention: {qk_norm: nrm}}": r"3:30: parts.attention.qk_norm: no 'nrm' in parts; did you mean 'norm'\?",
+    "parts: {attention: {qk_norm: {norm: nrm}}}": r"3:37: parts.attention.qk_norm.norm: no 'nrm' in parts; did you",
+    "parts: {attention: {qk_norm: {norm: ='nrm' if config.x else None, over: all}}}": (
+        r"3:37: parts.attention.qk_norm.norm: no 'nrm' in parts; did you mean 'norm'\?"
+    ),
     "parts: {attention: {position: {use: roep, theta: =config.x}}}": (
         r"3:37: parts.attention.position.use: unknown position 'roep'; did you mean 'rope'\?"
     ),
@@ -248,6 +257,8 @@ def test_a_fragment_may_leave_out_what_its_heirs_say(validated: Validated) -> No
         "blocks: {other: {like: layer}}\nlanguage_model: {layers: {block: ='other' if layer else 'layer'}}",
         "blocks: {other: {like: layer, ffn: null}}\nlanguage_model: {layers: {block: =config.layer_type}}",
         "parts: {attention: {qk_norm: {like: norm, eps: 1e-3}}}",
+        "parts: {more: {like: norm, eps: 1}, attention: {qk_norm: {norm: ='more' if config.x else None, over: all}}}",
+        "parts: {attention: {qk_norm: {over: all, values: {like: norm, weight: =config.x}}}}",
         "parts: {mlp: {use: =config.mlp_kind, hidden: 5, whatever: 1}}",  # a config's own word: nothing is known of it
     ],
 )

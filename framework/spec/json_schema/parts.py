@@ -9,7 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from triptych.registry import KINDS, get_part, part_names
 from triptych.spec.base import PartSpec
-from triptych.spec.json_schema.values import evaluated
+from triptych.spec.json_schema.values import choices_of, evaluated
 from triptych.spec.written import EXPRESSION, Json
 
 BARE = ("embed", "head", "pooler", "prompt", "part")  # said by a mapping alone; a name of its own would say nothing
@@ -105,6 +105,5 @@ def _union(variants: list[Fields]) -> dict[str, Json]:
     for fields in variants:
         for name, schema in fields.items():
             known = choices.setdefault(name, [])
-            if schema not in known:
-                known.append(schema)
+            known += [each for each in choices_of(schema) if each not in known]
     return {name: known[0] if len(known) == 1 else {"anyOf": known} for name, known in choices.items()}

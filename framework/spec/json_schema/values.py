@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from triptych.spec.written import EXPRESSION, NULL, STANDS_FOR
+from triptych.spec.written import EXPRESSION, NULL, STANDS_FOR, Json
 
 NOISE = ("title", "default")  # of a field: its name again, and null
 BELOW = ("properties", "$defs")  # names -> schemas
@@ -45,9 +45,15 @@ def evaluated(schema: Any) -> Any:
     return found
 
 
+def choices_of(schema: Json) -> list[Json]:
+    """What a schema is one of, where it says no more; else itself alone."""
+    found: list[Json] = schema["anyOf"] if schema.keys() == {"anyOf"} else [schema]
+    return found
+
+
 def _or_expression(schema: Any) -> Any:
     if not isinstance(schema, dict) or not schema:
         return schema
     inner = evaluated(_quiet(schema))
-    choices = inner["anyOf"] if inner.keys() == {"anyOf"} else [inner]
+    choices = choices_of(inner)
     return {"anyOf": [*choices, *(more for more in (EXPRESSION, NULL) if more not in choices)]}
