@@ -12,7 +12,8 @@ from torch import Tensor
 from triptych.kernels.rows import rows_of
 from triptych.kernels.tuned import multiprocessors, tuned
 
-WIDEST = 2**15  # a row stands in the registers of one block of threads
+PART = 2**12  # so much of a row at a time, where gradients are taken
+WIDEST = 2**14  # a row stands in the registers of one block of threads
 
 
 def refuses(x: Tensor, weight: Tensor | None, residual: Tensor | None = None) -> str | None:
@@ -85,7 +86,7 @@ def _gradients(
     """Each program goes over every so many tiles, and sums up the weight's gradient in its own row of a buffer."""
     total, rows = rows_of(total)
     grad_y, grad_total = grad_y.contiguous(), None if grad_total is None else grad_total.contiguous()
-    tile = _tile(total, rows.width)
+    tile = _tile(total, min(rows.width, PART))
     programs = max(1, min(2 * multiprocessors(total.device), triton.cdiv(rows.rows, tile["ROWS"])))
     grad_x = torch.empty(total.shape, dtype=total.dtype, device=total.device)
     parts = None if weight is None else torch.zeros(programs, rows.width, device=total.device)
@@ -99,7 +100,7 @@ def _gradients(
 
 def _tile(x: Tensor, width: int) -> dict[str, int]:
     block = triton.next_power_of_2(max(1, width))
-    rule = {"ROWS": max(1, 1024 // block), "num_warps": min(16, max(4, block // 512))}
+    rule = {"ROWS": max(1, 1024 // block), "num_warps": min(16, max(4, block // 256))}
     return {**rule, **(tuned("rms_norm", x.device, str(block)) or {}), "BLOCK": block}
 
 
@@ -137,24 +138,34 @@ def _backward(
     count, inner, outer_stride, inner_stride, width, eps,
     OFFSET: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    col = tl.arange(0, BLOCK)[None, :]
-    weight = tl.full((1, BLOCK), 1.0, tl.float32)
-    if weight_ptr is not None:
-        weight = tl.load(weight_ptr + col, mask=col < width, other=0.0).to(tl.float32) + OFFSET
-    part = tl.zeros((1, BLOCK), tl.float32)
+    part_ptr = parts_ptr if parts_ptr is None else parts_ptr + tl.program_id(0).to(tl.int64) * width
     for tile in range(tl.program_id(0), tl.cdiv(count, ROWS), tl.num_programs(0)):
         row = (tile * ROWS + tl.arange(0, ROWS)[:, None]).to(tl.int64)
-        mask = (row < count) & (col < width)
-        at = row // inner * outer_stride + row % inner * inner_stride + col
-        x = tl.load(total_ptr + at, mask=mask, other=0.0).to(tl.float32)
-        grad = tl.load(grad_y_ptr + row * width + col, mask=mask, other=0.0).to(tl.float32)
-        scale = tl.rsqrt(tl.sum(x * x, 1)[:, None] / width + eps)
-        normed = x * scale
-        part += tl.sum(grad * normed, 0)[None, :]
-        grad *= weight
-        grad_x = scale * (grad - normed * (tl.sum(grad * normed, 1)[:, None] / width))
-        if grad_total_ptr is not None:
-            grad_x += tl.load(grad_total_ptr + row * width + col, mask=mask, other=0.0).to(tl.float32)
-        tl.store(grad_x_ptr + row * width + col, grad_x.to(grad_x_ptr.dtype.element_ty), mask=mask)
-    if parts_ptr is not None:
-        tl.store(parts_ptr + tl.program_id(0).to(tl.int64) * width + col, part, mask=col < width)
+        x_row, y_row = row // inner * outer_stride + row % inner * inner_stride, row * width
+        squares, dots = tl.zeros((ROWS, 1), tl.float32), tl.zeros((ROWS, 1), tl.float32)
+        for start in range(0, width, BLOCK):
+            col = start + tl.arange(0, BLOCK)[None, :]
+            mask = (row < count) & (col < width)
+            x = tl.load(total_ptr + x_row + col, mask=mask, other=0.0).to(tl.float32)
+            grad = tl.load(grad_y_ptr + y_row + col, mask=mask, other=0.0).to(tl.float32)
+            if weight_ptr is not None:
+                grad *= tl.load(weight_ptr + col, mask=col < width, other=0.0).to(tl.float32) + OFFSET
+            squares += tl.sum(x * x, 1)[:, None]
+            dots += tl.sum(x * grad, 1)[:, None]
+        scale = tl.rsqrt(squares / width + eps)
+        along = dots * scale * scale / width
+        for start in range(0, width, BLOCK):  # the second look at the same numbers finds them in a cache
+            col = start + tl.arange(0, BLOCK)[None, :]
+            mask = (row < count) & (col < width)
+            x = tl.load(total_ptr + x_row + col, mask=mask, other=0.0).to(tl.float32)
+            grad = tl.load(grad_y_ptr + y_row + col, mask=mask, other=0.0).to(tl.float32)
+            if weight_ptr is not None:
+                part = tl.load(part_ptr + col, mask=col < width, other=0.0)
+                part += tl.sum(grad * x * scale, 0)[None, :]
+                tl.store(part_ptr + col, part, mask=col < width)
+                grad *= tl.load(weight_ptr + col, mask=col < width, other=0.0).to(tl.float32) + OFFSET
+            grad_x = scale * (grad - x * along)
+            if grad_total_ptr is not None:
+                grad_x += tl.load(grad_total_ptr + y_row + col, mask=mask, other=0.0).to(tl.float32)
+            tl.store(grad_x_ptr + y_row + col, grad_x.to(grad_x_ptr.dtype.element_ty), mask=mask)
+        tl.debug_barrier()  # what one thread added to a part, another may add to next

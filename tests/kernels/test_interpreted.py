@@ -8,7 +8,8 @@ import torch
 from tests.kernels.call import Call, Draw, calls, check
 from triptych.kernels.choice import ops_with_kernels
 
-pytestmark = pytest.mark.interpret
+OF_NUMPY = "ignore:Conversion of an array with ndim > 0 to a scalar:DeprecationWarning"  # by the interpreter of 3.6
+pytestmark = [pytest.mark.interpret, pytest.mark.filterwarnings(OF_NUMPY)]
 DTYPES = [torch.float32, torch.float16]  # arithmetic of bfloat16 is wrong in the interpreter
 
 

@@ -57,5 +57,5 @@ COMPILED_ALL = [
     *one("one row", shape=(1, 4096)),
     *one("odd", shape=(83, 5125), layout="sliced"),
     *one("weightless", shape=(83, 769), weight=False),
-    *one("widest", shape=(16, 32768)),
+    *one("widest", shape=(16, 16384)),
 ]
