@@ -1,4 +1,4 @@
-"""The lightning indexer: which of the rows before it each row attends to. DeepSeek-V3.2, arXiv 2512.02556, section 2.1."""
+"""The lightning indexer: to which of the rows before it a row attends. DeepSeek-V3.2, arXiv 2512.02556, section 2.1."""
 # T rows, S rows in all of one sequence, D width, R q_rank, H heads, I channels of one, K rows chosen of each row
 
 from __future__ import annotations
