@@ -14,8 +14,8 @@ from triptych.errors import Place, Problem, SpecError, TriptychError, short, sug
 from triptych.registry import get_part
 from triptych.spec.base import PartSpec
 from triptych.spec.config import Config, Names, bindings
-from triptych.spec.document import Items, Tree, locate
-from triptych.spec.expressions import is_expression, mentions, parse
+from triptych.spec.document import Items, Tree, locate, walk
+from triptych.spec.expressions import is_expression, mentions, outcomes, parse
 
 M = TypeVar("M", bound=BaseModel)
 REQUIRED = "required, and not given"
@@ -24,9 +24,10 @@ MAX_LIKE = 100
 
 @dataclass
 class Record:
-    """What planning one spec noted: the names and parts that were used, the parts that are typed already."""
+    """What planning one spec noted: names that were used, parts that could be, parts that are typed already."""
 
     mentions: set[str] = field(default_factory=set)
+    offered: set[tuple[str, str]] = field(default_factory=set)
     typed: dict[tuple[str, str | int], tuple[object, tuple[str, PartSpec]]] = field(default_factory=dict)
 
 
@@ -89,6 +90,20 @@ class Scope:
     def mention(self, raw: object) -> None:
         """Note what an expression reads of the config that is evaluated later, once an item is known."""
         self.record.mentions.update(mentions(raw))
+
+    def offer(self, group: str, chosen: object) -> None:
+        """Note what all blocks or parts read that an expression chooses among.
+
+        What only those say that no layer takes changes nothing, and is known all the same.
+        """
+        known, done = _there(self.tree.get(group) or {}), self.record.offered
+        for name in outcomes(str(chosen)) or () if is_expression(chosen) else [chosen]:
+            if isinstance(name, str) and name in known and (group, name) not in done:
+                done.add((group, name))
+                for path, value, _ in walk(self.derived(group, liking(name, None))[1]):
+                    self.mention(value)
+                    if path[-1:] != ("use",):
+                        self.offer("parts", value)
 
     def value(self, raw: object, place: Place | None = None, *, keep_null: bool = False) -> Any:
         """`raw` with every expression in it evaluated, and without the keys that came out null unless `keep_null`.

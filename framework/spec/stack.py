@@ -194,7 +194,8 @@ def _layers(scope: Scope, tree: Tree, count: int, place: Place | None) -> tuple[
     for number in range(count):
         layer = scope.at_layer(number)
         check_layer(layer)
-        found.append(_block(layer, layer.value(tree.get("block"), place), place))
+        found.append(_block(layer, layer.value(chosen := tree.get("block"), place), place))
+        layer.offer("blocks", chosen)
         if number == 0 and not layer.names.layer_reads:  # nothing asked which layer this is: the others are the same
             return tuple(found * count)
     return tuple(found)

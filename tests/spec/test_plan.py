@@ -208,6 +208,31 @@ def test_keys_that_never_change_a_number_may_be_read_by_nothing(key: str) -> Non
     assert planned(**{key: 7})
 
 
+CHOICES = """
+language_model: {layers: {block: ='layer' if config.dense else 'routed'}}
+blocks:
+  layer: {mix: {mixer: ='attention' if layer > 9 or config.all else 'other'}}
+  routed: {like: layer, ffn: {mixer: wide}}
+  unnamed: {like: layer, ffn: {mixer: far}}
+parts:
+  inner: {like: norm, eps: =config.inner_eps}
+  other: {like: attention, softcap: =config.cap, qk_norm: inner}
+  wide: {like: mlp, hidden: =config.wide}
+  far: {like: mlp, hidden: =config.far}
+"""
+
+
+@pytest.mark.parametrize("key", ["cap", "inner_eps", "wide"])
+def test_what_only_a_part_or_block_reads_that_a_choice_passes_over_changes_nothing(key: str) -> None:
+    assert planned(CHOICES, dense=True, all=True, **{key: 7})
+
+
+@pytest.mark.parametrize(("key", "changes"), [("far", CHOICES), ("wide", CHOICES.replace("'routed'", "'layer'"))])
+def test_what_only_a_part_or_block_reads_that_no_choice_has_is_refused(key: str, changes: str) -> None:
+    (line,) = refused(changes, dense=True, all=True, **{key: 7})
+    assert line.startswith(f"config.{key}: this config has `{key}: 7`, which my.yaml does not read")
+
+
 def test_a_key_counts_as_read_by_an_expression_whichever_way_that_went() -> None:
     text = "parts: {attention: {window: \"=config.far if config.use_far else config['near']\"}}"
     assert planned(text, use_far=True, far=8, near=4)
