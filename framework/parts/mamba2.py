@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from triptych.kernels.attention import Spans
 from triptych.kernels.ssd import ssd
 from triptych.parts.activations import get_activation, silu
 from triptych.parts.cache_needs import State
@@ -50,14 +53,12 @@ class Mamba2(Part):
         return y_TD
 
     def _scan(self, mixed: Tensor, dt_TH: Tensor, state: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        own, spec, dtype = self._parameters, self.spec, state.dtype
+        own, spec = self._parameters, self.spec
         x, B, C = mixed.split_with_sizes(self.widths, -1)
         x_THP = x.reshape(-1, spec.heads, spec.head_dim)
         B_TGN, C_TGN = (each.reshape(-1, spec.groups, spec.state) for each in (B, C))
-        dt_TH = F.softplus(dt_TH.to(dtype) + own["dt_bias"].to(dtype)).clamp(spec.dt_min, spec.dt_max)
-        decay_TH = -own["A_log"].to(dtype).exp() * dt_TH
-        y_THP, state = ssd(C_TGN, B_TGN, x_THP * dt_TH[..., None], decay_TH, state_BHPN=state, spans=step.spans)
-        return (y_THP + x_THP * own["D"].to(dtype)[:, None]).to(mixed.dtype), state
+        dt_TH = F.softplus(dt_TH.to(state.dtype) + own["dt_bias"].to(state.dtype)).clamp(spec.dt_min, spec.dt_max)
+        return scan(own, x_THP, B_TGN, C_TGN, dt_TH, state=state, spans=step.spans)
 
     def _gated(self, y_THP: Tensor, gate: Tensor) -> Tensor:
         if self.spec.eps is None:
@@ -72,3 +73,22 @@ class Mamba2(Part):
         widths = (self.widths[0], *self.widths, self.spec.heads)
         each = [like.new_full((size,), scale) for size, scale in zip(widths, self.spec.scales, strict=True)]
         return torch.cat(each)
+
+
+def scan(
+    own: Mapping[str, Tensor],
+    x_THP: Tensor,
+    B_TGN: Tensor,
+    C_TGN: Tensor,
+    dt_TH: Tensor,
+    *,
+    state: Tensor,
+    spans: Spans,
+) -> tuple[Tensor, Tensor]:
+    """Heads that go on from a state by steps dt, plus D x -> [T, H, P] and the state after them.
+
+    `own` holds A_log and D [H]; sums are in the dtype of the state.
+    """
+    decay_TH = -own["A_log"].to(state.dtype).exp() * dt_TH
+    y_THP, state = ssd(C_TGN, B_TGN, x_THP * dt_TH[..., None], decay_TH, state_BHPN=state, spans=spans)
+    return (y_THP + x_THP * own["D"].to(state.dtype)[:, None]).to(x_THP.dtype), state

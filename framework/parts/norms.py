@@ -6,7 +6,14 @@ from torch import Tensor
 
 from triptych.kernels.layer_norm import layer_norm
 from triptych.kernels.rms_norm import rms_norm
-from triptych.parts.norms_spec import GainSpec, LayerNormByHeadSpec, LayerNormSpec, RmsNormSpec, TimesSpec
+from triptych.parts.norms_spec import (
+    GainSpec,
+    LayerNormByHeadSpec,
+    LayerNormSpec,
+    RmsNormByHeadSpec,
+    RmsNormSpec,
+    TimesSpec,
+)
 from triptych.parts.parameters import Part, parameter
 
 
@@ -57,6 +64,22 @@ class LayerNormByHead(Part):
         weight = self._parameters["weight"]
         x_HK = x.view(*x.shape[:-1], *weight.shape)
         return (layer_norm(x_HK, None, None, eps=self.eps) * weight).flatten(-2)
+
+
+class RmsNormByHead(Part):
+    """Each head of rows [..., H * K] over its root mean square, times a weight [H, K]."""
+
+    Spec = RmsNormByHeadSpec
+
+    def __init__(self, spec: RmsNormByHeadSpec, *, width: int) -> None:
+        super().__init__()
+        self.eps = spec.eps
+        self.weight = parameter(width // spec.head_dim, spec.head_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self._parameters["weight"]
+        x_HK = x.view(*x.shape[:-1], *weight.shape)
+        return (rms_norm(x_HK, None, eps=self.eps) * weight).flatten(-2)
 
 
 class Times(Part):

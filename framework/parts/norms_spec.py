@@ -46,6 +46,18 @@ class LayerNormByHeadSpec(PartSpec):
     head_dim: Width
 
 
+class RmsNormByHeadSpec(PartSpec):
+    """Heads of `head_dim` side by side, each over its root mean square and with a weight of its own.
+
+    For queries and keys. On disk the weights of the heads may stand one by one.
+    """
+
+    builds: ClassVar[str | type] = "triptych.parts.norms:RmsNormByHead"
+    stacked: ClassVar[tuple[str, ...]] = ("weight",)
+    eps: FiniteFloat = Field(ge=0)
+    head_dim: Width
+
+
 class TimesSpec(PartSpec):
     """Not a norm: one number `by` which rows are multiplied, which stands where a norm may."""
 

@@ -35,7 +35,14 @@ def test_list_of_one_kind_is_a_name_a_line_with_what_it_answers_to(capsys: Captu
     assert status == 0
     assert "llama                LlamaForCausalLM" in out.splitlines()
     assert not any(line.startswith((" ", "clip")) for line in out.splitlines())
-    assert ran(capsys, "list", "norms")[1].split() == ["gain", "layer_norm", "layer_norm_by_head", "rms_norm", "times"]
+    assert ran(capsys, "list", "norms")[1].split() == [
+        "gain",
+        "layer_norm",
+        "layer_norm_by_head",
+        "rms_norm",
+        "rms_norm_by_head",
+        "times",
+    ]
 
 
 def test_list_as_json_holds_the_same(capsys: Capture) -> None:

@@ -35,6 +35,7 @@ INSIDE = {  # classes that are not listed at the top of transformers, and models
     "MiniMaxText01ForCausalLM": "tests.reference.minimax_text_01",
     "IQuestLoopCoderForCausalLM": "tests.reference.iquest_loopcoder",
     "OuroForCausalLM": "tests.reference.ouro",
+    "Plamo2ForCausalLM": "tests.reference.plamo2",
     "SolarForCausalLM": "tests.reference.solar",
     "Step3TextForCausalLM": "tests.reference.step3_text",
     "Step3p5ForCausalLM": "tests.reference.step3p5",
