@@ -6,6 +6,8 @@ DeepSeek-AI 2024, arXiv 2405.04434, section 2.1.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +27,7 @@ class Mla(Part):
     head looks at the latents themselves, as one key that all heads share (there, section 2.1.2).
     """
 
-    Spec = MlaSpec
+    Spec: ClassVar[type[MlaSpec]] = MlaSpec
 
     def __init__(self, spec: MlaSpec, *, width: int, key: str) -> None:
         super().__init__()
