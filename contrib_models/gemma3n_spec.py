@@ -13,7 +13,7 @@ from triptych.spec.base import Activation, Mixer, Norm, PartSpec, Width
 class StreamTokensSpec(PerLayerTokensSpec):
     """Tokens with inputs of layers, which enter the model as so many `streams`: as they are, and through matrices."""
 
-    builds: ClassVar[str | type] = "triptych.parts.altup:StreamTokens"
+    builds: ClassVar[str | type] = "triptych.contrib_models.gemma3n:StreamTokens"
     stacked: ClassVar[tuple[str, ...]] = ("streams",)
     streams: PositiveInt = Field(ge=2, le=64)
 
@@ -24,7 +24,7 @@ class AltUpSpec(PartSpec):
     What comes of it, `scaled` or not, goes through `gate` into the other streams.
     """
 
-    builds: ClassVar[str | type] = "triptych.parts.altup:AltUp"
+    builds: ClassVar[str | type] = "triptych.contrib_models.gemma3n:AltUp"
     crosses: ClassVar[bool] = True
     replaces: ClassVar[bool] = True
     streams: PositiveInt = Field(ge=2, le=64)
@@ -46,7 +46,7 @@ class AltUpSpec(PartSpec):
 class StreamsMeanSpec(PartSpec):
     """The mean of all `streams`, of which all but the first go through matrices."""
 
-    builds: ClassVar[str | type] = "triptych.parts.altup:StreamsMean"
+    builds: ClassVar[str | type] = "triptych.contrib_models.gemma3n:StreamsMean"
     stacked: ClassVar[tuple[str, ...]] = ("streams",)
     crosses: ClassVar[bool] = True
     replaces: ClassVar[bool] = True
@@ -59,7 +59,7 @@ class SparseMlpSpec(PartSpec):
     by their mean and deviation.
     """
 
-    builds: ClassVar[str | type] = "triptych.parts.altup:SparseMlp"
+    builds: ClassVar[str | type] = "triptych.contrib_models.gemma3n:SparseMlp"
     hidden: Width
     activation: Activation
     sparsity: FiniteFloat = Field(gt=0, lt=1)

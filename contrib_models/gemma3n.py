@@ -11,8 +11,8 @@ from statistics import NormalDist
 import torch
 from torch import Tensor, nn
 
+from triptych.contrib_models.gemma3n_spec import AltUpSpec, SparseMlpSpec, StreamsMeanSpec, StreamTokensSpec
 from triptych.parts.activations import get_activation
-from triptych.parts.altup_spec import AltUpSpec, SparseMlpSpec, StreamsMeanSpec, StreamTokensSpec
 from triptych.parts.parameters import Linear, Part, parameter
 from triptych.parts.per_layer import PerLayerTokens
 from triptych.parts.step import Step
