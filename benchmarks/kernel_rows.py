@@ -1,0 +1,105 @@
+"""What is timed of each op: a shape, the bytes and operations that it cannot do without, its peers and its floor."""
+
+# T rows, D width, H heads, G key/value heads, K head width, F hidden width, E experts, V vocabulary
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Given = dict[str, Any]
+Sizes = Mapping[str, Any]
+Peer = Callable[..., object]
+BF16 = 2  # bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    """`make(**sizes)` gives the arguments of the op; `small` are sizes at which all of it can be tried anywhere.
+
+    `bytes` and `flops` are the least for `sizes`, `floor` the share of what the GPU can do of them that is asked for.
+    Peers take the same arguments, and each does the same.
+    """
+
+    op: str
+    sizes: Sizes
+    small: Sizes
+    make: Callable[..., Given]
+    bytes: int
+    flops: int = 0
+    floor: float = 0.0
+    peers: Mapping[str, Peer] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> str:
+        return " ".join(f"{name}{size}" for name, size in self.sizes.items())
+
+
+def draw(*shape: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Random numbers on the GPU if there is one; float32 elsewhere, where no peer is fast and all are exact."""
+    on_gpu = torch.cuda.is_available()
+    return torch.randn(shape, device="cuda" if on_gpu else "cpu", dtype=dtype if on_gpu else torch.float32)
+
+
+def rows() -> Iterator[Row]:
+    """All of them."""
+    for T in (8192, 64):
+        yield from _norms(T=T, D=4096)
+    yield _rotary(T=8192, H=40, K=128)
+
+
+def _norms(**sizes: int) -> Iterator[Row]:
+    T, D = sizes["T"], sizes["D"]
+    small = {"T": 5, "D": 64}
+    floors = (0.92, 0.93) if T > 64 else (0.0, 0.0)  # of few rows the launch is what takes the time
+    yield Row(
+        "rms_norm", sizes, small, _norm_given, 2 * T * D * BF16, floor=floors[0],
+        peers={"torch": lambda x, weight, eps: F.rms_norm(x, weight.shape, weight, eps), **_liger_norms()},
+    )  # fmt: skip
+    yield Row(
+        "add_rms_norm", sizes, small, partial(_norm_given, added=True), 4 * T * D * BF16, floor=floors[1],
+        peers={"torch": _add_rms_norm, **_liger_added()},
+    )  # fmt: skip
+
+
+def _norm_given(*, T: int, D: int, added: bool = False) -> Given:
+    return {"x": draw(T, D), "weight": draw(D), "eps": 1e-5} | ({"residual": draw(T, D)} if added else {})
+
+
+def _add_rms_norm(x: Tensor, weight: Tensor, eps: float, residual: Tensor) -> tuple[Tensor, Tensor]:
+    total = x + residual
+    return F.rms_norm(total, weight.shape, weight, eps), total
+
+
+def _rotary(*, T: int, H: int, K: int) -> Row:
+    def given(*, T: int, H: int, K: int) -> Given:
+        angles = torch.randn(T, 1, K // 2, device=draw(1).device)
+        cos, sin = angles.cos(), angles.sin()
+        x = draw(T, H, K)
+        cos, sin = torch.cat((cos, cos), -1).to(x.dtype), torch.cat((-sin, sin), -1).to(x.dtype)
+        return {"x_THK": x, "cos_T1R": cos, "sin_T1R": sin}
+
+    moved = 2 * T * H * K * BF16 + 2 * T * K * BF16
+    return Row("rotary", {"T": T, "H": H, "K": K}, {"T": 5, "H": 3, "K": 16}, given, moved, floor=0.88)
+
+
+def _liger_norms() -> Mapping[str, Peer]:
+    try:
+        from liger_kernel.ops.rms_norm import LigerRMSNormFunction
+    except ImportError:
+        return {}
+    return {"liger": lambda x, weight, eps: LigerRMSNormFunction.apply(x, weight, eps, 0.0, "llama", False)}
+
+
+def _liger_added() -> Mapping[str, Peer]:
+    try:
+        from liger_kernel.ops.fused_add_rms_norm import LigerFusedAddRMSNormFunction as Added
+    except ImportError:
+        return {}
+    return {"liger": lambda x, weight, eps, residual: Added.apply(x, residual, weight, eps, 0.0, "llama", False)}
