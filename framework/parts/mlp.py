@@ -20,14 +20,13 @@ class GatedMlp(Part):
     def __init__(self, spec: GatedMlpSpec, *, width: int, key: str) -> None:
         super().__init__()
         self.key, self.activation, self.limit = key, get_activation(spec.activation), spec.limit
-        if spec.gate_scale != 1:
-            plain = self.activation
-            self.activation = lambda gate: plain(spec.gate_scale * gate)
+        self.gate_scale = spec.gate_scale
         self.gate_up = Linear(width, 2 * spec.hidden, bias=spec.bias, pieces=(spec.hidden, spec.hidden))
         self.down = Linear(spec.hidden, width, bias=spec.bias)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # noqa: ARG002  (every mixer is given the step)
-        y: Tensor = self._modules["down"](gated(self._modules["gate_up"](x_TD), self.activation, self.limit))
+        gate_up = self._modules["gate_up"](x_TD)
+        y: Tensor = self._modules["down"](gated(gate_up, self.activation, self.limit, scale=self.gate_scale))
         return y
 
 

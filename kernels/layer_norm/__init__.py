@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from triptych.errors import KernelError
+from triptych.kernels.choice import kernel_for
 from triptych.kernels.layer_norm import reference
 
 
@@ -18,4 +19,6 @@ def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, *, eps: fl
     if any(shape != x.shape[-1:] for shape in given.values()):
         beside = ", ".join(f"{name} {shape}" for name, shape in given.items())
         raise KernelError(f"layer_norm: {beside} for rows {tuple(x.shape)}")
-    return reference.layer_norm(x, weight, bias, eps=eps)
+    op = kernel_for("layer_norm", x, weight, bias) or reference
+    y: Tensor = op.layer_norm(x, weight, bias, eps=eps)
+    return y
