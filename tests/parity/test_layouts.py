@@ -6,14 +6,16 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
 from safetensors import safe_open
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 import triptych
-from tests.parity.layouts import LAYOUTS, Layout, all_layouts
+from tests.parity.layouts import LAYOUTS, Layout, all_layouts, layouts_of
 from tests.parity.oracle import TOLERANCE, Oracle, rms_ratio
 from tests.parity.text import tolerance_of
 from triptych.spec.catalog import catalog
@@ -24,6 +26,19 @@ ALL = list(all_layouts())
 CONVERTED = [layout for layout in ALL if layout.gguf is not None]
 # of files of other specs, and tried with those
 INSIDE = ("mistral_native", "qwen2_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text")
+
+
+def conversions(spec: str) -> list[Any]:
+    """What the reference makes of names of releases on reading them, where the class is that of the release."""
+    case = layouts_of(spec)[0].own_case
+    (name,) = case.config["architectures"]
+    if case.alias is not None or not hasattr(transformers, name):
+        return []
+    known = get_checkpoint_conversion_mapping(name)
+    return known or get_checkpoint_conversion_mapping(getattr(transformers, name).config_class.model_type) or []
+
+
+CONVERTED_BY_THE_REFERENCE = [spec for spec in dict.fromkeys(layout.spec for layout in ALL) if conversions(spec)]
 
 
 @pytest.fixture(scope="module", params=ALL, ids=str)
@@ -86,6 +101,13 @@ def before_the_table(name: str) -> str:
     for old, new in {r"\.experts\.\d+\.": ".experts.", "e_score_correction_bias$": "e_score_correction.bias"}.items():
         name = re.sub(old, new, name)
     return re.sub("dt_bias$", "dt_proj.bias", name)
+
+
+@pytest.mark.parametrize("spec", CONVERTED_BY_THE_REFERENCE)
+def test_each_conversion_of_the_reference_is_one_of_a_name_here(spec: str) -> None:
+    names = [name for layout in layouts_of(spec) for name in layout.filled(layout.names)]
+    for rule in conversions(spec):
+        assert any(rule.rename_source_key(name)[1] is not None for name in names), rule
 
 
 def test_each_language_model_has_its_layouts() -> None:
