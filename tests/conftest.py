@@ -32,6 +32,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+OF_NUMPY = "ignore:Conversion of an array with ndim > 0 to a scalar:DeprecationWarning"  # by Triton 3.6's interpreter
 ASKED_FOR = {"interpret", "compile", "compile_all"}  # kinds of tests that run where `-m` names them
 
 
@@ -46,3 +47,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     dropped = [item for item in items if left_out & {mark.name for mark in item.iter_markers()}]
     config.hook.pytest_deselected(items=dropped)
     items[:] = [item for item in items if item not in set(dropped)]
+    for item in items:
+        if item.get_closest_marker("interpret"):
+            item.add_marker(pytest.mark.filterwarnings(OF_NUMPY))

@@ -8,8 +8,7 @@ import torch
 from tests.kernels.call import Call, Draw, calls, check
 from triptych.kernels.choice import ops_with_kernels
 
-OF_NUMPY = "ignore:Conversion of an array with ndim > 0 to a scalar:DeprecationWarning"  # by the interpreter of 3.6
-pytestmark = [pytest.mark.interpret, pytest.mark.filterwarnings(OF_NUMPY)]
+pytestmark = pytest.mark.interpret
 DTYPES = [torch.float32, torch.float16]  # arithmetic of bfloat16 is wrong in the interpreter
 
 
