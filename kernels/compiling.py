@@ -21,6 +21,8 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
+from triptych.kernels.tuned import without_gpu
+
 SHARED = {80: 163 * 1024, 86: 99 * 1024, 89: 99 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes that a block may have
 PRODUCTS = re.compile(r"wgmma\.mma_async|mma\.sync|tcgen05\.mma")
 LOADS_AHEAD = re.compile(r"async_copy_global_to_local|async_tma_copy_global_to_local")
@@ -63,9 +65,11 @@ def compiling_for(arch: int = 90) -> Iterator[list[Compiled]]:
 
     driver.set_active(_NoDevice(arch))
     JITFunction.run = compile_only
+    told = without_gpu.set(arch)
     try:
         yield found
     finally:
+        without_gpu.reset(told)
         JITFunction.run = run
         driver._active = active
 

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,7 @@ os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 Config = Mapping[str, int]
 SMS = 132  # of an H100, for which kernels are compiled where there is no GPU
+without_gpu: ContextVar[int] = ContextVar("without_gpu", default=90)  # or for this compute capability, times 10
 
 
 def tuned(op: str, device: torch.device, bucket: str) -> Config | None:
@@ -39,6 +41,17 @@ def multiprocessors(device: torch.device) -> int:
     if device.type != "cuda":
         return SMS
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
+
+
+def capability(device: torch.device) -> int:
+    """Ten times the compute capability of a GPU: 80 of an A100, 90 of an H100."""
+    return _capability(device) if device.type == "cuda" else without_gpu.get()
+
+
+@cache
+def _capability(device: torch.device) -> int:
+    major, minor = torch.cuda.get_device_capability(device)
+    return 10 * major + minor
 
 
 @cache

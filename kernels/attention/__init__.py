@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor
 
 from triptych.errors import KernelError
@@ -11,6 +14,7 @@ from triptych.kernels.attention.alibi import AlibiKind
 from triptych.kernels.attention.spans import Kept as Kept
 from triptych.kernels.attention.spans import Reach as Reach
 from triptych.kernels.attention.spans import Spans as Spans
+from triptych.kernels.choice import kernel_for
 
 
 def attention(
@@ -49,19 +53,10 @@ def attention(
     if not T:
         return v_TGV.new_zeros(0, H, v_TGV.shape[-1])
     reach = Reach(window, chunk, whole_blocks, alibi and Alibi(H, alibi, scale))
-    if softcap is None and not (alibi and spans.blocks):
-        return sdpa.attention(
-            q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, reach=reach, sinks=sinks
-        )
-    return reference.attention(
-        q_THK,
-        k_TGK,
-        v_TGV,
-        spans=spans,
-        kept=kept,
-        scale=scale,
-        causal=causal,
-        reach=reach,
-        softcap=softcap,
-        sinks=sinks,
-    )
+    if kernel := kernel_for("attention", q_THK, k_TGK, v_TGV, kept=kept, scale=scale, sinks=sinks):
+        attend: Callable[..., Tensor] = partial(kernel.attention, softcap=softcap)
+    elif softcap is None and not (alibi and spans.blocks):
+        attend = sdpa.attention
+    else:
+        attend = partial(reference.attention, softcap=softcap)
+    return attend(q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, reach=reach, sinks=sinks)

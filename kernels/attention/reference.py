@@ -61,7 +61,8 @@ def _attend(
     """The T new rows of one sequence over S of its rows; of a sink, whose score is the first, the share is lost."""
     group = q_THK.shape[1] // k_SGK.shape[1]
     k_SHK, v_SHV = k_SGK.repeat_interleave(group, 1), v_SGV.repeat_interleave(group, 1)
-    scores_HTS = torch.einsum("thk,shk->hts", q_THK.float(), k_SHK.float()) * scale
+    wide = torch.promote_types(q_THK.dtype, torch.float32)
+    scores_HTS = torch.einsum("thk,shk->hts", q_THK.to(wide), k_SHK.to(wide)) * scale
     if softcap is not None:
         scores_HTS = softcap * torch.tanh(scores_HTS / softcap)
     if bias_HTS is not None:
@@ -70,9 +71,9 @@ def _attend(
     if sinks is None:
         weights_HTS = scores_HTS.softmax(-1)
     else:
-        sinks_HT1 = sinks.float()[:, None, None].expand(-1, len(q_THK), 1)
+        sinks_HT1 = sinks.to(wide)[:, None, None].expand(-1, len(q_THK), 1)
         weights_HTS = torch.cat((sinks_HT1, scores_HTS), -1).softmax(-1)[..., 1:]
-    return torch.einsum("hts,shv->thv", weights_HTS, v_SHV.float()).to(q_THK.dtype)
+    return torch.einsum("hts,shv->thv", weights_HTS, v_SHV.to(wide)).to(q_THK.dtype)
 
 
 def in_sight(

@@ -1,0 +1,159 @@
+"""Calls of attention: packed sequences, with and without pages."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from tests.kernels.call import Call, Draw, Given
+from triptych.kernels.attention.alibi import Alibi
+from triptych.kernels.attention.spans import Kept, Reach, Spans
+
+PAGE = 16
+
+
+def alone(
+    draw: Draw,
+    *,
+    new: tuple[int, ...],
+    past: tuple[int, ...] | None = None,
+    blocks: tuple[tuple[range, ...], ...] = (),
+    heads: tuple[int, int] = (4, 2),
+    widths: tuple[int, int] = (32, 32),
+    layout: str = "apart",
+    sinks: bool = False,
+    window: int | None = None,
+    chunk: int | None = None,
+    whole_blocks: bool = False,
+    alibi: Any = None,
+    **options: Any,
+) -> Given:
+    """Rows of the step alone."""
+    (H, G), (K, V), T = heads, widths, sum(new)
+    make = getattr(draw, layout) if layout else draw
+    scale = K**-0.5
+    return {
+        "q_THK": make(T, H, K),
+        "k_TGK": make(T, G, K),
+        "v_TGV": make(T, G, V),
+        "spans": Spans.of(new, past, blocks),
+        "kept": None,
+        "scale": scale,
+        "causal": True,
+        "reach": Reach(window, chunk, whole_blocks, alibi and Alibi(H, alibi, scale)),
+        "softcap": None,
+        "sinks": draw(H) if sinks else None,
+        **options,
+    }
+
+
+def paged(draw: Draw, *, page: int = PAGE, **options: Any) -> Given:
+    """Rows of the step and older ones in pages, which stand in no order; those that nobody sees are not numbers."""
+    given = alone(draw, **options)
+    spans, k, v = given["spans"], given["k_TGK"], given["v_TGV"]
+    needed = [-(-length // page) for length in spans.lengths]
+    free = [*range(1, 2 * sum(needed) + 2, 2)]
+    tables = [tuple(free.pop() for _ in range(count)) for count in needed]
+    reach = given["reach"]
+    for i, table in enumerate(tables):  # those out of reach may say anything
+        gone = reach.start(spans.past[i]) // page
+        tables[i] = (2**30,) * gone + table[gone:]
+    pages = 2 * sum(needed) + 2
+    kept = Kept(*(_kept(draw, x, pages, page) for x in (k, v)), tables)
+    for i, table in enumerate(tables):
+        _fill(kept, table, (k, v), range(spans.past[i], spans.lengths[i]), spans.bounds[i])
+        _fill(kept, table, tuple(draw(spans.past[i], *x.shape[1:]) for x in (k, v)), range(spans.past[i]), 0)
+    return {**given, "kept": kept}
+
+
+def _kept(draw: Draw, like: Tensor, pages: int, page: int) -> Tensor:
+    return draw(pages, like.shape[1], page, like.shape[2]).fill_(float("nan"))
+
+
+def _fill(kept: Kept, table: tuple[int, ...], rows: tuple[Tensor, ...], at: range, first: int) -> None:
+    page = kept.k.shape[2]
+    for number, where in enumerate(at, first):
+        if table[where // page] < len(kept.k):
+            for to, source in zip((kept.k, kept.v), rows, strict=True):
+                to[table[where // page], :, where % page] = source[number]
+
+
+def own(name: str, *gradients: str, ahead: bool = False, products: bool = False, **options: Any) -> Call:
+    return Call("attention", name, partial(alone, **options), gradients, products=products, ahead=ahead)
+
+
+def older(name: str, *, ahead: bool = False, products: bool = False, **options: Any) -> Call:
+    return Call("attention", f"{name}, paged", partial(paged, **options), products=products, ahead=ahead)
+
+
+MIXED = {"new": (5, 1, 18, 0, 33), "past": (0, 16, 15, 3, 17)}
+PROMPTS = {"new": (37, 1, 70)}
+SEEN: dict[str, dict[str, Any]] = {
+    "causal": {},
+    "window": {"window": 7},
+    "chunks": {"chunk": 12},
+    "a window in chunks": {"window": 9, "chunk": 20},
+    "both ways": {"causal": False},
+    "both ways in a window": {"causal": False, "window": 5},
+    "sinks and a window": {"sinks": True, "window": 7},
+    "softcap": {"softcap": 1.5},
+    "alibi": {"alibi": "linear"},
+    "alibi of the root in a window, softcap": {"alibi": "root", "window": 20, "softcap": 3.0},
+    "scaled alibi": {"alibi": "scaled"},
+}
+BLOCKS = {"blocks": ((range(1, 9), range(20, 35)), (), (range(0, 30), range(30, 41)))}
+OLDER_BLOCKS = {"blocks": ((range(1, 4),), (), (range(16, 33),), (), (range(17, 20), range(25, 50)))}
+REACHES: dict[str, dict[str, Any]] = {
+    "blocks": {},
+    "blocks in a window": {"window": 6},
+    "whole blocks in a window": {"window": 6, "whole_blocks": True},
+    "whole blocks in chunks, sinks": {"chunk": 8, "whole_blocks": True, "sinks": True},
+    "whole blocks in a window, alibi": {"window": 6, "whole_blocks": True, "alibi": "linear", "softcap": 2.0},
+}
+CONTEXTS = (1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE + 1)
+INTERPRETED = [
+    *(own(name, **PROMPTS, **seen) for name, seen in SEEN.items()),
+    *(older(name, **MIXED, **seen) for name, seen in SEEN.items()),
+    *(own(name, **PROMPTS, **BLOCKS, **seen) for name, seen in REACHES.items()),
+    *(older(name, **MIXED, **OLDER_BLOCKS, **seen) for name, seen in REACHES.items()),
+    *(own(f"heads {heads}", new=(19,), heads=heads) for heads in ((4, 4), (7, 1), (6, 2), (5, 1))),
+    *(own(f"widths {widths}", new=(19,), widths=widths) for widths in ((72, 72), (80, 8), (96, 64), (256, 3))),
+    own("several tiles", new=(129, 60), heads=(4, 1), widths=(64, 64)),
+    own("several tiles in a window", new=(129, 60), heads=(4, 1), widths=(64, 64), window=20),
+    own("several tiles both ways", new=(129, 60), heads=(4, 1), widths=(64, 64), causal=False),
+    own("later rows of the step alone", new=(9, 20), past=(5, 33), window=6),
+    own("sliced", new=(9, 20), layout="sliced", widths=(20, 12)),
+    own("no rows", new=(0,)),
+    own("empty sequences", new=(0, 5, 0, 3, 0)),
+    older("decoding", new=(1,) * 5, past=CONTEXTS),
+    older("decoding in a window, sinks", new=(1,) * 5, past=CONTEXTS, window=10, sinks=True),
+    older("a few rows", new=(2, 8, 1), past=(33, 16, 1), heads=(7, 1), sinks=True),
+    older("parts", new=(1, 3, 1), past=(600, 300, 20), heads=(4, 2), sinks=True),
+    older("parts in a window", new=(1, 3), past=(900, 600), window=700, sinks=True, heads=(3, 1)),
+    older("parts of long pages", new=(1, 3), past=(600, 300), page=64, alibi="linear", softcap=2.0),
+    older("values of another width", **MIXED, widths=(24, 40)),
+    older("odd pages", new=(1, 20), past=(300, 100), page=48),
+]
+H100 = {"products": True, "ahead": True}
+LLAMA: dict[str, Any] = {"heads": (32, 8), "widths": (128, 128)}
+COMPILED = [
+    own("a prompt", new=(4096,), **LLAMA, **H100),
+    older("a chunk", new=(512,), past=(1024,), page=64, **LLAMA, **H100),
+    older("decoding", new=(1,) * 3, past=(2048, 7, 300), page=64, **LLAMA, ahead=True),
+    own("images", new=(577,) * 4, heads=(16, 16), widths=(64, 64), causal=False, **H100),
+    own("wide heads in a window", new=(2048,), heads=(8, 4), widths=(256, 256), window=512, **H100),
+]
+GEMMA: dict[str, Any] = {"heads": (8, 4), "widths": (256, 256)}
+COMPILED_ALL = [
+    *(own(name, new=(300,), **LLAMA, **seen) for name, seen in SEEN.items()),
+    *(older(name, new=(300,), past=(300,), page=64, **LLAMA, **seen) for name, seen in SEEN.items()),
+    own("blocks", new=(300,), blocks=((range(5, 200),),), **GEMMA),
+    older("whole blocks", new=(300,), past=(90,), blocks=((range(95, 200),),), whole_blocks=True, window=64, **GEMMA),
+    *(own(f"widths {widths}", new=(300,), widths=widths) for widths in ((32, 32), (72, 72), (80, 80), (192, 128))),
+    own("a few rows", new=(7,), **LLAMA),
+    older("decoding of short pages", new=(1,) * 3, past=(2048, 7, 300), **LLAMA),
+    older("decoding of wide heads", new=(1,) * 3, past=(2048, 7, 300), page=32, **GEMMA),
+    older("decoding of many heads", new=(1,) * 3, past=(2048, 7, 300), page=64, heads=(71, 1), widths=(64, 64)),
+]
