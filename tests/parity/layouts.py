@@ -28,9 +28,11 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 class Layout:
     """The files of one release, as a tiny model of that kind would have them.
 
-    `released` is where the files are public, by the name of their repository; `read_in` is where the names were read,
-    if not there. `names` are all that hold weights, `beside` those that hold none, and their shapes. In both `{i}` is
-    each layer, `{e}` each expert (`count` says how many), `{a,b}` one name for each word.
+    `released` is where the files are public, by the name of their repository; `read_in` is where the names were read.
+    Where it says nothing, what vouches for them is what reads them besides: the reference's own class, or `gguf`.
+
+    `names` are all that hold weights, `beside` those that hold none, and their shapes. In both `{i}` is each layer,
+    `{e}` each expert (`count` says how many), `{a,b}` one name for each word.
 
     The reference's files are those of a `case` of the spec (by name, else its first) with a `change` of its config,
     rewritten as the case says and then as `made` says (see `aliases.py`). `unread` is why the reference does not read
