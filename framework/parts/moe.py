@@ -15,6 +15,7 @@ from triptych.kernels.moe import experts
 from triptych.parts.activations import get_activation
 from triptych.parts.moe_spec import ClampedSpec, MoeSpec
 from triptych.parts.parameters import Linear, Part, parameter
+from triptych.parts.routers_spec import ExpertGroups
 from triptych.parts.step import Step
 
 
@@ -30,7 +31,7 @@ class Moe(Part):
     def __init__(self, spec: MoeSpec, *, width: int, key: str) -> None:
         super().__init__()
         self.key, self.experts, self.inner = key, spec.experts, _inner(spec)
-        self.groups: int = getattr(spec.router, "groups", 1)
+        self.groups: int = getattr(spec.router, "groups", ExpertGroups()).count
         self.shared_experts = _in_experts(getattr(spec.shared, "hidden", 0), spec.hidden)
         self.shares_of_inputs = spec.shares_of == "inputs"
         self._load_E: Tensor | None = None

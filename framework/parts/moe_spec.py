@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import NonNegativeInt, PositiveFloat, model_validator
 
-from triptych.parts.routers_spec import Experts
+from triptych.parts.routers_spec import ExpertGroups, Experts
 from triptych.spec.base import Activation, BaseSpec, Mixer, Norm, PartSpec, Router, Width
 
 
@@ -45,10 +45,10 @@ class MoeSpec(PartSpec):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        chosen, groups = getattr(self.router, "k", 1), getattr(self.router, "groups", 1)
-        if (self.experts + self.idle) % groups:
-            raise ValueError(f"{self.experts} experts do not make {groups} groups of one size")
-        there = (self.experts + self.idle) // groups * getattr(self.router, "best_groups", 1)
+        chosen, groups = getattr(self.router, "k", 1), getattr(self.router, "groups", ExpertGroups())
+        if (self.experts + self.idle) % groups.count:
+            raise ValueError(f"{self.experts} experts do not make {groups.count} groups of one size")
+        there = (self.experts + self.idle) // groups.count * groups.best
         if chosen > there:
             raise ValueError(f"a router that chooses {chosen} of {there} experts")
         if (self.clamped or self.limit) and not self.gated:

@@ -63,12 +63,12 @@ class Grouped(Part):
 
     def _in_best_groups(self, choice_TE: Tensor) -> Tensor:
         """The scores, those of experts in other groups below all."""
-        spec = self.spec
-        if spec.best_groups == spec.groups:
+        groups = self.spec.groups
+        if groups.best == groups.count:
             return choice_TE
-        choice_TNG = choice_TE.view(len(choice_TE), spec.groups, -1)
-        scores_TN = choice_TNG.topk(1 if spec.group_score == "best" else 2).values.sum(-1)
-        others_TN = torch.ones_like(scores_TN, dtype=torch.bool).scatter(1, scores_TN.topk(spec.best_groups).indices, 0)
+        choice_TNG = choice_TE.view(len(choice_TE), groups.count, -1)
+        scores_TN = choice_TNG.topk(1 if groups.score == "best" else 2).values.sum(-1)
+        others_TN = torch.ones_like(scores_TN, dtype=torch.bool).scatter(1, scores_TN.topk(groups.best).indices, 0)
         return choice_TNG.masked_fill(others_TN[..., None], -torch.inf).flatten(1)
 
 

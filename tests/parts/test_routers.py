@@ -12,7 +12,7 @@ from triptych.parts.mlp_spec import GatedMlpSpec
 from triptych.parts.moe import Moe
 from triptych.parts.moe_spec import ClampedSpec, MoeSpec
 from triptych.parts.routers import Grouped, TopK
-from triptych.parts.routers_spec import GroupedSpec, TopKSpec
+from triptych.parts.routers_spec import ExpertGroups, GroupedSpec, TopKSpec
 from triptych.parts.step import Step
 
 WIDTH, EXPERTS = 6, 8
@@ -41,7 +41,7 @@ def built(spec: MoeSpec) -> Moe:
 @pytest.mark.parametrize("normalize", [True, False])
 def test_experts_are_those_that_score_best_in_the_best_groups(score: str, group_score: str, *, normalize: bool) -> None:
     spec = GroupedSpec.model_validate(
-        {"k": 3, "normalize": normalize, "score": score, "group_score": group_score, "groups": 4, "best_groups": 2}
+        {"k": 3, "normalize": normalize, "score": score, "groups": {"count": 4, "best": 2, "score": group_score}}
         | {"scale": 1.5, "bias": True}
     )
     part = filled(spec.build(width=WIDTH, experts=EXPERTS))
@@ -123,8 +123,18 @@ def test_every_row_goes_through_the_shared_one_too(*, gate: bool) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"router": GroupedSpec(k=2, normalize=True, groups=3)}, "8 experts do not make 3 groups of one size"),
-        ({"router": GroupedSpec(k=3, normalize=True, groups=4)}, "a router that chooses 3 of 2 experts"),
+        (
+            {"router": GroupedSpec(k=2, normalize=True, groups=ExpertGroups(count=3))},
+            "8 experts do not make 3 groups of one size",
+        ),
+        (
+            {"router": GroupedSpec(k=3, normalize=True, groups=ExpertGroups(count=4))},
+            "a router that chooses 3 of 2 experts",
+        ),
+        (
+            {"router": GroupedSpec(k=5, normalize=True, groups={"count": 4, "best": 2})},
+            "a router that chooses 5 of 4 experts",
+        ),
         ({"gated": False, "clamped": {"limit": 1, "alpha": 1}}, "experts without a gate have none to clamp"),
         ({"shared_gate": True}, "a gate of shared experts needs `shared`"),
     ],
@@ -137,4 +147,12 @@ def test_what_does_not_go_together_is_refused(said: dict[str, object], message: 
 
 def test_no_more_groups_are_the_best_than_there_are() -> None:
     with pytest.raises(ValidationError, match="the best 3 of 2 groups"):
-        GroupedSpec(k=2, normalize=True, groups=2, best_groups=3)
+        ExpertGroups(count=2, best=3)
+
+
+@pytest.mark.parametrize(
+    ("router", "groups"),
+    [(TopKSpec(k=2, normalize=True), 1), (GroupedSpec(k=2, normalize=True, groups={"count": 4, "best": 2}), 4)],
+)
+def test_experts_tell_how_many_groups_they_make(router: TopKSpec | GroupedSpec, groups: int) -> None:
+    assert built(MoeSpec(experts=EXPERTS, hidden=3, activation="silu", router=router)).groups == groups
