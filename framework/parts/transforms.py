@@ -125,6 +125,27 @@ class UnitColumns(PartSpec):
         return x / x.norm(dim=0).clamp(min=1e-7) if self.apply else x
 
 
+class Mxfp4(PartSpec):
+    """Bytes [E, ..., G, 16] of two numbers each, the lower first, and scales [E, ..., G] -> [E, ..., 32 G] in bfloat16.
+
+    OCP Microscaling Formats 1.0, section 5.3: numbers are E2M1, a scale E8M0, a power of two. Nothing is rounded.
+    """
+
+    packed: ClassVar[bool] = True
+
+    def __call__(self, x: Tensor, scales: Tensor) -> Tensor:
+        import torch  # a spec is read without it
+
+        half = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
+        numbers = x.new_tensor([*half, *(-each for each in half)], dtype=torch.bfloat16)
+        pairs = torch.stack([numbers.repeat(16), numbers.repeat_interleave(16)], 1)  # of each byte
+        found = x.new_empty((*x.shape[:-2], 2 * x.shape[-2] * x.shape[-1]), dtype=torch.bfloat16)
+        for one, bytes_of, scale in zip(found, x, scales, strict=True):  # the memory of one expert
+            factors = torch.exp2(scale.float() - 127).bfloat16()
+            one.copy_((pairs[bytes_of.int()].flatten(-2) * factors[..., None]).flatten(-2))
+        return found
+
+
 class Rows(PartSpec):
     """The rows `of` a matrix, in that order and in float32, times `scale`; less the rows `less`, one for each.
 

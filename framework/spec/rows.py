@@ -12,7 +12,7 @@ from triptych.spec.document import Items, Tree
 from triptych.spec.mixers import mixers_in, norms_in
 
 KEYWORDS = ("at", "drop", "layouts")
-SOURCE = ("from", "via", "absent")
+SOURCE = ("from", "via", "scales", "absent")
 CAPTURE = re.compile(r"\{(\w+)\}")
 
 Path = tuple[str | int, ...]
@@ -53,7 +53,7 @@ def _wrong_renames(path: Path, renames: object, place: Place | None) -> Wrong:
 
 
 def _wrong_row(path: Path, value: object, place: Place | None) -> Wrong:
-    """A row is a name on disk, `{from, via, absent}`, a list of these, or a mapping of rows below it."""
+    """A row is a name on disk, `{from, via, scales, absent}`, a list of these, or a mapping of rows below it."""
     if isinstance(value, Items):
         for number, (item, at) in enumerate(zip(value, value.places, strict=True)):
             if isinstance(item, Tree):
@@ -76,13 +76,13 @@ def _wrong_source(path: Path, tree: Tree, place: Place | None) -> Wrong:
     for key, value in tree.items():
         at = tree.values_at.get(key)
         if key not in SOURCE:
-            yield (*path, key), f"unknown key {key!r}; a row says from, via, absent", tree.keys_at.get(key)
-        elif key == "from" and not isinstance(value, str):
+            yield (*path, key), f"unknown key {key!r}; a row says from, via, scales, absent", tree.keys_at.get(key)
+        elif (key == "from" or (key == "scales" and value is not None)) and not isinstance(value, str):
             yield (*path, key), f"a name on disk is wanted, not {short(value)}", at
         elif key == "absent" and value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             yield (*path, key), f"a number is wanted, not {short(value)}", at
     if "from" not in tree:
-        yield path, "a row with `via` or `absent` says `from` which name on disk", place
+        yield path, "a row with `via`, `scales` or `absent` says `from` which name on disk", place
 
 
 def lost_rows(tree: Tree) -> Iterator[Problem]:

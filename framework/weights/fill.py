@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from triptych.weights.checkpoint import Stored
 from triptych.weights.matching import Matching
-from triptych.weights.shards import Shard, transformed
+from triptych.weights.shards import Shard
 
 SCRATCH = 2**20  # bytes
 PIECE = 24 * 2**10  # numbers; from 32 * 2**10 on torch spreads a copy over threads
@@ -52,6 +52,8 @@ def _owner(model: nn.Module, path: str) -> tuple[nn.Module, str]:
 
 
 def _stored_dtype(shards: tuple[Shard, ...]) -> torch.dtype:
+    if any(shard.packed for shard in shards):  # which holds every number of theirs
+        return torch.bfloat16
     return next((s.stored.dtype for s in shards if s.stored), torch.get_default_dtype())
 
 
@@ -62,7 +64,7 @@ def _place(values: Tensor, shard: Shard, scratch: Tensor) -> None:
     if shard.stored is None:
         rows.fill_(shard.absent)
     elif shard.via:
-        rows.copy_(transformed(shard.stored.read(), shard.via))
+        rows.copy_(shard.transformed(shard.stored.read(), shard.scales[1].read() if shard.scales else None))
     elif not rows.is_contiguous():
         rows.copy_(shard.stored.read())
     elif rows.device.type == "cpu" and rows.dtype == shard.stored.dtype and rows.numel():

@@ -129,6 +129,7 @@ def _match(
         told = len(findings)
         found = [*shards_of(path, row, wanted, tensors, findings)]
         is_whole = len(findings) == told
+        shared |= {shard.scales[0] for shard in found if shard.scales}
         for shard in found:
             if any(getattr(step, "shares", False) for step in shard.via):
                 shared.add(shard.name)

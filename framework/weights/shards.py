@@ -23,7 +23,8 @@ class Shard:
     """Rows `start:stop` (of the first dimension) of a parameter, and the tensor that they come from.
 
     With an `index` they are rows of the matrix of that number in the parameter, which is a stack of them. `stored` is
-    None for an optional tensor that is not there: the rows are then filled with `absent`.
+    None for an optional tensor that is not there: the rows are then filled with `absent`. `scales` are those of packed
+    numbers, by name and as they are stored.
     """
 
     name: str
@@ -34,6 +35,18 @@ class Shard:
     absent: float = 0.0
     index: int | None = None
     dim: int = 0
+    scales: tuple[str, Stored] | None = None
+
+    @property
+    def packed(self) -> bool:
+        """Whether what is stored becomes numbers by the first of the transforms only."""
+        return bool(self.via) and getattr(self.via[0], "packed", False)
+
+    def transformed(self, x: Tensor, scales: Tensor | None) -> Tensor:
+        """The tensor, and its scales where there are some, after the transforms."""
+        first = [x] if scales is None else [x, scales]
+        found: Tensor = self.via[0].build()(*first) if self.via else x
+        return transformed(found, self.via[1:])
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,12 @@ def shards_of(
         if stored is None and source.absent is None:
             findings.append(Finding("missing", path, f"nothing on disk under {name!r}", wanted=name))
             continue
-        yield Shard(name, stored, source.via, absent=source.absent or 0.0, index=index)
+        scales = None if source.scales is None else tensors.get(source.scales)
+        if source.scales is not None and scales is None:
+            findings.append(Finding("missing", path, f"nothing on disk under {source.scales!r}", wanted=source.scales))
+            continue
+        beside = (source.scales, scales) if source.scales is not None and scales is not None else None
+        yield Shard(name, stored, source.via, absent=source.absent or 0.0, index=index, scales=beside)
 
 
 def names_of(path: str, found: tuple[Row, str], *, count: int) -> Iterator[tuple[str, Source, int | None]]:
@@ -82,7 +100,8 @@ def names_of(path: str, found: tuple[Row, str], *, count: int) -> Iterator[tuple
     for index in range(count) if counted else (None,):
         known = {**captures, **dict.fromkeys(counted, str(index))}
         for source in row.sources:
-            yield filled(source.name, known) + below, source, index
+            scales = source.scales and filled(source.scales, known) + below
+            yield filled(source.name, known) + below, replace(source, scales=scales), index
 
 
 def placed(path: str, found: Sequence[Shard], wanted: Wanted, findings: list[Finding]) -> tuple[Shard, ...]:
@@ -102,7 +121,7 @@ def _in_rows(
     path: str, found: Sequence[Shard], wanted: Wanted, findings: list[Finding], *, dim: int = 0
 ) -> tuple[Shard, ...]:
     """The shards one after the other on one dimension; what cannot stand there is a finding."""
-    whole = [shard for shard in found if shard.stored and not shard.stored.dtype.is_floating_point]
+    whole = [s for s in found if s.stored and not s.stored.dtype.is_floating_point and not s.packed]
     findings += [Finding("wrong dtype", path, f"{shard.name} holds {_dtype(shard)}") for shard in whole]
     led = Wanted(_led_by(dim, wanted.shape), wanted.stacked if dim else wanted.pieces)
     shapes = [shape and _led_by(dim, shape) for shape in map(_shape, found)]
@@ -144,8 +163,10 @@ def _shape(shard: Shard) -> tuple[int, ...] | None:
         return None
     if not shard.via:
         return shard.stored.shape
+    there = [shard.stored, *(shard.scales[1:] if shard.scales else ())]
+    x, *scales = (torch.empty(each.shape, dtype=each.dtype, device="meta") for each in there)
     try:
-        return tuple(transformed(torch.empty(shard.stored.shape, device="meta"), shard.via).shape)
+        return tuple(shard.transformed(x, scales[0] if scales else None).shape)
     except (RuntimeError, ValueError, KernelError):
         return (-1,)
 

@@ -28,11 +28,14 @@ class Source:
     A capture that the row's path does not have stands for each number in turn: the tensors are stacked.
 
     `absent` is what a parameter is filled with when no such tensor is there; None makes it required.
+
+    `scales` is the tensor that the first of the transforms reads beside this one, which holds packed numbers.
     """
 
     name: str
     via: tuple[PartSpec, ...] = ()
     absent: float | None = None
+    scales: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ class Table:
             replace(
                 row,
                 path=f"{below}{row.path}",
-                sources=tuple(replace(s, name=_renamed(s.name, pairs)) for s in row.sources),
+                sources=tuple(
+                    replace(s, name=_renamed(s.name, pairs), scales=s.scales and _renamed(s.scales, pairs))
+                    for s in row.sources
+                ),
             )
             for row in self.rows.values()
         ]
@@ -170,11 +176,17 @@ def _sources(scope: Scope, item: Any, at: str, place: Place | None) -> Iterator[
     if is_expression(steps):  # which may come to none
         steps = scope.at("via").value(steps, place)
     via = tuple(_transform(scope, step, place) for step in _each(steps))
-    pieces = _SHARDS.split(at + name)
-    for chosen in product(
-        *([p.strip() for p in piece.split(",")] if i % 2 else [piece] for i, piece in enumerate(pieces))
-    ):
-        yield Source("".join(chosen), via, item.get("absent"))
+    scales, names = scope.value(item.get("scales"), place), _spread(at + name)
+    beside = [None] * len(names) if scales is None else _spread(at + scales)
+    for each, scale in zip(names, beside, strict=True):
+        yield Source(each, via, item.get("absent"), scale)
+
+
+def _spread(name: str) -> list[str]:
+    """The names that one with several pieces in braces stands for."""
+    pieces = _SHARDS.split(name)
+    words = ([p.strip() for p in piece.split(",")] if i % 2 else [piece] for i, piece in enumerate(pieces))
+    return ["".join(chosen) for chosen in product(*words)]
 
 
 def _transform(scope: Scope, step: object, place: Place | None) -> PartSpec:

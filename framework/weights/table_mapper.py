@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from typing_extensions import override
 
+from triptych.errors import WeightMapError
 from triptych.spec.base import PartSpec
 from triptych.weights.dry_run import Plan
 from triptych.weights.mapper import Mapper, Target, part_of
@@ -26,7 +27,8 @@ def plan_of(matching: Matching) -> Plan:
         for number, shard in enumerate(shards):
             if shard.stored is not None:
                 target = Target(path, number if len(shards) > 1 or shard.index is not None else None)
-                mapped[shard.name] = (*mapped.get(shard.name, ()), target)
+                for name in (shard.name, *(shard.scales or ())[:1]):
+                    mapped[name] = (*mapped.get(name, ()), target)
     return Plan(mapped, (*matching.dropped, *matching.unneeded), matching.findings)
 
 
@@ -57,7 +59,8 @@ class TableMapper(Mapper):
 def mapper_of(table: Table, model: nn.Module) -> TableMapper:
     """What gives every tensor the name, and the shard, that the table gives it in this model.
 
-    A source that may be absent is like any other: what it stands for is then missing.
+    A source that may be absent is like any other: what it stands for is then missing. Raises WeightMapError for one
+    that is read beside its scales: tensors come one after the other here.
     """
     places: dict[str, tuple[tuple[Target, tuple[PartSpec, ...]], ...]] = {}
     for path, parameter in model.named_parameters():
@@ -65,6 +68,8 @@ def mapper_of(table: Table, model: nn.Module) -> TableMapper:
             continue
         named = [*names_of(path, found, count=len(parameter) if parameter.ndim else 0)]
         for number, (name, source, index) in enumerate(named):
+            if source.scales is not None:
+                raise WeightMapError(f"{name!r} is packed; only a folder is read with its scales beside", path=path)
             target = Target(path, number if len(named) > 1 or index is not None else None)
             places[name] = (*places.get(name, ()), (target, source.via))
     dropped = (_at_or_below(template) for template in (*table.drop, *_unneeded(table, model)))

@@ -13,9 +13,10 @@ CHILD = "schema: 1\nbase: llama\nweights:\n"  # rows begin on the fourth line
 FORMS = {
     "  head: 5": r"4:9: weights.head: a name on disk is wanted, not 5",
     "  norm: {from: [x]}": r"4:16: weights.norm.from: a name on disk is wanted, not \['x'\]",
-    "  norm: {via: transpose}": r"4:9: weights.norm: a row with `via` or `absent` says `from` which name on disk",
+    "  norm: {via: transpose}": r"4:9: weights.norm: a row with `via`, `scales` or `absent` says `from` which name on",
     "  norm: {from: x, absent: y}": r"4:27: weights.norm.absent: a number is wanted, not 'y'",
-    "  norm: {from: x, by: y}": r"4:19: weights.norm.by: unknown key 'by'; a row says from, via, absent",
+    "  norm: {from: x, by: y}": r"4:19: weights.norm.by: unknown key 'by'; a row says from, via, scales, absent",
+    "  norm: {from: x, scales: 5}": r"4:27: weights.norm.scales: a name on disk is wanted, not 5",
     "  norm: [x, 5]": r"4:13: weights.norm.1: a name on disk is wanted, not 5",
     "  norm: {from: x, via: 3}": r"4:24: weights.norm.via: a transform is the name of a part or a mapping, not 3",
     "  norm: {from: x, via: transpos}": (

@@ -7,7 +7,7 @@ from triptych.spec.written import STANDS_FOR, Json
 _TEXT: Json = {"type": ["string", "null"]}
 _ROW: Json = {"$ref": "#/$defs/weights.row"}
 _TRANSFORM: Json = {STANDS_FOR: "kind.transform"}
-_SAYS_SOURCE = [{"required": [key]} for key in ("from", "via", "absent")]
+_SAYS_SOURCE = [{"required": [key]} for key in ("from", "via", "scales", "absent")]
 
 WEIGHTS: dict[str, Json] = {
     "weights": {
@@ -22,7 +22,7 @@ WEIGHTS: dict[str, Json] = {
         "additionalProperties": _ROW,
     },
     "weights.row": {
-        "description": "A name on disk, `{from, via, absent}`, a list of these, or rows below it.",
+        "description": "A name on disk, `{from, via, scales, absent}`, a list of these, or rows below it.",
         "type": ["string", "null", "array", "object"],
         "items": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/weights.source"}]},
         "if": {"type": "object", "anyOf": _SAYS_SOURCE},
@@ -34,6 +34,7 @@ WEIGHTS: dict[str, Json] = {
         "properties": {
             "from": {"type": "string"},
             "via": {"anyOf": [_TRANSFORM, {"type": "array", "items": _TRANSFORM}]},
+            "scales": _TEXT,
             "absent": {"type": ["number", "null"]},
         },
         "additionalProperties": False,
