@@ -134,14 +134,14 @@ class Mxfp4(PartSpec):
     packed: ClassVar[bool] = True
 
     def __call__(self, x: Tensor, scales: Tensor) -> Tensor:
-        import torch  # a spec is read without it
-
-        half = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
-        numbers = x.new_tensor([*half, *(-each for each in half)], dtype=torch.bfloat16)
-        pairs = torch.stack([numbers.repeat(16), numbers.repeat_interleave(16)], 1)  # of each byte
-        found = x.new_empty((*x.shape[:-2], 2 * x.shape[-2] * x.shape[-1]), dtype=torch.bfloat16)
+        half = x.new_tensor([0, 1, 2, 3, 4, 6, 8, 12]).bfloat16() / 2
+        numbers = half.repeat(2)
+        numbers[8:].neg_()
+        pairs = numbers.new_empty(256, 2)  # of each byte
+        pairs[:, 0], pairs[:, 1] = numbers.repeat(16), numbers.repeat_interleave(16)
+        found = numbers.new_empty((*x.shape[:-2], 2 * x.shape[-2] * x.shape[-1]))
         for one, bytes_of, scale in zip(found, x, scales, strict=True):  # the memory of one expert
-            factors = torch.exp2(scale.float() - 127).bfloat16()
+            factors = (scale.float() - 127).exp2().bfloat16()
             one.copy_((pairs[bytes_of.int()].flatten(-2) * factors[..., None]).flatten(-2))
         return found
 

@@ -37,6 +37,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "local layers both ways": ("Gemma3", {"use_bidirectional_attention": True}, "gemma3 serves False only"),
     "a norm clipped": ("Olmo2", {"clip_qkv": 8.0}, "`clip_qkv: 8.0`, which olmo2.yaml does not read"),
     "layers that skip rope": ("Granite", {"layer_rope": [1, 0]}, r"`layer_rope: \[1, 0\]`, which granite.yaml"),
+    "normed rows that do not go on beside a branch": (
+        "MiniMaxText01",
+        {"model_type": "minimax_text_01"},
+        "`postnorm: False`; minimax_text_01 serves True only",
+    ),
     "quantized weights": ("Llama", {"quantization_config": {"bits": 4}}, "quantization_config"),
     "residuals of normed rows": (
         "Falcon",
