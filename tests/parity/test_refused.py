@@ -43,16 +43,6 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "`postnorm: False`; minimax_text_01 serves True only",
     ),
     "quantized weights": ("Llama", {"quantization_config": {"bits": 4}}, "quantization_config"),
-    "residuals of normed rows": (
-        "Falcon",
-        {"apply_residual_connection_post_layernorm": True},
-        "falcon serves False only",
-    ),
-    "residuals of normed rows, too": (
-        "Bloom",
-        {"apply_residual_connection_post_layernorm": True},
-        "bloom serves False only",
-    ),
     "normed queries": ("Cohere2", {"use_qk_norm": True}, "cohere2 serves False only"),
     "rope stretched by a factor": ("StableLm", {"rotary_scaling_factor": 2.0}, "stablelm serves 1.0 only"),
     "an unknown rope": ("Llama", {"rope_parameters": {"rope_type": "yarm", "factor": 4.0}}, "did you mean 'yarn'"),

@@ -28,6 +28,6 @@ def test_slopes_of_alibi_are_those_of_the_reference(heads: int) -> None:
     ("writer", "wanted"), [("minimax", "even"), ("minimax_text_01", "alibi"), ("minimax_m1", "alibi")]
 )
 def test_minimax_fades_as_its_writer_has_it(writer: str, wanted: str) -> None:
-    config: dict[str, Any] = {"model_type": writer, "num_hidden_layers": 2}
+    config: dict[str, Any] = {"model_type": writer, "num_hidden_layers": 2, "postnorm": True}
     found = [m for m in assemble(None, config).module.modules() if isinstance(m, Lightning)]
     assert [m.spec.slopes for m in found] == [wanted]
