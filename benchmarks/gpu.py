@@ -88,7 +88,7 @@ def limit(model: Any, case: Case, tops: Mapping[str, float]) -> float:
 
 
 def _per_step(model: Any, case: Case) -> tuple[float, float]:
-    """Bytes of the weights that a step reads, and how many a row is multiplied by; of a table a few rows are looked up."""
+    """Bytes of weights that a step reads, and weights that a row is multiplied by; tables are only looked up."""
     moved = products = 0.0
     chosen, experts = case.sizes.get("num_experts_per_tok", 1), case.sizes.get("num_experts", 1)
     rows = case.batch if case.writes else case.batch * case.tokens
