@@ -111,8 +111,7 @@ class TextModel(Stack, EagleModelMixin):
             return self._looped(x_TD, step)
         for layer, more_TD in zip_longest(self.layers, added):
             x_TD = layer(x_TD, step) if more_TD is None else layer(x_TD, step) + more_TD
-        if self.norm is not None:
-            x_TD = self.norm(x_TD)
+        x_TD = self.ended(x_TD)
         return x_TD if self.stage.is_last else IntermediateTensors({HIDDEN: x_TD})
 
     def _looped(self, x_TD: Tensor, step: Step) -> Tensor:
@@ -121,7 +120,7 @@ class TextModel(Stack, EagleModelMixin):
             for layer in self.layers:
                 x_TD = layer(x_TD, step)
             if self.norm is not None and (self.normed or step.loop == self.loops - 1):
-                x_TD = self.norm(x_TD)
+                x_TD = self.ended(x_TD)
         return x_TD
 
     def keep_aux_hidden_state_layers(self, layers: Iterable[int]) -> None:
@@ -144,7 +143,7 @@ class TextModel(Stack, EagleModelMixin):
             x_TD = x_TD + added[number] if number < len(added) else x_TD
             self.add_aux_hidden_state(own, layer=number + 1, x_NH=x_TD, residual=None)
         if self.stage.is_last:
-            return (x_TD if self.norm is None else self.norm(x_TD)), [*earlier, *own]
+            return self.ended(x_TD), [*earlier, *own]
         sent = self.aux_for_later_stages(earlier, first_layer=0) | self.aux_for_later_stages(
             own, first_layer=here.start
         )

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from triptych.errors import SpecError
+from triptych.parts.cache_layout import sum_dtype
 from triptych.parts.cache_needs import CacheNeed, in_loop
 from triptych.parts.parameters import Part
 from triptych.parts.step import Step
@@ -75,10 +76,14 @@ def _summed(members: Sequence[nn.Module], y_TD: Tensor, step: Step) -> Tensor:
 
 
 class Block(nn.Module):
-    """x = x + branch(x) for each branch in order; then what members give that come last."""
+    """x = x + branch(x) for each branch in order; then what members give that come last.
 
-    def __init__(self, plan: BlockPlan, *, width: int, key: str) -> None:
+    `in_fp32`: the sum is kept in float32, and branches see it in the dtype of their weights.
+    """
+
+    def __init__(self, plan: BlockPlan, *, width: int, key: str, in_fp32: bool = False) -> None:
         super().__init__()
+        self.in_fp32 = in_fp32
         self._branches = tuple(Branch(p, width=width, key=f"{key}.{p.name}") for p in plan)
         for branch_plan, branch in zip(plan, self._branches, strict=True):
             own(self, branch_plan.name, branch, where=key)
@@ -87,8 +92,9 @@ class Block(nn.Module):
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         last: list[Tensor] = []
+        x_TD = x_TD.to(sum_dtype(x_TD.dtype)) if self.in_fp32 else x_TD
         for branch in self._branches:
-            given = branch(x_TD, step)
+            given = branch(narrowed(x_TD, branch) if self.in_fp32 else x_TD, step)
             if isinstance(given, tuple):
                 given, later = given
                 last.append(later)
@@ -96,6 +102,12 @@ class Block(nn.Module):
             if branch.sum_norm is not None:
                 x_TD = branch.sum_norm(x_TD)
         return sum(last, x_TD)
+
+
+def narrowed(x: Tensor, module: nn.Module) -> Tensor:
+    """Rows in the dtype of a module's weights."""
+    weight = next(module.parameters(), None)
+    return x if weight is None else x.to(weight.dtype)
 
 
 class Stack(nn.Module):
@@ -110,10 +122,11 @@ class Stack(nn.Module):
         taken = plan.taken
         built = max((*taken, *plan.tapped)) if taken else len(plan.layers)
         self.width, self.taken = plan.width, taken
-        self.loops, self.normed = plan.loops, plan.normed
+        self.loops, self.normed, self.in_fp32 = plan.loops, plan.normed, plan.residual_in_fp32
         self.embed = plan.embed.build(width=plan.width)
         here = stage.layers(built)
-        blocks = {i: Block(plan.layers[i], width=plan.width, key=f"layers.{i}") for i in here}
+        in_fp32, width = plan.residual_in_fp32, plan.width
+        blocks = {i: Block(plan.layers[i], width=width, key=f"layers.{i}", in_fp32=in_fp32) for i in here}
         self.layers = nn.ModuleList(blocks.get(i, PPMissingLayer()) for i in range(built))
         self.norm = None if taken else _built(plan.norm, width=plan.width)
         self.skipped = [f"layers.{i}" for i in range(len(plan.layers)) if i not in here]
@@ -121,6 +134,11 @@ class Stack(nn.Module):
             self.norm = PPMissingLayer()
         if plan.norm is not None and (taken or not stage.is_last):
             self.skipped.append("norm")
+
+    def ended(self, x_TD: Tensor) -> Tensor:
+        """Rows after the norm, if there is one, in the dtype of weights; as they are where a later stage goes on."""
+        y_TD: Tensor = x_TD if self.norm is None else self.norm(x_TD)
+        return narrowed(y_TD, self) if self.in_fp32 and not isinstance(self.norm, PPMissingLayer) else y_TD
 
     def cache_needs(self) -> dict[str, CacheNeed]:
         """What each mixer that remembers something needs, by the key that it remembers under."""

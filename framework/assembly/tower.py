@@ -99,10 +99,7 @@ class Tower(Stack):
             x_ND = layer(x_ND, step)
             if number in wanted:
                 taken[number] = x_ND
-        if self.taken:
-            x_ND = torch.cat([taken[n] for n in self.taken], -1)
-        elif self.norm is not None:
-            x_ND = self.norm(x_ND)
+        x_ND = torch.cat([taken[n] for n in self.taken], -1) if self.taken else self.ended(x_ND)
         x_ND = step.back(torch.cat([x_ND, *(taken[n] for n in self.tapped)], -1))
         return [rows[self.skip :] for rows in torch.split(x_ND, lengths)], grids
 

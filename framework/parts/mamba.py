@@ -47,10 +47,12 @@ class Mamba(Part):
         x_TC, past_BCN = own["conv1d"](x_TC, past_BCN, step.spans)
         x_TC = self.activation(x_TC)
         dt_TC, B_TN, C_TN = self._reads(x_TC)
-        A_CN = -parameters["A_log"].to(state_BCN.dtype).exp()
+        x_TC, D_C, A_log_CN = (x.to(state_BCN.dtype) for x in (x_TC, parameters["D"], parameters["A_log"]))
+        A_CN = -A_log_CN.exp()
         y_TC, state_BCN = selective_scan(x_TC, dt_TC, A_CN, B_TN, C_TN, state_BCN=state_BCN, spans=step.spans)
         step.keep(self.key, past_BCN, state_BCN)
-        y_TD: Tensor = own["out_proj"]((y_TC + x_TC * parameters["D"]) * F.silu(gate_TC))
+        y_TC = (y_TC + x_TC * D_C) * F.silu(gate_TC.to(state_BCN.dtype))  # rounded once
+        y_TD: Tensor = own["out_proj"](y_TC.to(x_TD.dtype))
         return y_TD
 
     def _reads(self, x_TC: Tensor) -> tuple[Tensor, Tensor, Tensor]:

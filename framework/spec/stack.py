@@ -44,12 +44,16 @@ BlockPlan = tuple[BranchPlan, ...]
 
 
 class StackFacts(BaseSpec):
-    """The numbers of a stack; `normed` says whether the norm comes after each of the `loops` or after the last."""
+    """The numbers of a stack; `normed` says whether the norm comes after each of the `loops` or after the last.
+
+    With `residual_in_fp32` the sum that branches add to is kept in float32.
+    """
 
     width: PositiveInt = Field(le=MAX_WIDTH)
     count: PositiveInt = Field(le=MAX_LAYERS)
     loops: PositiveInt = Field(1, le=MAX_LOOPS)
     normed: bool = False
+    residual_in_fp32: bool = False
     context: PositiveInt | None = None
 
 
@@ -87,6 +91,7 @@ class StackPlan:
     pool: Steps = ()
     loops: int = 1
     normed: bool = False
+    residual_in_fp32: bool = False
 
     @property
     def crosses(self) -> bool:
@@ -112,7 +117,8 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     blocks: tuple[BlockPlan, ...] = ()
     with problems.catching():
         wanted = Tree()
-        for source, key in ((tree, "width"), (tree, "context"), *((layers, k) for k in ("count", "loops", "normed"))):
+        of_layers = ("count", "loops", "normed", "residual_in_fp32")
+        for source, key in ((tree, "width"), (tree, "context"), *((layers, k) for k in of_layers)):
             if key in source:
                 wanted.put(key, source[key], source)
         facts = scope.typed(StackFacts, scope.value(wanted), place)
@@ -144,7 +150,7 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     assert facts is not None
     assert embed is not None
     found = StackPlan(facts.width, embed, blocks, norm, head, facts.context, output, cuts, pool)
-    return replace(found, loops=facts.loops, normed=facts.normed)
+    return replace(found, loops=facts.loops, normed=facts.normed, residual_in_fp32=facts.residual_in_fp32)
 
 
 def _pool(scope: Scope, tree: Tree, kind: str) -> Steps:
