@@ -37,7 +37,11 @@ class GatedDeltaSpec(PartSpec):
 
 
 class KdaSpec(PartSpec):
-    """As `gated_delta`, where each number of a key fades by itself, through a matrix of rank `head_dim`."""
+    """As `gated_delta`, where each number of a key fades by itself.
+
+    What fades and what the gate lets through come of matrices of that `rank`, or of whole ones. The log of what stays
+    lies above the `floor`, where there is one (Ling 3's `kda_lower_bound`).
+    """
 
     builds: ClassVar[str | type] = "triptych.parts.kda:Kda"
     recurrent: ClassVar[bool] = True
@@ -46,3 +50,5 @@ class KdaSpec(PartSpec):
     conv: Taps
     eps: FiniteFloat = Field(ge=0)
     activation: Activation = "silu"
+    rank: Width | None = None
+    floor: FiniteFloat | None = Field(default=None, lt=0)

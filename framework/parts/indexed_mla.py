@@ -27,8 +27,7 @@ class ChoosingMla(Mla):
             y_THV = self._attended(q_THN, q_THP, row_T1C, kept, step)
         else:
             y_THV = self._at_chosen(self._folded(q_THN, q_THP), row_T1C, kept, chosen, step)
-        y_TD: Tensor = self._modules["out"](y_THV.flatten(1))
-        return y_TD
+        return self._given(x_TD, y_THV)
 
     def _chosen(self, x_TD: Tensor, low_TI: Tensor, step: Step) -> list[Tensor] | None:
         raise NotImplementedError

@@ -30,16 +30,16 @@ class Kda(Part):
         self.cache_need = State(((3 * inner, spec.conv - 1), (spec.heads, spec.head_dim, spec.head_dim)), sums=1)
         self.qkv = Linear(width, 3 * inner, bias=False, pieces=(inner,) * 3)
         self.conv1d = Conv(3 * inner, spec.conv, bias=False, pieces=(inner,) * 3)
-        self.f_a_proj, self.f_b_proj = (
-            Linear(width, spec.head_dim, bias=False),
-            Linear(spec.head_dim, inner, bias=False),
-        )
-        self.g_a_proj, self.g_b_proj = (
-            Linear(width, spec.head_dim, bias=False),
-            Linear(spec.head_dim, inner, bias=False),
-        )
+        for name in "fg":
+            if spec.rank is None:
+                self.add_module(f"{name}_proj", Linear(width, inner, bias=False))
+            else:
+                self.add_module(f"{name}_a_proj", Linear(width, spec.rank, bias=False))
+                self.add_module(f"{name}_b_proj", Linear(spec.rank, inner, bias=False))
         self.b_proj = Linear(width, spec.heads, bias=False)
-        self.A_log, self.dt_bias = parameter(1, 1, spec.heads, 1), parameter(inner)
+        # of the two kinds of checkpoints, those of a rank keep it ready for a batch
+        self.A_log = parameter(spec.heads) if spec.rank is None else parameter(1, 1, spec.heads, 1)
+        self.dt_bias = parameter(inner)
         sizes = (spec.heads, spec.head_dim)
         self.o_norm = GatedNorm(*sizes, eps=spec.eps, activation=torch.sigmoid, norm_first=True, shared=True)
         self.o_proj = Linear(inner, width, bias=False)
@@ -53,13 +53,21 @@ class Kda(Part):
         beta_TH, fading_THK = own["b_proj"](x_TD).sigmoid(), self._fading(x_TD, state.dtype)
         y_THK, state = delta_rule(q_THK, k_THK, v_THK, fading_THK, beta_TH, state_BHKV=state, spans=step.spans)
         step.keep(self.key, past, state)
-        gate_THK = own["g_b_proj"](own["g_a_proj"](x_TD)).view(heads)
+        gate_THK = self._through("g", x_TD).view(heads)
         y_TD: Tensor = own["o_proj"](own["o_norm"](y_THK, gate_THK).flatten(1))
         return y_TD
 
     def _fading(self, x_TD: Tensor, dtype: torch.dtype) -> Tensor:
         """Logs of how much stays [T, H, K], none above nought."""
-        own, modules = self._parameters, self._modules
-        found = modules["f_b_proj"](modules["f_a_proj"](x_TD)).to(dtype) + own["dt_bias"].to(dtype)
+        own, floor = self._parameters, self.spec.floor
+        found = self._through("f", x_TD).to(dtype) + own["dt_bias"].to(dtype)
+        found_THK = found.view(-1, self.spec.heads, self.spec.head_dim)
         rate_H1 = own["A_log"].to(dtype).exp().view(-1, 1)
-        return -rate_H1 * F.softplus(found.view(-1, self.spec.heads, self.spec.head_dim))
+        return -rate_H1 * F.softplus(found_THK) if floor is None else floor * (rate_H1 * found_THK).sigmoid()
+
+    def _through(self, name: str, x_TD: Tensor) -> Tensor:
+        """Rows [T, H * K] of what fades (f), or of the gate (g)."""
+        own = self._modules
+        last = f"{name}_proj" if self.spec.rank is None else f"{name}_b_proj"
+        found: Tensor = own[last](x_TD if self.spec.rank is None else own[f"{name}_a_proj"](x_TD))
+        return found

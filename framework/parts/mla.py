@@ -46,6 +46,7 @@ class Mla(Part):
         self.kv_a = Linear(width, spec.kv_rank + spec.rope_dim, bias=spec.bias)
         self.kv_a_norm: nn.Module = spec.norm.build(width=spec.kv_rank)
         self.kv_b = Linear(spec.kv_rank, spec.heads * (spec.nope_dim + spec.value_dim), bias=False)
+        self.gate = Linear(width, spec.heads, bias=False) if spec.gate else None
         self.out = Linear(spec.heads * spec.value_dim, width, bias=spec.bias)
         self.position: nn.Module | None = spec.position.build(head_dim=spec.rope_dim) if spec.position else None
         self.q_position: nn.Module | None = spec.q_position and spec.q_position.build(head_dim=spec.rope_dim)
@@ -53,8 +54,14 @@ class Mla(Part):
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         q_THN, q_THP, row_T1C = self._turned(x_TD, self._low(x_TD), step)
         kept = step.store(self.key, row_T1C)
-        y_THV = self._attended(q_THN, q_THP, row_T1C, kept, step)
-        y_TD: Tensor = self._modules["out"](y_THV.flatten(1))
+        return self._given(x_TD, self._attended(q_THN, q_THP, row_T1C, kept, step))
+
+    def _given(self, x_TD: Tensor, y_THV: Tensor) -> Tensor:
+        """What the layer gives of what its heads do."""
+        own = self._modules
+        if "gate" in own:
+            y_THV = y_THV * own["gate"](x_TD).float().sigmoid().to(y_THV.dtype)[..., None]
+        y_TD: Tensor = own["out"](y_THV.flatten(1))
         return y_TD
 
     def _low(self, x_TD: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ class MlaSpec(PartSpec):
     Queries come of a latent of `q_rank` channels, or of the rows themselves; the `norm` is that of the latents. `bias`
     is of the matrices that give latents and of the last one. `q_scale` and `kv_scale` are factors on queries and on the
     latent of keys and values; `q_position` is what positions do to queries alone. `scale` is (nope_dim + rope_dim) **
-    -0.5 unless given; what a stretched position says of scores (`mscale_all_dim`) comes to it.
+    -0.5 unless given; what a stretched position says of scores (`mscale_all_dim`) comes to it. With
+    a `gate`, what each head gives is times the sigmoid of a number of the row.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.mla:Mla"
@@ -34,6 +35,7 @@ class MlaSpec(PartSpec):
     scale: FiniteFloat | None = None
     q_scale: PositiveFloat = 1.0
     kv_scale: PositiveFloat = 1.0
+    gate: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
