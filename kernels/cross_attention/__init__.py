@@ -8,6 +8,7 @@ from torch import Tensor
 
 from triptych.errors import KernelError
 from triptych.kernels.attention.spans import Kept, Spans
+from triptych.kernels.choice import kernel_for
 from triptych.kernels.cross_attention import sdpa
 
 
@@ -23,4 +24,6 @@ def cross_attention(q_THK: Tensor, kept: Kept, *, lengths: Sequence[int], spans:
     if not fits or len(lengths) != len(spans.new) or not all(0 < length <= page for length in lengths):
         shapes = f"q {tuple(q_THK.shape)}, k {tuple(kept.k.shape)}, v {tuple(kept.v.shape)}"
         raise KernelError(f"cross_attention: {shapes}, of which {list(lengths)} rows, over {spans.bounds[-1]} rows")
-    return sdpa.cross_attention(q_THK, kept, lengths=lengths, spans=spans, scale=scale)
+    op = kernel_for("cross_attention", q_THK, kept, scale=scale) or sdpa
+    found: Tensor = op.cross_attention(q_THK, kept, lengths=lengths, spans=spans, scale=scale)
+    return found

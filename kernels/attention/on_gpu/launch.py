@@ -18,6 +18,7 @@ from triptych.kernels.attention.on_gpu.seen import Seen
 from triptych.kernels.attention.spans import Kept
 from triptych.kernels.tuned import Config, multiprocessors
 
+FEW_ROWS = 64  # packed rows of a sequence, of which a small tile has all
 IDS = 32  # pages of a part, whose numbers are read before its loop
 LONGEST = 2048  # keys of a part whose pages are looked up in its loop
 JOINED = 16  # parts of a row that are read at a time
@@ -44,6 +45,12 @@ class Rows:
         """Those in pages."""
         return cls(q, kept.k, kept.v, kept.k.shape[1], (*kept.k.stride()[:3], *kept.v.stride()[:3]), kept)
 
+    @classmethod
+    def beside(cls, q: Tensor, kept: Kept) -> Rows:
+        """Those of one page a sequence, which begin at as many rows of the cache as `rows_apart` says."""
+        (_, k_head, k_row, _), (_, v_head, v_row, _) = kept.k.stride(), kept.v.stride()
+        return cls(q, kept.k, kept.v, kept.k.shape[1], (0, k_head, k_row, 0, v_head, v_row))
+
     @property
     def group(self) -> int:
         return self.q.shape[1] // self.groups
@@ -69,6 +76,22 @@ def attend(
         ),
     )
     _launch(rows, y, seen, items, tile, sinks=sinks, lse=lse)
+
+
+def attend_beside(
+    rows: Rows, y: Tensor, seen: Seen, numbers: Sequence[int], *, starts: Sequence[int], lengths: Sequence[int]
+) -> None:
+    """As `attend`, over so many rows from a row of the cache on for each sequence."""
+    most = rows.most(seen, numbers)
+    size = sizes.part_tile if most <= FEW_ROWS else sizes.tile
+    tile = size(most, rows.width, rows.q.dtype, y.device)
+
+    def made() -> Tensor:
+        whole = [work.Item(seen.spans.bounds[i], seen.spans.new[i], 0, 0, starts[i], 0, lengths[i]) for i in numbers]
+        return work.tensor(work.tiles(whole, group=rows.group, rows=tile["M"]), y.device)
+
+    key = ("beside", tuple(starts), tuple(lengths), rows.group, tile["M"], y.device)
+    _launch(rows, y, seen, seen.spans.once(key, made), tile, sinks=None, lse=None)
 
 
 def attend_in_parts(rows: Rows, y: Tensor, seen: Seen, numbers: Sequence[int], *, sinks: Tensor | None) -> None:

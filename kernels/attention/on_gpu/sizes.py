@@ -28,7 +28,7 @@ def tile(rows: int, width: int, dtype: torch.dtype, device: torch.device) -> Con
         return {"M": 64, "N": 32, "num_warps": 8, "num_stages": stages}
     if block > 64 and (capability(device) < 90 or block != width):
         return {"M": 64, "N": 64, "num_warps": 8, "num_stages": stages}
-    if rows <= SMALL_ROWS or stages == 2:
+    if rows <= SMALL_ROWS or stages == 2 or capability(device) < 90:
         return {"M": 64, "N": 64, "num_warps": 4, "num_stages": stages}
     return {"M": 128, "N": 128 if block <= 64 else 64, "num_warps": 8, "num_stages": stages}
 
