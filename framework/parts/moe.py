@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from triptych.errors import CapabilityError
-from triptych.kernels.gated import gated
-from triptych.kernels.moe import experts
+from triptych.kernels.moe import moe
+from triptych.kernels.moe.inner import Clamped, Gated
 from triptych.parts.activations import get_activation
-from triptych.parts.moe_spec import ClampedSpec, MoeSpec
+from triptych.parts.moe_spec import MoeSpec
 from triptych.parts.parameters import Linear, Part, parameter
 from triptych.parts.routers_spec import ExpertGroups
 from triptych.parts.step import Step
@@ -66,7 +65,7 @@ class Moe(Part):
             chosen_TK = torch.where(idle_TK, chosen_TK, self._places_E[chosen_TK.masked_fill(idle_TK, 0)])
             self._load_E += chosen_TK[~idle_TK].bincount(minlength=self.experts)
         norm = self._modules.get("norm")
-        return experts(
+        return moe(
             norm(x_TD) if norm else x_TD,
             own["gate_up"],
             own["down"],
@@ -102,15 +101,9 @@ class Moe(Part):
 def _inner(spec: MoeSpec) -> Callable[[Tensor], Tensor]:
     """What stands between the two matrices of an expert: [N, F] -> [N, H]."""
     if spec.clamped:
-        return partial(_clamped, spec=spec.clamped)
+        return Clamped(spec.clamped.limit, spec.clamped.alpha)
     activation = get_activation(spec.activation)
-    return partial(gated, activation=activation, limit=spec.limit) if spec.gated else activation
-
-
-def _clamped(gate_up: Tensor, spec: ClampedSpec) -> Tensor:
-    gate, up = gate_up.chunk(2, -1)
-    gate, up = gate.clamp(max=spec.limit), up.clamp(-spec.limit, spec.limit)
-    return (up + 1) * gate * torch.sigmoid(spec.alpha * gate)
+    return Gated(activation, spec.limit) if spec.gated else activation
 
 
 def _in_experts(hidden: int, size: int) -> int:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from triptych.errors import KernelError
+from triptych.kernels.choice import kernel_for
 from triptych.kernels.moe import imagined, reference
 from triptych.kernels.moe.reference import Biases
 
 
-def experts(
+def moe(
     x_TD: Tensor,
     gate_up_EFD: Tensor,
     down_EDH: Tensor,
@@ -25,8 +26,9 @@ def experts(
 ) -> Tensor:
     """Rows [T, D], of which K numbers of experts are chosen for each, with their shares -> [T, D].
 
-    An expert is down(inner(gate_up(x))), `inner` [N, F] -> [N, H]; `biases` [E, F] and [E, D] are added after the two
-    matrices. A number past the last of them is that of one that gives back what it is given. Shares weigh what an
+    An expert is down(inner(gate_up(x))), `inner` [N, F] -> [N, H]: kernels have those of `inner.py`, and activations.
+    `biases` [E, F] and [E, D] are added after the two matrices.
+    A number past the last of them is that of one that gives back what it is given. Shares weigh what an
     expert gives, or what it is given. Raises KernelError where the shapes do not go together.
     """
     count, rows, width = gate_up_EFD.shape
@@ -37,8 +39,10 @@ def experts(
         matrices = f"{tuple(gate_up_EFD.shape)} and {tuple(down_EDH.shape)}"
         chosen = f"{tuple(chosen_TK.shape)} chosen with shares {tuple(shares_TK.shape)}"
         raise KernelError(f"moe: rows {tuple(x_TD.shape)}, {chosen}, for experts {matrices}")
-    run = reference.experts if _has_values(x_TD) else imagined.experts
-    return run(
+    has_values = _has_values(x_TD)
+    kernel = kernel_for("moe", x_TD, gate_up_EFD, down_EDH, inner=inner, biases=biases) if has_values else None
+    op = kernel or (reference if has_values else imagined)
+    found: Tensor = op.moe(
         x_TD,
         gate_up_EFD,
         down_EDH,
@@ -48,6 +52,7 @@ def experts(
         biases=biases,
         shares_of_inputs=shares_of_inputs,
     )
+    return found
 
 
 def _has_values(x: Tensor) -> bool:

@@ -10,7 +10,7 @@ from triptych.kernels.linear import linear
 from triptych.kernels.moe.reference import Biases
 
 
-def experts(
+def moe(
     x_TD: Tensor,
     gate_up_EFD: Tensor,
     down_EDH: Tensor,

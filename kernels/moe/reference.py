@@ -17,7 +17,7 @@ from triptych.kernels.linear import linear
 Biases = tuple[Tensor, Tensor]
 
 
-def experts(
+def moe(
     x_TD: Tensor,
     gate_up_EFD: Tensor,
     down_EDH: Tensor,
@@ -42,6 +42,7 @@ def experts(
         if len(rows)
     ]
     given_ND = torch.empty_like(rows_ND)
-    given_ND[order_N] = torch.cat(pieces)
-    given_TKD = given_ND.view(*chosen_TK.shape, -1)
+    if pieces:
+        given_ND[order_N] = torch.cat(pieces)
+    given_TKD = given_ND.view(*chosen_TK.shape, x_TD.shape[1])
     return given_TKD.sum(1) if shares_of_inputs else (given_TKD * shares_TK[..., None]).sum(1)

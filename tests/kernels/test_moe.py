@@ -14,7 +14,7 @@ from torch import Tensor
 
 from triptych.errors import KernelError
 from triptych.kernels.gated import gated
-from triptych.kernels.moe import experts
+from triptych.kernels.moe import moe
 
 SIZES = st.sampled_from([1, 2, 3, 8, 63])
 
@@ -40,7 +40,7 @@ def drawn(rows: int, count: int, width: int, hidden: int, k: int) -> tuple[Tenso
 
 
 def run(x: Tensor, gate_up: Tensor, down: Tensor, chosen: Tensor, shares: Tensor) -> Tensor:
-    return experts(x, gate_up, down, chosen_TK=chosen, shares_TK=shares, inner=partial(gated, activation=F.silu))
+    return moe(x, gate_up, down, chosen_TK=chosen, shares_TK=shares, inner=partial(gated, activation=F.silu))
 
 
 @settings(max_examples=30, deadline=None)

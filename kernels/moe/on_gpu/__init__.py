@@ -1,0 +1,1 @@
+"""Experts in Triton: what `kernel.py` launches."""
