@@ -76,6 +76,13 @@ def using(kernels: Kernels) -> Iterator[None]:
         _current.reset(token)
 
 
+def wants_kernel(op: str, x: Tensor) -> bool:
+    """Whether an op is to run its kernel on `x` if it can: for who has to make what it takes first."""
+    kernels = _current.get()
+    kind = kernels.ops.get(op, kernels.others) if kernels.ops else kernels.others
+    return kind == "triton" or (kind == "auto" and x.is_cuda)
+
+
 def kernel_for(op: str, x: Tensor, *args: Any, **options: Any) -> Any:
     """The module with the Triton kernel of an op where that is to run on `x`, else None.
 

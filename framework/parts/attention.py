@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from triptych.kernels.attention import Kept, attention
+from triptych.kernels.attention import attention
+from triptych.kernels.choice import wants_kernel
 from triptych.parts.activations import get_activation
 from triptych.parts.attention_spec import AttentionSpec, HeadNorms, OutputGate
 from triptych.parts.cache_needs import Rows
+from triptych.parts.fused_heads import OP, SeenRows, can_fuse, fused
 from triptych.parts.parameters import Linear, Part, parameter
 from triptych.parts.step import Step
-
-SeenRows = tuple[Tensor, Tensor, Kept | None]  # keys [T, G, K] and values [T, G, V] of the step, and all that are kept
 
 
 class Attention(Part):
@@ -41,6 +41,7 @@ class Attention(Part):
         self.on_scores = told.on_scores if told else None
         self.q_position: nn.Module | None = spec.q_position and spec.q_position.build(head_dim=spec.head_dim)
         self._add_norms(spec.qk_norm or HeadNorms(), value_dim)
+        self.fuses = can_fuse(self)
 
     def _add_norms(self, norms: HeadNorms, value_dim: int) -> None:
         self.norms_first, self.over_all = norms.norm is not None and norms.when == "before", norms.over == "all"
@@ -50,9 +51,15 @@ class Attention(Part):
         self.v_norm: nn.Module | None = norms.values and norms.values.build(width=value_dim)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
-        q_THK, k_TGK, v_TGV = self._heads(x_TD, step)
-        rows = k_TGK, v_TGV, step.store(self.key, k_TGK, v_TGV) if self.spec.causal else None
+        q_THK, rows = self._seen(x_TD, step)
         return self._out(self._attended(q_THK, rows, step), x_TD)
+
+    def _seen(self, x_TD: Tensor, step: Step) -> tuple[Tensor, SeenRows]:
+        """Queries, and the rows that they look at, which are kept by then."""
+        if self.fuses and wants_kernel(OP, x_TD) and (found := fused(self, x_TD, step)):
+            return found
+        q_THK, k_TGK, v_TGV = self._heads(x_TD, step)
+        return q_THK, (k_TGK, v_TGV, step.store(self.key, k_TGK, v_TGV) if self.spec.causal else None)
 
     def _attended(self, q_THK: Tensor, rows: SeenRows, step: Step, *, window: int | None = None) -> Tensor:
         """What heads [T, H, V] make of rows; `window` instead of that of the spec."""

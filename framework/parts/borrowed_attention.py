@@ -6,8 +6,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from triptych.kernels.attention import attention
-from triptych.parts.attention import SeenRows
 from triptych.parts.borrowed_attention_spec import BorrowedAttentionSpec
+from triptych.parts.fused_heads import SeenRows
 from triptych.parts.parameters import Linear, Part
 from triptych.parts.step import Step
 

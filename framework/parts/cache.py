@@ -86,8 +86,17 @@ class Cache:
         for rows, new_TGK in zip(self._by_row[key], new, strict=True):
             for place, part in places:
                 rows[place] = new_TGK[part]
-        made = self.rows[key]
+        return self.kept(key, step)
+
+    def kept(self, key: str, step: Step) -> Kept:
+        """All rows of the mixer `key`, of the sequences of the step; of one width, both k and v."""
+        made, group = self.rows[key], self._group[key]
         return Kept(made[0], made[-1], step.tables[group], group)
+
+    def row_slots(self, key: str, step: Step) -> Tensor:
+        """Where each new row of the mixer `key` goes [T]: its page times the rows of a page, and its row in that."""
+        group = self._group[key]
+        return step.once(("row slots", group), lambda: self._row_slots(step, group))
 
     def read_state(self, key: str, step: Step) -> tuple[Tensor, ...]:
         """The states [B, ...] of the mixer `key`: copies, and noughts for a sequence that begins."""
@@ -131,6 +140,15 @@ class Cache:
                 rows = slice(first % page, first % page + last - first)
                 found.append(((table[first // page], rows), slice(start + first - past, start + last - past)))
         return found
+
+    def _row_slots(self, step: Step, group: int) -> Tensor:
+        page, found = self.layout.groups[group].page, list[int]()
+        for table, past, length in zip(step.tables[group], step.spans.past, step.spans.lengths, strict=True):
+            for first, last in pairwise([past, *range(page * (past // page + 1), length, page), length]):
+                if first < last:
+                    start = table[first // page] * page + first % page
+                    found += range(start, start + last - first)
+        return torch.tensor(found, device=self.device)
 
     def _single(self, past: Sequence[int], tables: Sequence[Sequence[int]], page: int) -> Index:
         """Where one new row of each sequence goes."""

@@ -20,6 +20,6 @@ class LendingAttention(Attention):
         self.leaves = spec.leaves
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
-        q, k, v = self._heads(x_TD, step)
-        rows = step.left[self.leaves] = k, v, step.store(self.key, k, v)
+        q, rows = self._seen(x_TD, step)
+        step.left[self.leaves] = rows
         return self._out(self._attended(q, rows, step), x_TD)

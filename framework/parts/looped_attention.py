@@ -28,8 +28,7 @@ class LoopedAttention(Attention):
         self.again = HeadGate(spec.heads, spec.head_dim)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
-        q, k, v = self._heads(x_TD, step)
-        rows = k, v, step.store(self.key, k, v)
+        q, rows = self._seen(x_TD, step)
         if step.loop == 0:
             step.left[self.key] = rows
             return self._out(self._attended(q, rows, step), x_TD)

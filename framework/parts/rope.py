@@ -38,11 +38,14 @@ class Rope(nn.Module):
         self._table = f"{spec!r} of {self.width}"  # equal for equal specs, and sooner looked up than a spec
 
     def forward(self, x_THK: Tensor, step: Step) -> Tensor:
-        cos, sin = step.once((self._table, x_THK.dtype), lambda: self._tables(step, x_THK.dtype))
+        cos, sin = self.tables(step, x_THK.dtype)
         return rotary(x_THK, cos, sin, interleaved=self.spec.interleaved)
 
+    def tables(self, step: Step, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosine and signed sine [T, 1, R] of each channel's angle, made once a step."""
+        return step.once((self._table, dtype), lambda: self._tables(step, dtype))
+
     def _tables(self, step: Step, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Cosine and signed sine [T, 1, R] of each channel's angle."""
         ladder = self.width // 2 if self.spec.axes == "each" else self.width
         frequencies, factor = frequencies_of(self.spec, ladder, step)
         angles = angles_of(step.positions, frequencies, axes=self.spec.axes, sections=self.spec.sections)

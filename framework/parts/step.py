@@ -107,6 +107,13 @@ class Step:
         """Write the new rows [T, G, K] of the mixer `key` to the cache -> all its rows; None without a cache."""
         return self.cache.write(in_loop(key, self.loop), rows, self) if self.cache is not None else None
 
+    def places(self, key: str) -> tuple[Kept, Tensor] | None:
+        """All rows of the mixer `key`, and where the new ones go [T], for who writes them; None without a cache."""
+        if self.cache is None:
+            return None
+        key = in_loop(key, self.loop)
+        return self.cache.kept(key, self), self.cache.row_slots(key, self)
+
     def state(self, key: str, need: State, *, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """What the mixer `key` goes on from: tensors [B, ...] of the step's sequences, noughts for one that begins.
 
