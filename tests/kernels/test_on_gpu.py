@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
 from tests.kernels.call import Call, Draw, calls, check
@@ -56,7 +57,7 @@ def tensors(given: object) -> list[Tensor]:
 
 BY_ROWS: dict[str, Callable[[Tensor], Tensor]] = {
     "rms_norm": lambda x: rms_norm(x, torch.ones_like(x[0]), eps=1e-5),
-    "gated": lambda x: gated(x, "silu"),
+    "gated": lambda x: gated(x, F.silu),
     "rotary": lambda x: rotary(x.view(-1, 32, 128), *(torch.ones(len(x), 1, 128, device="cuda").to(x),) * 2).flatten(1),
 }
 
