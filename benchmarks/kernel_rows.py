@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import silu
 
 Given = dict[str, Any]
 Sizes = Mapping[str, Any]
@@ -52,11 +53,19 @@ def rows() -> Iterator[Row]:
     for T in (8192, 64):
         yield from _norms(T=T, D=4096)
     yield _rotary(T=8192, H=40, K=128)
+    yield _gated(T=8192, F=14336)
+    yield _merge(T=8192, D=4096)
+    yield _sample(B=256, V=128256)
 
 
 def _norms(**sizes: int) -> Iterator[Row]:
     T, D = sizes["T"], sizes["D"]
     small = {"T": 5, "D": 64}
+    yield Row(
+        "layer_norm", sizes, small, lambda **sizes: _norm_given(**sizes) | {"bias": draw(sizes["D"])},
+        2 * T * D * BF16, floor=0.92 if T > 64 else 0.0,
+        peers={"torch": lambda x, weight, bias, eps: F.layer_norm(x, weight.shape, weight, bias, eps)},
+    )  # fmt: skip
     floors = (0.92, 0.93) if T > 64 else (0.0, 0.0)  # of few rows the launch is what takes the time
     yield Row(
         "rms_norm", sizes, small, _norm_given, 2 * T * D * BF16, floor=floors[0],
@@ -87,6 +96,48 @@ def _rotary(*, T: int, H: int, K: int) -> Row:
 
     moved = 2 * T * H * K * BF16 + 2 * T * K * BF16
     return Row("rotary", {"T": T, "H": H, "K": K}, {"T": 5, "H": 3, "K": 16}, given, moved, floor=0.88)
+
+
+def _gated(*, T: int, F: int) -> Row:
+    return Row(
+        "gated", {"T": T, "F": F}, {"T": 5, "F": 24},
+        lambda T, F: {"gate_up": draw(T, 2 * F), "activation": silu},
+        3 * T * F * BF16, floor=0.95, peers={"torch": _silu_times},
+    )  # fmt: skip
+
+
+def _silu_times(gate_up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+    gate, up = gate_up.chunk(2, -1)
+    return activation(gate) * up
+
+
+def _merge(*, T: int, D: int) -> Row:
+    """Half of the rows are an item's."""
+
+    def given(*, T: int, D: int) -> Given:
+        is_item = torch.arange(T, device=draw(1).device) % 2 == 0
+        ids = torch.randint(0, 512, (T,), device=is_item.device)
+        return {"ids_T": ids, "table_VD": draw(512, D), "rows_ND": draw(int(is_item.sum()), D), "is_item_T": is_item}
+
+    return Row(
+        "merge", {"T": T, "D": D}, {"T": 6, "D": 16}, given, 2 * T * D * BF16, floor=0.85, peers={"torch": _scattered}
+    )
+
+
+def _scattered(ids_T: Tensor, table_VD: Tensor, rows_ND: Tensor, is_item_T: Tensor) -> Tensor:
+    return F.embedding(ids_T, table_VD).masked_scatter(is_item_T[:, None], rows_ND)
+
+
+def _sample(*, B: int, V: int) -> Row:
+    """The likeliest of each row; the read of all logits is the same for a draw."""
+
+    def given(*, B: int, V: int) -> Given:
+        logits = draw(B, V, dtype=torch.float32)
+        state = torch.arange(B, device=logits.device)
+        return {"logits_BV": logits, "state_B": state, "temperature_B": logits.new_zeros(B), "limits": None}
+
+    peers = {"argmax": lambda logits_BV, state_B, temperature_B, limits: logits_BV.argmax(-1)}  # noqa: ARG005
+    return Row("sample", {"B": B, "V": V}, {"B": 3, "V": 101}, given, B * V * 4, floor=0.83, peers=peers)
 
 
 def _liger_norms() -> Mapping[str, Peer]:

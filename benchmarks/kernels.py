@@ -19,11 +19,17 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
+from benchmarks import attention_rows, expert_rows, kernel_rows
 from benchmarks.gpu_clock import Timing, ceilings, device, sets_of, timed
-from benchmarks.kernel_rows import Given, Row, rows
+from benchmarks.kernel_rows import Given, Row
 from triptych.kernels.choice import Kernels, using
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def rows() -> list[Row]:
+    """All that is timed."""
+    return [*kernel_rows.rows(), *attention_rows.rows(), *expert_rows.rows()]
 
 
 def op_of(row: Row, module: str = "") -> Callable[..., Any]:
@@ -45,7 +51,8 @@ def measured(row: Row, tops: Mapping[str, float]) -> dict[str, Any]:
     sets = [given, *(row.make(**row.sizes) for _ in range(sets_of(size) - 1))]
     with using(Kernels.of("triton")):
         own = _timed(op_of(row), sets)
-    others = {name: _timed(peer, sets) for name, peer in {**row.peers, "compiled": _compiled(row)}.items()}
+    others = {name: _beside(peer, sets) for name, peer in {**row.peers, "compiled": _compiled(row)}.items()}
+    ran = {name: each for name, each in others.items() if isinstance(each, Timing)}
     limit = _limit(row, tops)
     return {
         "op": row.op,
@@ -58,8 +65,9 @@ def measured(row: Row, tops: Mapping[str, float]) -> dict[str, Any]:
         "TFLOP/s": round(row.flops / own.us / 1e6, 1),
         "of limit": round(limit / own.us, 3),
         "floor": row.floor,
-        "peers": {name: {"us": round(t.us, 2), "ratio": round(t.us / own.us, 3)} for name, t in others.items()},
-        "passes": own.us * row.floor <= limit and all(own.us <= t.us for t in others.values()),
+        "peers": {name: {"us": round(t.us, 2), "ratio": round(t.us / own.us, 3)} for name, t in ran.items()},
+        "not beside": {name: each for name, each in others.items() if name not in ran},
+        "passes": own.us * row.floor <= limit and all(own.us <= t.us for t in ran.values()),
     }
 
 
@@ -85,6 +93,14 @@ def _compiled(row: Row) -> Callable[..., Any]:
 
 def _timed(call: Callable[..., Any], sets: list[Given]) -> Timing:
     return timed([partial(call, **given) for given in sets])
+
+
+def _beside(peer: Callable[..., Any], sets: list[Given]) -> Timing | str:
+    """A peer's time, or why it has none."""
+    try:
+        return _timed(peer, sets)
+    except Exception as error:  # of somebody else's
+        return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def main(words: list[str] | None = None) -> int:
