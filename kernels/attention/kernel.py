@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from triptych.kernels.attention.on_gpu.gradients import Attention
 from triptych.kernels.attention.on_gpu.launch import Rows, attend, attend_in_parts
 from triptych.kernels.attention.on_gpu.seen import Seen
 from triptych.kernels.attention.spans import Kept, Reach, Spans
@@ -30,9 +31,13 @@ def refuses(
         return f"scores are multiplied by {scale}"
     if kept is not None and any(x.stride(-1) != 1 for x in (kept.k, kept.v)):
         return "numbers of a cached row are apart"
-    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (*read, sinks)):
-        return "it is asked for gradients"
+    if kept is not None and _learns(*read, sinks):
+        return "gradients are asked of rows in a cache"
     return None
+
+
+def _learns(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
 
 
 def attention(
@@ -50,17 +55,19 @@ def attention(
 ) -> Tensor:
     seen = Seen(spans, scale, causal, reach, softcap)
     q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q_THK, k_TGK, v_TGV))
+    if kept is None and spans.numbers and _learns(q, k, v, sinks):
+        found: Tensor = Attention.apply(q, k, v, sinks, seen)
+        return found
     y = torch.empty(*q.shape[:2], v.shape[-1], dtype=q.dtype, device=q.device)
-    numbers = [i for i, new in enumerate(spans.new) if new]
-    if not numbers:
+    if not spans.numbers:
         return y
     if kept is None or not any(spans.past):
-        attend(Rows.own(q, k, v), y, seen, numbers, sinks=sinks)
+        attend(Rows.own(q, k, v), y, seen, spans.numbers, sinks=sinks)
         return y
     rows = Rows.older(q, kept)
-    few = [i for i in numbers if spans.new[i] <= FEW and spans.past[i]]
+    few = [i for i in spans.numbers if spans.new[i] <= FEW and spans.past[i]]
     if few:
         attend_in_parts(rows, y, seen, few, sinks=sinks)
-    if more := [i for i in numbers if spans.new[i] > FEW or not spans.past[i]]:
+    if more := [i for i in spans.numbers if spans.new[i] > FEW or not spans.past[i]]:
         attend(rows, y, seen, more, sinks=sinks)
     return y

@@ -60,6 +60,11 @@ class Spans:
         return tuple(stop - start for start, stop in pairwise(self.bounds))
 
     @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """The sequences that have new rows."""
+        return tuple(i for i, new in enumerate(self.new) if new)
+
+    @cached_property
     def lengths(self) -> tuple[int, ...]:
         """All rows of each sequence, kept and new."""
         return tuple(old + new for old, new in zip(self.past, self.new, strict=True))

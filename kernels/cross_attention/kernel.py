@@ -23,10 +23,10 @@ def refuses(q_THK: Tensor, kept: Kept, *, scale: float) -> str | None:
 def cross_attention(q_THK: Tensor, kept: Kept, *, lengths: Sequence[int], spans: Spans, scale: float) -> Tensor:
     q = q_THK if q_THK.stride(-1) == 1 else q_THK.contiguous()
     y = torch.empty(*q.shape[:2], kept.v.shape[-1], dtype=q.dtype, device=q.device)
-    if numbers := [i for i, new in enumerate(spans.new) if new]:
+    if spans.numbers:
         seen, apart = Seen(spans, scale, False, Reach(), None), rows_apart(kept.k) or 0
         starts = [apart * table[0] for table in kept.tables]
-        attend_beside(Rows.beside(q, kept), y, seen, numbers, starts=starts, lengths=lengths)
+        attend_beside(Rows.beside(q, kept), y, seen, spans.numbers, starts=starts, lengths=lengths)
     return y
 
 

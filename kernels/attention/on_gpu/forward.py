@@ -104,15 +104,17 @@ def _look(
     inside = (s >= begin) & (s < end)
     page = _page(tile, s, inside, pages_ptr, ids, ids_from, PAGE, IDS, N)
     k = _rows(k_ptr, s, inside, page, k_page, k_row, col_K, K, PAGE, BLOCK_K, MASKED)
-    x = scores(tl.dot(q, tl.trans(k), input_precision="ieee"), scale, t, s, slope, factor, CAP, ALIBI)
+    at, t, s = s, t[:, None], s[None, :]
+    x = tl.dot(q, tl.trans(k), input_precision="ieee")
+    x = scores(x, scale, t, s, slope[:, None], factor, CAP, ALIBI)
     if MASKED:
-        seen = in_sight(t, s, starts, stops, CAUSAL, WINDOW, CHUNK, BLOCKS, WHOLE) & inside[None, :]
-        x = tl.where(seen, x, float("-inf"))
+        seen = in_sight(t, s, starts[:, None], stops[:, None], CAUSAL, WINDOW, CHUNK, BLOCKS, WHOLE)
+        x = tl.where(seen & inside[None, :], x, float("-inf"))
     left = unit(scale, CAP, ALIBI)
     higher = tl.maximum(highest, tl.max(x, 1) * left)
     weights = tl.exp2(x * left - higher[:, None])
     fading = tl.exp2(highest - higher)
-    v = _rows(v_ptr, s, inside, page, v_page, v_row, col_V, V, PAGE, BLOCK_V, MASKED)
+    v = _rows(v_ptr, at, inside, page, v_page, v_row, col_V, V, PAGE, BLOCK_V, MASKED)
     y = tl.dot(weights.to(v.dtype), v, y * fading[:, None], input_precision="ieee")
     return higher, total * fading + tl.sum(weights, 1), y
 

@@ -43,6 +43,18 @@ def part_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device) -
     return {"N": keys, "num_warps": 4, "num_stages": stages, **(found or {}), "M": M}
 
 
+def backward_tile(of: str, width: int, dtype: torch.dtype, device: torch.device) -> Config:
+    """For gradients of queries or of keys: programs hold more tiles at a time, those of keys the most."""
+    block = max(16, triton.next_power_of_2(width))
+    if found := tuned("attention", device, f"gradients of {of} of {block}"):
+        return found
+    if dtype.itemsize > 2 or block > 128:
+        return {"M": 32, "N": 32, "num_warps": 8 if block > 128 else 4, "num_stages": 1}
+    if of == "keys" and block > 64 and capability(device) >= 90:
+        return {"M": 32, "N": 128, "num_warps": 8, "num_stages": 2}
+    return {"M": 64, "N": 64, "num_warps": 8, "num_stages": 2}
+
+
 @cache
 def shared_memory(device: torch.device) -> int:
     """Bytes that a block of threads may have; without a GPU those of an H100."""

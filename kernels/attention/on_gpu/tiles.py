@@ -13,13 +13,16 @@ LOG2E = tl.constexpr(1.4426950408889634)
 
 @triton.jit
 def scores(products, scale, t, s, slope, factor, CAP: tl.constexpr, ALIBI: tl.constexpr):
-    """Scores [M, N] of products of queries and keys, all but their scale where they have no cap and do not lean."""
+    """Scores [M, N] of products of queries and keys, all but their scale where they have no cap and do not lean.
+
+    t, s and slopes are of a shape to go with them.
+    """
     if CAP is not None:
         products = capped(products, scale, CAP)
     elif ALIBI is not None:
         products *= scale
     if ALIBI is not None:
-        products += lean(t[:, None], s[None, :], slope[:, None], factor, ALIBI)
+        products += lean(t, s, slope, factor, ALIBI)
     return products
 
 
@@ -64,16 +67,13 @@ def in_sight(
     t, s, starts, stops, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr,
     BLOCKS: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
-    """[M, N] true where a query sees a key; `starts` and `stops` [M] bound the block of a query that has one.
+    """True where a query t sees a key s; `starts` and `stops` bound the blocks of queries that have one.
 
     The order counts: causal or of the same block, then within reach, then all of the block where it is seen whole.
     """
-    t, s = t[:, None], s[None, :]
-    seen = s >= 0
-    if CAUSAL:
-        seen = s <= t
+    seen = s <= t if CAUSAL else (s >= 0) & (t >= 0)
     if BLOCKS:
-        own = (s >= starts[:, None]) & (s < stops[:, None])
+        own = (s >= starts) & (s < stops)
         seen = seen | own
     if WINDOW:
         seen = seen & (s > t - WINDOW)
@@ -123,3 +123,24 @@ def keys_of(
     tile1, tile2 = tl.maximum(tl.cdiv(full_from, N), tile0), full_to // N
     none = tile2 <= tile1
     return begin, end, tile0, tl.where(none, tile0, tile1), tl.where(none, tile0, tile2), tile3
+
+
+@triton.jit
+def queries_of(
+    s, inside, low, high, starts, stops, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr,
+    BLOCKS: tl.constexpr, WHOLE: tl.constexpr,
+):  # fmt: skip
+    """Of queries low to high those that may look at any of the keys s, and the end of them."""
+    first_s, last_s = tl.min(s, 0), tl.max(tl.where(inside, s, 0), 0)
+    begin, end = low, high
+    if WINDOW:
+        end = tl.minimum(end, last_s + WINDOW)
+    if CHUNK:
+        end = tl.minimum(end, (last_s // CHUNK + 1) * CHUNK)
+    if CAUSAL:
+        begin = tl.maximum(low, first_s)
+    if BLOCKS:
+        begin = tl.maximum(low, tl.minimum(begin, tl.min(tl.where(stops > 0, starts, begin), 0)))
+        if WHOLE:
+            end = tl.minimum(high, tl.maximum(end, tl.max(stops, 0)))
+    return begin, end

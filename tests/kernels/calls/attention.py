@@ -89,7 +89,7 @@ def older(name: str, *, ahead: bool = False, products: bool = False, **options: 
 
 
 MIXED = {"new": (5, 1, 18, 0, 33), "past": (0, 16, 15, 3, 17)}
-PROMPTS = {"new": (37, 1, 70)}
+QKV = ("q_THK", "k_TGK", "v_TGV")
 SEEN: dict[str, dict[str, Any]] = {
     "causal": {},
     "window": {"window": 7},
@@ -103,8 +103,9 @@ SEEN: dict[str, dict[str, Any]] = {
     "alibi of the root in a window, softcap": {"alibi": "root", "window": 20, "softcap": 3.0},
     "scaled alibi": {"alibi": "scaled"},
 }
-BLOCKS = {"blocks": ((range(1, 9), range(20, 35)), (), (range(0, 30), range(30, 41)))}
 OLDER_BLOCKS = {"blocks": ((range(1, 4),), (), (range(16, 33),), (), (range(17, 20), range(25, 50)))}
+OWN: dict[str, Any] = {"new": (23, 0, 40), "past": (0, 3, 5)}
+OWN_BLOCKS = {"blocks": ((range(1, 9), range(12, 20)), (), (range(7, 33),))}
 REACHES: dict[str, dict[str, Any]] = {
     "blocks": {},
     "blocks in a window": {"window": 6},
@@ -114,9 +115,9 @@ REACHES: dict[str, dict[str, Any]] = {
 }
 CONTEXTS = (1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE + 1)
 INTERPRETED = [
-    *(own(name, **PROMPTS, **seen) for name, seen in SEEN.items()),
+    *(own(name, *QKV, **OWN, **seen) for name, seen in SEEN.items()),
     *(older(name, **MIXED, **seen) for name, seen in SEEN.items()),
-    *(own(name, **PROMPTS, **BLOCKS, **seen) for name, seen in REACHES.items()),
+    *(own(name, *QKV, **OWN, **OWN_BLOCKS, **seen) for name, seen in REACHES.items()),
     *(older(name, **MIXED, **OLDER_BLOCKS, **seen) for name, seen in REACHES.items()),
     *(own(f"heads {heads}", new=(19,), heads=heads) for heads in ((4, 4), (7, 1), (6, 2), (5, 1))),
     *(own(f"widths {widths}", new=(19,), widths=widths) for widths in ((72, 72), (80, 8), (96, 64), (256, 3))),
@@ -124,6 +125,9 @@ INTERPRETED = [
     own("several tiles in a window", new=(129, 60), heads=(4, 1), widths=(64, 64), window=20),
     own("several tiles both ways", new=(129, 60), heads=(4, 1), widths=(64, 64), causal=False),
     own("later rows of the step alone", new=(9, 20), past=(5, 33), window=6),
+    own("gradients of sinks", *QKV, "sinks", new=(19, 5), heads=(6, 2), sinks=True, softcap=2.0),
+    own("gradients of odd widths", *QKV, new=(40,), heads=(3, 1), widths=(20, 40), causal=False),
+    own("gradients of several tiles", *QKV, new=(70, 3), heads=(2, 1), window=40),
     own("sliced", new=(9, 20), layout="sliced", widths=(20, 12)),
     own("no rows", new=(0,)),
     own("empty sequences", new=(0, 5, 0, 3, 0)),
@@ -143,6 +147,7 @@ COMPILED = [
     older("a chunk", new=(512,), past=(1024,), page=64, **LLAMA, **H100),
     older("decoding", new=(1,) * 3, past=(2048, 7, 300), page=64, **LLAMA, ahead=True),
     own("images", new=(577,) * 4, heads=(16, 16), widths=(64, 64), causal=False, **H100),
+    own("training", *QKV, new=(1024, 300), **LLAMA, **H100),
     own("wide heads in a window", new=(2048,), heads=(8, 4), widths=(256, 256), window=512, **H100),
 ]
 GEMMA: dict[str, Any] = {"heads": (8, 4), "widths": (256, 256)}
@@ -153,6 +158,18 @@ COMPILED_ALL = [
     older("whole blocks", new=(300,), past=(90,), blocks=((range(95, 200),),), whole_blocks=True, window=64, **GEMMA),
     *(own(f"widths {widths}", new=(300,), widths=widths) for widths in ((32, 32), (72, 72), (80, 80), (192, 128))),
     own("a few rows", new=(7,), **LLAMA),
+    own(
+        "training in a window, with sinks and a cap",
+        *QKV,
+        "sinks",
+        new=(90,),
+        window=64,
+        sinks=True,
+        softcap=50.0,
+        **LLAMA,
+    ),
+    own("training both ways", *QKV, new=(90,), heads=(16, 16), widths=(72, 72), causal=False),
+    own("training of wide heads", *QKV, new=(90,), blocks=((range(9, 20),),), **GEMMA),
     older("decoding of short pages", new=(1,) * 3, past=(2048, 7, 300), **LLAMA),
     older("decoding of wide heads", new=(1,) * 3, past=(2048, 7, 300), page=32, **GEMMA),
     older("decoding of many heads", new=(1,) * 3, past=(2048, 7, 300), page=64, heads=(71, 1), widths=(64, 64)),
