@@ -53,7 +53,7 @@ def products(
     told, most, rows = (
         (plan[:5], plan.most, plan.rows) if isinstance(plan, Sorted) else ((plan, *[None] * 4), pairs, 16)
     )
-    tile = _tile(x, rows, halves=inner["HALVES"])
+    tile = _tile(x, rows, width, columns, halves=inner["HALVES"])
     blocks = triton.cdiv(columns, tile["COLUMNS"])
     _products[(most * blocks,)](
         x, weights, bias, shares, y, *told, experts, width, columns, k, x.stride(0), *weights.stride(),
@@ -62,16 +62,17 @@ def products(
     return y
 
 
-def _tile(x: Tensor, rows: int, *, halves: bool) -> dict[str, Any]:
+def _tile(x: Tensor, rows: int, width: int, columns: int, *, halves: bool) -> dict[str, Any]:
     if x.dtype == torch.float32:
-        rule = {"COLUMNS": 32 if halves else 64, "STEP": 32, "num_warps": 8 if rows == 64 else 4, "num_stages": 3}
+        rule = {"COLUMNS": 32 if halves or rows == 64 else 64, "STEP": 32, "num_warps": 4 if rows == 16 else 8}
     elif rows == 16:
-        rule = {"COLUMNS": 64, "STEP": 128, "num_warps": 4, "num_stages": 4}
+        rule = {"COLUMNS": 64, "STEP": 64 if width % 128 else 128, "num_warps": 4}
     elif rows <= 64:
-        rule = {"COLUMNS": 64 if halves else 128, "STEP": 64, "num_warps": 4, "num_stages": 4}
+        rule = {"COLUMNS": 64 if halves else 128, "STEP": 64, "num_warps": 4}
     else:
-        few = halves and capability(x.device) < 90  # registers hold what is summed up there
-        rule = {"COLUMNS": 64 if few else 128, "STEP": 64, "num_warps": 8, "num_stages": 3 if halves else 4}
+        few = halves and (capability(x.device) < 90 or columns % 128)  # registers hold what is summed up, and masks
+        rule = {"COLUMNS": 64 if few else 128, "STEP": 64, "num_warps": 8}
+    rule["num_stages"] = 3 if x.dtype == torch.float32 or (halves and rows == 128) else 4
     rule |= tuned("moe", x.device, f"{rows} rows, {'gate and up' if halves else 'one matrix'}") or {}
     return {**rule, "ROWS": rows, "TURNED": rows < 64}
 
