@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from typing_extensions import TypeIs
 
+from triptych.assembly.embedded import embed_and_merge
 from triptych.assembly.merge import mask_placeholders, merge_embeddings
 from triptych.assembly.stack import Stack
 from triptych.capabilities.eagle import EagleModelMixin, SupportsEagle3
@@ -67,15 +68,20 @@ class TextModel(Stack, EagleModelMixin):
         """
         if not self.stage.is_first:
             raise StageError(f"ids are embedded on the first stage, and this is {self.stage}")
+        items = None if multimodal_embeddings is None or len(multimodal_embeddings) == 0 else multimodal_embeddings
+        if items is not None and is_multimodal is not None and not self.added:
+            merged_TD = embed_and_merge(self.embed, input_ids, items, is_multimodal)
+            if merged_TD is not None:
+                return merged_TD
         if is_multimodal is not None:
             input_ids = mask_placeholders(input_ids, is_multimodal)
         x_TD: Tensor = self.embed.lookup(input_ids)
-        if multimodal_embeddings is None or len(multimodal_embeddings) == 0:
+        if items is None:
             return x_TD
         if is_multimodal is None:
             raise InputError("embeddings of items are given without the mask of their places")
         x_TD = pad(x_TD, (0, self.item_width - self.width)) if self.added else x_TD
-        return merge_embeddings(x_TD, multimodal_embeddings, is_multimodal)
+        return merge_embeddings(x_TD, items, is_multimodal)
 
     def forward(
         self,

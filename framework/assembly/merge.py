@@ -19,7 +19,7 @@ def mask_placeholders(input_ids: Tensor, is_multimodal: Tensor) -> Tensor:
     Masked, not removed, so that positions stay aligned. Raises InputError for a mask that does not fit, InputTypeError
     for what is no tensor.
     """
-    _check_mask(is_multimodal, beside=input_ids, name="input_ids")
+    check_mask(is_multimodal, beside=input_ids, name="input_ids")
     return input_ids.masked_fill(is_multimodal.to(input_ids.device), 0)
 
 
@@ -29,19 +29,25 @@ def merge_embeddings(inputs_embeds: Tensor, embeddings: Sequence[Tensor] | Tenso
     The rows are [n_i, D] each, or one [items, n, D]; without any, nothing is written. Raises InputError, with nothing
     written, when numbers of rows, widths, dtypes or the mask do not fit, InputTypeError for what is no tensor.
     """
-    _check_mask(is_multimodal, beside=inputs_embeds, name="inputs_embeds")
+    check_mask(is_multimodal, beside=inputs_embeds, name="inputs_embeds")
     check_embeds(embeddings, width=inputs_embeds.shape[-1], path="multimodal_embeddings")
     if len(embeddings) == 0:
         return inputs_embeds
-    rows, places = sum(len(e) for e in embeddings), int(is_multimodal.sum())
-    if rows != places:
-        structure = " + ".join(str(len(e)) for e in embeddings)
-        raise InputError(f"{rows} rows of items ({structure}) for {places} placeholders")
+    check_count(embeddings, is_multimodal)
     inputs_embeds[is_multimodal] = torch.cat(list(embeddings)).to(inputs_embeds.dtype)
     return inputs_embeds
 
 
-def _check_mask(is_multimodal: Tensor, *, beside: Tensor, name: str) -> None:
+def check_count(embeddings: Sequence[Tensor] | Tensor, is_multimodal: Tensor) -> None:
+    """Raise InputError unless there are as many rows as true places."""
+    rows, places = sum(len(e) for e in embeddings), int(is_multimodal.sum())
+    if rows != places:
+        structure = " + ".join(str(len(e)) for e in embeddings)
+        raise InputError(f"{rows} rows of items ({structure}) for {places} placeholders")
+
+
+def check_mask(is_multimodal: Tensor, *, beside: Tensor, name: str) -> None:
+    """Raise InputError for a mask of other than those tokens, InputTypeError for what is no tensor."""
     given = {name: beside, "is_multimodal": is_multimodal}
     if wrong := [key for key, value in given.items() if not isinstance(value, Tensor)]:
         raise InputTypeError(Problem(f"a tensor is wanted, not {short(given[key])}", key) for key in wrong)
