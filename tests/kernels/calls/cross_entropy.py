@@ -22,13 +22,13 @@ def alone(
     draw: Draw, *, rows: int, vocab: int, ignored: int = 0, layout: str = "", last: str = "", **options: Any
 ) -> Given:
     """`last`: the last logits of a row are `high` above the others, or `only` they are not ruled out."""
-    logits = getattr(draw, layout)(rows, vocab) if layout else 3 * draw(rows, vocab)
+    logits = getattr(draw, layout)(rows, vocab) if layout else (1 if last else 3) * draw(rows, vocab)
     found = targets(draw, rows, vocab, ignored)
     if last:
-        logits[:, -3:] += 10
-        found = found.clamp(min=vocab - 3)
+        logits[:, -9:] += 10  # some of about the same share, or gradients would be the little that is left of it
+        found = found.clamp(min=vocab - 9)
     if last == "only":
-        logits[:, :-3] = -torch.inf
+        logits[:, :-9] = -torch.inf
     return {"logits": logits, "targets": found, **PLAIN, **options}
 
 
@@ -59,8 +59,8 @@ INTERPRETED = [
     one("sliced, capped", 7, 770, layout="sliced", softcap=1.5, scale=0.7),
     one("scaled", 3, 100, scale=2.5),
     one("more than a block", 3, 4099, softcap=4.0),
-    one("highest in the last block", 3, 4099, last="high"),
-    one("ruled out before the last block", 3, 4099, last="only"),
+    one("highest in the last block", 3, 4105, last="high"),
+    one("ruled out before the last block", 3, 4105, last="only"),
     one("no rows", 0, 100),
     linear("rows", 7, 1000, 48),
     linear("some at a time, ignored", 13, 100, 40, at_once=5, ignored=2, bias=True),

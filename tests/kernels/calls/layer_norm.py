@@ -26,7 +26,7 @@ INTERPRETED = [
     one("odd width, sliced", 7, 769, layout="sliced"),
     one("heads apart", 5, 3, 100, layout="apart", given=""),
     one("four dimensions", 2, 3, 5, 9, given="weight"),
-    one("far from nought", 3, 33, far=40.0),
+    one("far from nought", 3, 33, far=6.0),
     one("no rows", 0, 64),
     one("wide", 3, 4099),
 ]
