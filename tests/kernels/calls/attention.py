@@ -103,6 +103,7 @@ SEEN: dict[str, dict[str, Any]] = {
     "alibi of the root in a window, softcap": {"alibi": "root", "window": 20, "softcap": 3.0},
     "scaled alibi": {"alibi": "scaled"},
 }
+LONG_BLOCK = {"blocks": ((range(3, 100),),)}
 OLDER_BLOCKS = {"blocks": ((range(1, 4),), (), (range(16, 33),), (), (range(17, 20), range(25, 50)))}
 OWN: dict[str, Any] = {"new": (23, 0, 40), "past": (0, 3, 5)}
 OWN_BLOCKS = {"blocks": ((range(1, 9), range(12, 20)), (), (range(7, 33),))}
@@ -128,6 +129,8 @@ INTERPRETED = [
     own("gradients of sinks", *QKV, "sinks", new=(19, 5), heads=(6, 2), sinks=True, softcap=2.0),
     own("gradients of odd widths", *QKV, new=(40,), heads=(3, 1), widths=(20, 40), causal=False),
     own("gradients of several tiles", *QKV, new=(70, 3), heads=(2, 1), window=40),
+    own("gradients at the edge of a tile", *QKV, new=(70,), heads=(2, 1), window=2),
+    own("gradients of a long block", *QKV, new=(110,), heads=(2, 1), window=6, whole_blocks=True, **LONG_BLOCK),
     own("sliced", new=(9, 20), layout="sliced", widths=(20, 12)),
     own("no rows", new=(0,)),
     own("empty sequences", new=(0, 5, 0, 3, 0)),
@@ -135,6 +138,10 @@ INTERPRETED = [
     older("decoding in a window, sinks", new=(1,) * 5, past=CONTEXTS, window=10, sinks=True),
     older("a few rows", new=(2, 8, 1), past=(33, 16, 1), heads=(7, 1), sinks=True),
     older("parts", new=(1, 3, 1), past=(600, 300, 20), heads=(4, 2), sinks=True),
+    older("parts both ways", new=(3,), past=(300,), causal=False),
+    older("parts of more rows than a tile has", new=(8,), past=(300,), heads=(9, 1)),
+    older("scaled alibi far along", new=(1, 9), past=(600, 300), heads=(6, 2), alibi="scaled"),
+    older("many parts", new=(1,), past=(4400,), heads=(2, 1), sinks=True),
     older("parts in a window", new=(1, 3), past=(900, 600), window=700, sinks=True, heads=(3, 1)),
     older("parts of long pages", new=(1, 3), past=(600, 300), page=64, alibi="linear", softcap=2.0),
     older("values of another width", **MIXED, widths=(24, 40)),
