@@ -31,7 +31,7 @@ class Moe(Part):
         super().__init__()
         self.key, self.experts, self.inner = key, spec.experts, _inner(spec)
         self.groups: int = getattr(spec.router, "groups", ExpertGroups()).count
-        self.shared_experts = _in_experts(getattr(spec.shared, "hidden", 0), spec.hidden)
+        self.shared_experts = _in_experts(getattr(spec.shared and spec.shared.mixer, "hidden", 0), spec.hidden)
         self.shares_of_inputs = spec.shares_of == "inputs"
         self._load_E: Tensor | None = None
         self._places_E: Tensor | None = None
@@ -44,8 +44,8 @@ class Moe(Part):
         self.down_bias = parameter(spec.experts, width) if spec.bias else None
         # on disk maybe each by itself
         self.stacked = {"gate_up": halves, "down": (width,), "gate_up_bias": halves, "down_bias": (width,)}
-        self.shared = spec.shared.build(width=width, key=f"{key}.shared") if spec.shared else None
-        self.shared_gate = Linear(width, 1, bias=False) if spec.shared_gate else None
+        self.shared = spec.shared.mixer.build(width=width, key=f"{key}.shared") if spec.shared else None
+        self.shared_gate = Linear(width, 1, bias=False) if spec.shared and spec.shared.gate else None
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         routed_TD = self._routed(x_TD)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import NonNegativeInt, PositiveFloat, model_validator
 
 from triptych.parts.routers_spec import ExpertGroups, Experts
-from triptych.spec.base import Activation, BaseSpec, Mixer, Norm, PartSpec, Router, Width
+from triptych.spec.base import Activation, BaseSpec, Mixer, Norm, OrPart, PartSpec, Router, Width
 
 
 class ClampedSpec(BaseSpec):
@@ -17,14 +17,20 @@ class ClampedSpec(BaseSpec):
     alpha: PositiveFloat
 
 
+class SharedSpec(BaseSpec):
+    """The `mixer` that every row goes through; with a `gate`, times the sigmoid of a number for each row."""
+
+    mixer: Mixer
+    gate: bool = False
+
+
 class MoeSpec(PartSpec):
     """So many `experts`, each an MLP of width `hidden`, of which the `router` chooses some for each row.
 
     They are `gated`, by an activation, up to a `limit` as a gated MLP's, or as `clamped` says. Shares weigh what
-    experts give, or what they are given (`shares_of`). Every row goes through the `shared` mixer too, times the sigmoid
-    of a number for each row (`shared_gate`) or as it is. A `norm` is of what experts are given, and neither the router
-    nor the shared mixer. So many more that are `idle` give back what they are given
-    (LongCat-Flash, arXiv 2509.01322, section 2.1).
+    experts give, or what they are given (`shares_of`). Every row goes through what is `shared` too: a mixer, or a
+    mapping that says more of it. A `norm` is of what experts are given, and neither the router nor the shared mixer. So
+    many more that are `idle` give back what they are given (LongCat-Flash, arXiv 2509.01322, section 2.1).
     """
 
     builds: ClassVar[str | type] = "triptych.parts.moe:Moe"
@@ -39,8 +45,7 @@ class MoeSpec(PartSpec):
     limit: PositiveFloat | None = None
     bias: bool = False
     shares_of: Literal["outputs", "inputs"] = "outputs"
-    shared: Mixer | None = None
-    shared_gate: bool = False
+    shared: Annotated[SharedSpec | None, OrPart("mixer")] = None
     norm: Norm | None = None
 
     @model_validator(mode="after")
@@ -55,6 +60,4 @@ class MoeSpec(PartSpec):
             raise ValueError("experts without a gate have none to clamp")
         if self.clamped and self.limit:
             raise ValueError("`clamped` has a limit of its own")
-        if self.shared_gate and self.shared is None:
-            raise ValueError("a gate of shared experts needs `shared`")
         return self

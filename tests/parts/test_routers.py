@@ -110,7 +110,7 @@ def test_experts_are_as_their_spec_says(form: str) -> None:
 def test_every_row_goes_through_the_shared_one_too(*, gate: bool) -> None:
     shared = GatedMlpSpec(hidden=6, activation="silu")
     spec = {"experts": EXPERTS, "hidden": 3, "activation": "silu", "router": TopKSpec(k=2, normalize=True)}
-    part, plain = built(MoeSpec(**spec, shared=shared, shared_gate=gate)), built(MoeSpec(**spec))  # type: ignore[arg-type]
+    part, plain = built(MoeSpec(**spec, shared={"mixer": shared, "gate": gate})), built(MoeSpec(**spec))  # type: ignore[arg-type]
     assert (part.shared_experts, plain.shared_experts) == (2, 0)
     plain.load_state_dict({k: v for k, v in part.state_dict().items() if not k.startswith("shared")})
     step = Step.of([5])
@@ -136,7 +136,7 @@ def test_every_row_goes_through_the_shared_one_too(*, gate: bool) -> None:
             "a router that chooses 5 of 4 experts",
         ),
         ({"gated": False, "clamped": {"limit": 1, "alpha": 1}}, "experts without a gate have none to clamp"),
-        ({"shared_gate": True}, "a gate of shared experts needs `shared`"),
+        ({"shared": {"gate": True}}, "mixer\n *Field required"),
     ],
 )
 def test_what_does_not_go_together_is_refused(said: dict[str, object], message: str) -> None:
