@@ -6,7 +6,7 @@ from torch import Tensor
 
 from triptych.kernels.gated import gated
 from triptych.parts.activations import get_activation
-from triptych.parts.mlp_spec import GatedMlpSpec, MlpSpec
+from triptych.parts.mlp_spec import GatedMlpSpec, LinearSpec, MlpSpec
 from triptych.parts.parameters import Linear, Part
 from triptych.parts.step import Step
 
@@ -45,3 +45,17 @@ class Mlp(Part):
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # noqa: ARG002  (every mixer is given the step)
         y: Tensor = self._modules["down"](self.activation(self._modules["up"](x_TD)))
         return y
+
+
+class LinearMixer(Linear):
+    """x weight^T: all that is left of a branch where a search found that no more is needed."""
+
+    Spec = LinearSpec
+    cache_need = None
+
+    def __init__(self, spec: LinearSpec, *, width: int, key: str) -> None:
+        super().__init__(width, width, bias=spec.bias)
+        self.key = key
+
+    def forward(self, x_TD: Tensor, step: Step) -> Tensor:  # type: ignore[override]  # noqa: ARG002
+        return super().forward(x_TD)

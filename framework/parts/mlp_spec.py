@@ -20,6 +20,13 @@ class GatedMlpSpec(PartSpec):
     limit: PositiveFloat | None = None
 
 
+class LinearSpec(PartSpec):
+    """A matrix alone."""
+
+    builds: ClassVar[str | type] = "triptych.parts.mlp:LinearMixer"
+    bias: bool = False
+
+
 class MlpSpec(PartSpec):
     builds: ClassVar[str | type] = "triptych.parts.mlp:Mlp"
     hidden: Width

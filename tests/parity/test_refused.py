@@ -72,11 +72,9 @@ def test_what_a_spec_cannot_serve_is_named(what: str) -> None:
 @pytest.mark.parametrize(
     ("branch", "change", "message"),
     [
-        ("attention", {"replace_with_linear": True}, "`linear_attention: True`; nemotron_nas serves False only"),
         ("attention", {"window_length": 8}, "`attention_window: 8`; nemotron_nas serves None only"),
         ("attention", {"num_sink_tokens": 4}, "`attention_sinks: 4`; nemotron_nas serves None only"),
         ("attention", {"sparsify": ["q"]}, r"`sparsity: \['q'\]`; nemotron_nas serves None only"),
-        ("ffn", {"replace_with_linear": True}, "`linear_ffn: True`; nemotron_nas serves False only"),
         ("ffn", {"sparsify": ["up"]}, r"`ffn_sparsity: \['up'\]`; nemotron_nas serves None only"),
     ],
 )
