@@ -37,13 +37,15 @@ class Moe(Part):
         self._places_E: Tensor | None = None
         self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
         self.router = spec.router.build(width=width, experts=spec.experts + spec.idle)
-        halves = (spec.hidden,) * (2 if spec.gated else 1)
-        self.gate_up = parameter(spec.experts, sum(halves), width)
-        self.down = parameter(spec.experts, width, spec.hidden)
+        halves, inner = (spec.hidden,) * (2 if spec.gated else 1), spec.latent.width or width
+        self.gate_up = parameter(spec.experts, sum(halves), inner)
+        self.down = parameter(spec.experts, inner, spec.hidden)
         self.gate_up_bias = parameter(spec.experts, sum(halves)) if spec.bias else None
-        self.down_bias = parameter(spec.experts, width) if spec.bias else None
+        self.down_bias = parameter(spec.experts, inner) if spec.bias else None
         # on disk maybe each by itself
-        self.stacked = {"gate_up": halves, "down": (width,), "gate_up_bias": halves, "down_bias": (width,)}
+        self.stacked = {"gate_up": halves, "down": (inner,), "gate_up_bias": halves, "down_bias": (inner,)}
+        self.into_latent = Linear(width, inner, bias=spec.latent.bias) if spec.latent.width else None
+        self.out_of_latent = Linear(inner, width, bias=spec.latent.bias) if spec.latent.width else None
         self.shared = spec.shared.mixer.build(width=width, key=f"{key}.shared") if spec.shared else None
         self.shared_gate = Linear(width, 1, bias=False) if spec.shared and spec.shared.gate else None
 
@@ -58,15 +60,16 @@ class Moe(Part):
         return routed_TD + shared_TD
 
     def _routed(self, x_TD: Tensor) -> Tensor:
-        own = self._parameters
-        chosen_TK, shares_TK = self._modules["router"](x_TD)
+        own, parts = self._parameters, self._modules
+        chosen_TK, shares_TK = parts["router"](x_TD)
         if self._places_E is not None and self._load_E is not None:
             idle_TK = chosen_TK >= self.experts
             chosen_TK = torch.where(idle_TK, chosen_TK, self._places_E[chosen_TK.masked_fill(idle_TK, 0)])
             self._load_E += chosen_TK[~idle_TK].bincount(minlength=self.experts)
-        norm = self._modules.get("norm")
-        return moe(
-            norm(x_TD) if norm else x_TD,
+        for name in ("norm", "into_latent"):
+            x_TD = parts[name](x_TD) if name in parts else x_TD
+        y_TD = moe(
+            x_TD,
             own["gate_up"],
             own["down"],
             chosen_TK=chosen_TK,
@@ -75,6 +78,8 @@ class Moe(Part):
             biases=(own["gate_up_bias"], own["down_bias"]) if "gate_up_bias" in own else None,
             shares_of_inputs=self.shares_of_inputs,
         )
+        found_TD: Tensor = parts["out_of_latent"](y_TD) if "out_of_latent" in parts else y_TD
+        return found_TD
 
     def get_expert_weights(self) -> list[Tensor]:
         """The tensors [E, ...] whose first dimension is that of the experts."""

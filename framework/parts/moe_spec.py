@@ -24,13 +24,21 @@ class SharedSpec(BaseSpec):
     gate: bool = False
 
 
+class LatentSpec(BaseSpec):
+    """Experts work on rows of a `width` of their own: a matrix makes these, and another takes what they give back."""
+
+    width: Width | None = None
+    bias: bool = False
+
+
 class MoeSpec(PartSpec):
     """So many `experts`, each an MLP of width `hidden`, of which the `router` chooses some for each row.
 
     They are `gated`, by an activation, up to a `limit` as a gated MLP's, or as `clamped` says. Shares weigh what
     experts give, or what they are given (`shares_of`). Every row goes through what is `shared` too: a mixer, or a
-    mapping that says more of it. A `norm` is of what experts are given, and neither the router nor the shared mixer. So
-    many more that are `idle` give back what they are given (LongCat-Flash, arXiv 2509.01322, section 2.1).
+    mapping that says more of it. A `norm` is of what experts are given, and neither the router nor the shared mixer;
+    so is a `latent`, after it. So many more that are `idle` give back what they are given (LongCat-Flash, arXiv
+    2509.01322, section 2.1).
     """
 
     builds: ClassVar[str | type] = "triptych.parts.moe:Moe"
@@ -47,6 +55,7 @@ class MoeSpec(PartSpec):
     shares_of: Literal["outputs", "inputs"] = "outputs"
     shared: Annotated[SharedSpec | None, OrPart("mixer")] = None
     norm: Norm | None = None
+    latent: LatentSpec = LatentSpec()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
