@@ -124,10 +124,12 @@ def test_every_row_goes_through_the_shared_one_too(*, gate: bool) -> None:
 @pytest.mark.parametrize("shares_of", ["outputs", "inputs"])
 def test_experts_of_a_latent_are_given_normed_rows_through_a_matrix_and_another_takes_them_back(shares_of: str) -> None:
     of = {"experts": EXPERTS, "hidden": 3, "activation": "silu", "router": TopKSpec(k=2, normalize=True)}
-    of |= {"shares_of": shares_of}
+    of |= {"shares_of": shares_of, "bias": True}
     part = built(MoeSpec(**of, norm=RmsNormSpec(eps=0.1), latent={"width": 4, "bias": True}))  # type: ignore[arg-type]
     inside = MoeSpec(**of).build(width=4, key="moe")  # type: ignore[arg-type]
-    inside.gate_up, inside.down, inside.router.forward = part.gate_up, part.down, lambda _: part.router(rows())
+    for name in part.stacked:
+        setattr(inside, name, getattr(part, name))
+    inside.router.forward = lambda _: part.router(rows())
     latent = part.into_latent(part.norm(rows()))  # type: ignore[misc]
     wanted = part.out_of_latent(inside(latent, Step.of([5])))  # type: ignore[misc]
     torch.testing.assert_close(part(rows(), Step.of([5])), wanted)
