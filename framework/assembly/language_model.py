@@ -81,7 +81,9 @@ class TextModel(Stack, EagleModelMixin):
         if is_multimodal is None:
             raise InputError("embeddings of items are given without the mask of their places")
         x_TD = pad(x_TD, (0, self.item_width - self.width)) if self.added else x_TD
-        return merge_embeddings(x_TD, items, is_multimodal)
+        # What each layer has of a token beside its row stays that of id 0, as Gemma 3n has it where items stand.
+        merge_embeddings(x_TD[:, : self.item_width], items, is_multimodal)
+        return x_TD
 
     def forward(
         self,
