@@ -132,7 +132,18 @@ class Pair:
         return self.case.means.call(self.processor, text, list(images))
 
     def wanted(self, asked: Asked) -> Tensor:
-        return self.oracle.logits(asked.ids, **asked.media)
+        return self.oracle.logits(asked.ids, **asked.media, **self._of_layers(asked.ids))
+
+    def _of_layers(self, ids: Sequence[int]) -> dict[str, Tensor]:
+        """What each layer has of a token beside its row: who gives a language model embeddings is to give that too.
+
+        The whole model of such a language model has it so; items stand where the id 0 would.
+        """
+        inside = getattr(self.oracle.model.model, "language_model", None)
+        if not hasattr(inside, "get_per_layer_inputs"):
+            return {}
+        ids_T = torch.tensor([ids])
+        return {"per_layer_inputs": inside.get_per_layer_inputs(ids_T.masked_fill(ids_T == self.placeholder, 0))}
 
     def items(self, images: Sequence[Image.Image]) -> dict[str, Any]:
         """What `embed_multimodal` takes, by our own processor; each image alone."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from triptych.errors import SpecError
+from triptych.parts.embed_spec import TokensSpec
 from triptych.parts.head_spec import HeadSpec
 from triptych.spec.catalog import catalog
 from triptych.spec.merge import load_tree
@@ -50,6 +51,37 @@ def test_the_head_is_tied_when_either_config_says_so(parent: dict[str, Any], tex
 def test_the_head_is_the_parents_own() -> None:
     assert head(planned(text={"model_type": "gemma2", "final_logit_softcapping": 3.0})).softcap is None
     assert head(planned(text={"model_type": "granite", "logits_scaling": 4.0})).scale == 1.0
+
+
+@pytest.mark.parametrize(
+    "name", ["llava_next", "llava_onevision", "gemma3_mm", "idefics3", "internvl", "internvl_chat", "mistral3"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        {"model_type": "gemma2", "final_logit_softcapping": 3.0},
+        {"model_type": "granite", "logits_scaling": 4.0},
+        {"model_type": "cohere", "logit_scale": 0.25},
+        {"model_type": "falcon_h1", "lm_head_multiplier": 3.0},
+        {"model_type": "minicpm3", "dim_model_base": 16},
+    ],
+    ids=lambda text: text["model_type"],
+)
+def test_what_a_text_model_says_of_its_head_is_said_in_vain(name: str, text: dict[str, Any]) -> None:
+    tree = load_tree(catalog()[name].path)
+    key = "llm_config" if name == "internvl_chat" else "text_config"
+    found = head(plan(tree, {**tree["sample"], key: text}, name=name))
+    assert (found.scale, found.softcap) == (1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "scales"), [("granite", "all"), ("minicpm", "tokens"), ("minicpm3", "tokens"), ("falcon_h1", "tokens")]
+)
+def test_rows_of_items_are_scaled_where_the_text_model_scales_whatever_enters_it(text: str, scales: str) -> None:
+    found = planned(text={"model_type": text}).language_model
+    assert found is not None
+    assert isinstance(found.embed, TokensSpec)
+    assert found.embed.scales == scales
 
 
 @pytest.mark.parametrize(
