@@ -38,16 +38,17 @@ def sample(logits_BV: Tensor, state_B: Tensor, temperature_B: Tensor, limits: Li
     B, V = logits_BV.shape
     logits_BV = logits_BV if logits_BV.stride(1) == 1 else logits_BV.contiguous()
     tokens_B = torch.empty(B, dtype=torch.int64, device=logits_BV.device)
-    block = min(4096, triton.next_power_of_2(V))
+    block = min(2048, triton.next_power_of_2(V))
     rule = {"BLOCK": block, "num_warps": 8 if block > 1024 else 4}
     tile = {**rule, **(tuned("sample", logits_BV.device, str(triton.next_power_of_2(V))) or {})}
     if B:
+        # told how many registers there are, the assembler does not spill to have room for more blocks
         room = min(ROOM, V)
         noted = torch.empty(B, room, dtype=torch.int32, device=logits_BV.device) if limits else None
         _sample[(B,)](
             logits_BV, state_B.contiguous(), temperature_B.contiguous(),
             *((each.contiguous() for each in limits) if limits else (None,) * 3), noted, tokens_B,
-            logits_BV.stride(0), V=V, ROOM=room, PART=min(512, block), PIVOTS=16, **tile,
+            logits_BV.stride(0), V=V, ROOM=room, PART=min(256, block), PIVOTS=16, maxnreg=128, **tile,
         )  # fmt: skip
     return tokens_B
 
@@ -111,7 +112,7 @@ def _of_some(
             for start in range(0, count, PART):
                 token, x = _some(logits_ptr, noted_ptr, start, count, is_noted, PART)
                 weight = tl.where(goal == 0, 1.0, tl.exp((x - top) * scale))
-                above = (_key(x).to(tl.int64)[:, None] >= pivots[None, :]) & (token < V)[:, None]
+                above = (_key(x)[:, None] >= pivots.to(tl.int32)[None, :]) & (token < V)[:, None]
                 sums += tl.sum(tl.where(above, weight[:, None], 0.0), 0).to(tl.float64)
             enough = sums >= wanted
             before = least
