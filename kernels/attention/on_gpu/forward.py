@@ -20,7 +20,7 @@ def forward(
     q_ptr, k_ptr, v_ptr, y_ptr, lse_ptr, parts_ptr, work_ptr, pages_ptr, blocks_ptr, slopes_ptr, sinks_ptr,
     q_row, q_head, k_page, k_head, k_row, v_page, v_head, v_row, scale,
     HEADS: tl.constexpr, GROUP: tl.constexpr, K: tl.constexpr, V: tl.constexpr, PAGE: tl.constexpr, IDS: tl.constexpr,
-    CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr, WHOLE: tl.constexpr,
+    EIGHTS: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr, WHOLE: tl.constexpr,
     CAP: tl.constexpr, ALIBI: tl.constexpr,
     BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
@@ -50,6 +50,9 @@ def forward(
             alone = low == 0  # of the parts of a sequence the first has the sink
         highest = tl.where(alone, tl.load(sinks_ptr + head, mask=there, other=0.0).to(tl.float32) * LOG2E, highest)
         total += tl.where(alone, 1.0, 0.0)
+    if EIGHTS:  # heads of 72 numbers: Triton itself looks for multiples of 16 alone
+        k_head, k_row = k_head // 8 * 8, k_row // 8 * 8
+        v_head, v_row = v_head // 8 * 8, v_row // 8 * 8
     k_ptr += group.to(tl.int64) * k_head + col_K[None, :]
     v_ptr += group.to(tl.int64) * v_head + col_V[None, :]
     ids, ids_from = tile0, 0

@@ -149,7 +149,8 @@ def _launch(
     forward[(len(items), rows.groups)](
         rows.q, rows.k, rows.v, y, lse, parts, items, pages, seen.blocks(device), seen.slopes(device), sinks,
         rows.q.stride(0), rows.q.stride(1), *rows.strides, seen.factor,
-        PAGE=0 if kept is None else kept.k.shape[2], IDS=ids, **constants, **tile,
+        PAGE=0 if kept is None else kept.k.shape[2], IDS=ids, EIGHTS=not any(n % 8 for n in rows.strides),
+        **constants, **tile,
     )  # fmt: skip
 
 

@@ -154,6 +154,7 @@ COMPILED = [
     older("a chunk", new=(512,), past=(1024,), page=64, **LLAMA, **H100),
     older("decoding", new=(1,) * 3, past=(2048, 7, 300), page=64, **LLAMA, ahead=True),
     own("images", new=(577,) * 4, heads=(16, 16), widths=(64, 64), causal=False, **H100),
+    own("images in heads of 72", new=(729,), heads=(16, 16), widths=(72, 72), causal=False, **H100),
     own("training", *QKV, new=(1024, 300), **LLAMA, **H100),
     own("wide heads in a window", new=(2048,), heads=(8, 4), widths=(256, 256), window=512, **H100),
 ]
