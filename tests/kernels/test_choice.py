@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
+from tests.kernels.call import calls
 from triptych.errors import KernelError, OptionError
 from triptych.kernels import choice
 from triptych.kernels.choice import AUTO, Kernels, kernel_for, using
 from triptych.kernels.rms_norm import kernel, rms_norm
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 ROWS, WEIGHT = torch.ones(3, 8), torch.ones(8)
 
 
@@ -54,3 +58,13 @@ def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(OptionError, match=r"kernels: is 'gpu'; auto"):
         Kernels.of("gpu")
     assert Kernels.of("auto") == AUTO
+
+
+def test_the_page_lists_the_kernels_that_there_are_their_gradients_and_what_was_timed() -> None:
+    page = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|[^|]+\| (yes|no) \|[^|]+\| (yes|no) \|$", page, re.M)
+    assert {op for op, *_ in listed} == {*choice.ops_with_kernels()}
+    with_gradients = {call.op for call in calls("INTERPRETED") if call.gradients}
+    assert {op for op, gradients, _ in listed if gradients == "yes"} == with_gradients
+    results = " ".join(file.read_text("utf-8") for file in (ROOT / "benchmarks" / "results").glob("*.json"))
+    assert {op for op, _, timed in listed if timed == "yes"} == {op for op, *_ in listed if f'"{op}"' in results}
