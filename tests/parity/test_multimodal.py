@@ -154,9 +154,10 @@ def test_in_bfloat16_rounding_costs_no_more_than_in_the_reference(name: str, tmp
 
 
 OUTSIDE = {  # language models that stand in no LLaVA, and why
-    "Step3Text": "a reference of its own that takes ids and no embeddings",
-    "Step3p5": "names in a checkpoint that the reference gives where the model stands alone, and not inside another",
-    "Ernie4_5_VLMoe": "the same",
+    "Step3Text": "the reference has none; what it is held to alone takes ids, and no embeddings",
+    **dict.fromkeys(
+        ["Step3p5", "Ernie4_5_VLMoe"], "the reference's LLaVA, which asks AutoModel, finds no class for it"
+    ),
 }
 SAID = {  # of language models that the reference's LLaVA has only so
     "FalconH1ForCausalLM": {"embedding_multiplier": 1.0},  # which is left out where a model is given embeddings
