@@ -24,7 +24,9 @@ def held(call: Call, arch: int, dtype: torch.dtype) -> None:
     found = compiled(call, arch, dtype)
     assert found, "nothing was launched"
     assert {one.kernel: problems for one in found if (problems := one.problems(arch))} == {}
-    if call.products and dtype != torch.float32:
+    if dtype == torch.float32:  # is multiplied without tensor cores, and takes up all registers
+        return
+    if call.products:
         assert PRODUCTS[arch] & {one.products for one in found}
     if call.ahead:
         assert any(one.loads_ahead for one in found)

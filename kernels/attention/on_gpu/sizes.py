@@ -23,7 +23,7 @@ def tile(rows: int, width: int, dtype: torch.dtype, device: torch.device) -> Con
         return found
     stages = 3 if shared_memory(device) >= LARGE else 2
     if dtype.itemsize > 2:  # float32 is multiplied without tensor cores, as exactly as it can be
-        return {"M": 32, "N": 32, "num_warps": 4, "num_stages": 2}
+        return _exact(block)
     if block > 128:
         return {"M": 64, "N": 32, "num_warps": 8, "num_stages": stages}
     if block > 64 and (capability(device) < 90 or block != width):
@@ -38,7 +38,9 @@ def part_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device) -
     block = max(16, triton.next_power_of_2(width))
     M = min(64, max(16, triton.next_power_of_2(rows)))
     found = tuned("attention", device, f"parts of {M} rows of {block}")
-    keys = 64 if block <= 128 and dtype.itemsize <= 2 and capability(device) >= 90 else 32
+    if dtype.itemsize > 2:
+        return {"N": 16, "num_warps": 8, "num_stages": 1, **(found or {}), "M": M}
+    keys = 64 if block <= 128 and capability(device) >= 90 else 32
     stages = 4 if shared_memory(device) >= LARGE else 2
     return {"N": keys, "num_warps": 4, "num_stages": stages, **(found or {}), "M": M}
 
@@ -48,11 +50,18 @@ def backward_tile(of: str, width: int, dtype: torch.dtype, device: torch.device)
     block = max(16, triton.next_power_of_2(width))
     if found := tuned("attention", device, f"gradients of {of} of {block}"):
         return found
-    if dtype.itemsize > 2 or block > 128:
-        return {"M": 32, "N": 32, "num_warps": 8 if block > 128 else 4, "num_stages": 1}
+    if dtype.itemsize > 2:
+        return _exact(block)
+    if block > 128:
+        return {"M": 32, "N": 32, "num_warps": 8, "num_stages": 1}
     if of == "keys" and block > 64 and capability(device) >= 90:
         return {"M": 32, "N": 128, "num_warps": 8, "num_stages": 2}
     return {"M": 64, "N": 64, "num_warps": 8, "num_stages": 2}
+
+
+def _exact(block: int) -> Config:
+    """Of float32, which takes so many registers that little of it is loaded ahead."""
+    return {"M": 16, "N": 32 if block <= 128 else 16, "num_warps": 8, "num_stages": 1}
 
 
 @cache
