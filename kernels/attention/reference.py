@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from triptych.kernels.attention.spans import Kept, Reach, Spans
+from triptych.kernels.widened import widened
 
 
 def attention(
@@ -61,7 +62,7 @@ def _attend(
     """The T new rows of one sequence over S of its rows; of a sink, whose score is the first, the share is lost."""
     group = q_THK.shape[1] // k_SGK.shape[1]
     k_SHK, v_SHV = k_SGK.repeat_interleave(group, 1), v_SGV.repeat_interleave(group, 1)
-    wide = torch.promote_types(q_THK.dtype, torch.float32)
+    wide = widened(q_THK.dtype)
     scores_HTS = torch.einsum("thk,shk->hts", q_THK.to(wide), k_SHK.to(wide)) * scale
     if softcap is not None:
         scores_HTS = softcap * torch.tanh(scores_HTS / softcap)

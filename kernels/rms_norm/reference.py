@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych.kernels.widened import widened
+
 
 def rms_norm(x: Tensor, weight: Tensor | None, *, eps: float, offset: float, cast_first: bool) -> Tensor:
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    wide = x.to(widened(x.dtype))
     y = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
     if weight is None:
         return y.to(x.dtype)

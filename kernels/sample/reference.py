@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from triptych.kernels.widened import widened
+
 if TYPE_CHECKING:
     from triptych.kernels.sample import Limits
 
@@ -24,7 +26,7 @@ BELOW_ONE = 1 - 2.0**-24
 
 
 def sample(logits_BV: Tensor, state_B: Tensor, temperature_B: Tensor, limits: Limits | None) -> Tensor:
-    x_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32))
+    x_BV = logits_BV.to(widened(logits_BV.dtype))
     top_B1 = x_BV.amax(-1, keepdim=True)
     warm_B1 = temperature_B[:, None] > 0
     z_BV = (x_BV - top_B1) / torch.where(warm_B1, temperature_B[:, None], 1.0)

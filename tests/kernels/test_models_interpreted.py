@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 import triptych
-from tests.parity.oracle import LOOSE, TOLERANCE, rms_ratio
-from tests.parity.text import kind_of
+from tests.parity.oracle import TOLERANCE, rms_ratio
 from triptych.kernels import choice
 from triptych.spec.catalog import catalog
 from triptych.tasks import Model
@@ -27,8 +26,7 @@ def both(spec: str) -> tuple[Model, Model]:
 def test_logits_on_kernels_are_those_of_plain_torch(spec: str) -> None:
     model, plain = both(spec)
     ids = [*range(1, 24)]
-    error = rms_ratio(model.logits(ids), plain.logits(ids))
-    assert error <= (TOLERANCE if kind_of(spec) == "dense" else LOOSE)
+    assert rms_ratio(model.logits(ids), plain.logits(ids)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("spec", WRITERS)
