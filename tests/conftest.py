@@ -32,7 +32,10 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-OF_NUMPY = "ignore:Conversion of an array with ndim > 0 to a scalar:DeprecationWarning"  # by Triton 3.6's interpreter
+OF_NUMPY = (  # by the interpreter of Triton 3.6
+    "ignore:Conversion of an array with ndim > 0 to a scalar:DeprecationWarning",
+    "ignore:All-NaN slice encountered:RuntimeWarning",
+)
 ASKED_FOR = {"interpret", "compile", "compile_all"}  # kinds of tests that run where `-m` names them
 
 
@@ -49,4 +52,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in set(dropped)]
     for item in items:
         if item.get_closest_marker("interpret"):
-            item.add_marker(pytest.mark.filterwarnings(OF_NUMPY))
+            item.add_marker(pytest.mark.filterwarnings(*OF_NUMPY))
