@@ -50,36 +50,38 @@ class LayerNorm(Part):
         return layer_norm(x, weight, self._parameters.get("bias"), eps=self.eps)
 
 
-class LayerNormByHead(Part):
-    """Each head of rows [..., H * K] normed by itself, times a weight [H, K]."""
+class _NormByHead(Part):
+    """Each head of rows [..., H * K] by itself, times a weight [H, K]."""
 
-    Spec = LayerNormByHeadSpec
-
-    def __init__(self, spec: LayerNormByHeadSpec, *, width: int) -> None:
+    def __init__(self, spec: LayerNormByHeadSpec | RmsNormByHeadSpec, *, width: int) -> None:
         super().__init__()
         self.eps = spec.eps
         self.weight = parameter(width // spec.head_dim, spec.head_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self._parameters["weight"]
-        x_HK = x.view(*x.shape[:-1], *weight.shape)
-        return (layer_norm(x_HK, None, None, eps=self.eps) * weight).flatten(-2)
+        return (self._normed(x.view(*x.shape[:-1], *weight.shape)) * weight).flatten(-2)
+
+    def _normed(self, x_HK: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
-class RmsNormByHead(Part):
+class LayerNormByHead(_NormByHead):
+    """Each head of rows [..., H * K] less its mean, over its standard deviation, times a weight [H, K]."""
+
+    Spec = LayerNormByHeadSpec
+
+    def _normed(self, x_HK: Tensor) -> Tensor:
+        return layer_norm(x_HK, None, None, eps=self.eps)
+
+
+class RmsNormByHead(_NormByHead):
     """Each head of rows [..., H * K] over its root mean square, times a weight [H, K]."""
 
     Spec = RmsNormByHeadSpec
 
-    def __init__(self, spec: RmsNormByHeadSpec, *, width: int) -> None:
-        super().__init__()
-        self.eps = spec.eps
-        self.weight = parameter(width // spec.head_dim, spec.head_dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self._parameters["weight"]
-        x_HK = x.view(*x.shape[:-1], *weight.shape)
-        return (rms_norm(x_HK, None, eps=self.eps) * weight).flatten(-2)
+    def _normed(self, x_HK: Tensor) -> Tensor:
+        return rms_norm(x_HK, None, eps=self.eps)
 
 
 class Times(Part):
