@@ -10,10 +10,10 @@ from triptych.assembly import Assembled, assemble
 from triptych.capabilities.report import capability_report
 from triptych.check.shape import check_shapes
 from triptych.errors import CapabilityError, Problem, SpecError, TriptychError
-from triptych.spec.catalog import sample_config
+from triptych.spec.catalog import sample_config, spec_file
 from triptych.spec.claims import claim_problems
 from triptych.spec.document import Tree
-from triptych.spec.merge import find_spec, load_tree
+from triptych.spec.merge import load_tree
 from triptych.spec.rungs import BELOW, RUNGS, Report, Rung
 from triptych.spec.validate import validate
 from triptych.weights import Checkpoint, Matching, match, tables, unused_rows
@@ -29,7 +29,7 @@ def check_spec(spec: str, *, checkpoint: Path | None = None, rungs: Iterable[str
     check_arguments(spec=(spec, str), checkpoint=(checkpoint, Path | None), rungs=(rungs, Iterable))
     climbed = tuple(map(Rung, rungs))
     try:
-        climb = _Climb(Path(spec) if spec.endswith((".yaml", ".yml")) else find_spec(spec), checkpoint)
+        climb = _Climb(spec_file(spec), checkpoint)
     except TriptychError as error:
         climbed[0].problems += error.problems
         return Report(spec, _left_out(climbed))

@@ -87,13 +87,19 @@ def _kind(loader: Loader, path: Path, words: Mapping[str, tuple[str, ...]]) -> s
 def load_named(name: str) -> tuple[str, Tree]:
     """A spec by name or by the path of a YAML file: (its name, the merged tree).
 
-    Raises SpecError; for a name that is no spec's it says whose it is, or the nearest.
+    Raises SpecError, as `spec_file` does.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _find_listed(name)
+    path = spec_file(name)
     return path.stem, load_tree(path)
 
 
-def _find_listed(name: str) -> Path:
+def spec_file(name: str) -> Path:
+    """The file of a spec by its name, or by its path.
+
+    Raises SpecError; for a name that is no spec's it says whose it is, or the nearest.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
     try:
         return find_spec(name)
     except SpecError:
@@ -101,6 +107,9 @@ def _find_listed(name: str) -> Path:
             raise SpecError(f"unknown spec {name!r}; {' and '.join(serving)} answers for it") from None
         if name in model_names():
             raise SpecError(f"{name} is a model class, written by hand; there is no spec of it") from None
+        if Path(name).is_dir():
+            wanted = f"a spec's name or YAML file is wanted; of a checkpoint: triptych check SPEC --checkpoint {name}"
+            raise SpecError(f"{name} is a folder; {wanted}") from None
         raise
 
 

@@ -196,6 +196,21 @@ def test_check_says_each_rung(capsys: Capture, tmp_path: Path) -> None:
     assert f"  {tmp_path}/wrong.yaml:3:15: parts.mlp.hiden: unknown key 'hiden'; did you mean 'hidden'?" in out
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ".",
+            ". is a folder; a spec's name or YAML file is wanted; of a checkpoint: triptych check SPEC --checkpoint .\n",
+        ),
+        ("LlamaForCausalLM", "unknown spec 'LlamaForCausalLM'; llama answers for it\n"),
+    ],
+)
+def test_check_says_what_stands_for_what_is_no_spec(given: str, said: str, capsys: Capture) -> None:
+    status, out, _ = ran(capsys, "check", given)
+    assert (status, out.splitlines(keepends=True)[1]) == (1, f"  {said}")
+
+
 def test_check_as_json_holds_rungs_problems_and_notes(capsys: Capture) -> None:
     status, out, _ = ran(capsys, "check", "--json", "llama", "lama")
     assert status == 1
@@ -219,7 +234,7 @@ def test_check_as_json_holds_rungs_problems_and_notes(capsys: Capture) -> None:
         (["show"], 2, "the following arguments are required: NAME\n"),
         (["show", "lama"], 1, "unknown spec 'lama'; did you mean 'llama'?"),
         (["show", "nowhere.yaml"], 1, "nowhere.yaml: No such file or directory"),
-        (["show", "."], 1, "unknown spec '.'"),
+        (["show", "."], 1, ". is a folder; a spec's name or YAML file is wanted"),
         (["show", "llama", "windw"], 1, "override 'windw': not of the form path.to.key=value"),
         (["show", "llama", "--window=3"], 2, "unrecognized arguments: --window=3"),
         (["validate"], 2, "the following arguments are required: PATH"),
