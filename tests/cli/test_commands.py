@@ -196,19 +196,14 @@ def test_check_says_each_rung(capsys: Capture, tmp_path: Path) -> None:
     assert f"  {tmp_path}/wrong.yaml:3:15: parts.mlp.hiden: unknown key 'hiden'; did you mean 'hidden'?" in out
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        (
-            ".",
-            ". is a folder; a spec's name or YAML file is wanted; of a checkpoint: triptych check SPEC --checkpoint .\n",
-        ),
-        ("LlamaForCausalLM", "unknown spec 'LlamaForCausalLM'; llama answers for it\n"),
-    ],
-)
+FOLDER = ". is a folder; a spec's name or YAML file is wanted; of a checkpoint: triptych check SPEC --checkpoint ."
+CLASS = "unknown spec 'LlamaForCausalLM'; llama answers for it"
+
+
+@pytest.mark.parametrize(("given", "said"), [(".", FOLDER), ("LlamaForCausalLM", CLASS)])
 def test_check_says_what_stands_for_what_is_no_spec(given: str, said: str, capsys: Capture) -> None:
     status, out, _ = ran(capsys, "check", given)
-    assert (status, out.splitlines(keepends=True)[1]) == (1, f"  {said}")
+    assert (status, out.splitlines()[1]) == (1, f"  {said}")
 
 
 def test_check_as_json_holds_rungs_problems_and_notes(capsys: Capture) -> None:
