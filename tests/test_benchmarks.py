@@ -7,14 +7,24 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+import triptych
+from tests.beside import imported
 from tests.parity.oracle import build_oracle, tiny_config
+from triptych.spec.catalog import load_named, sample_config
 
 ROOT = Path(__file__).resolve().parent.parent
+gpu, gpu_images, gpu_models, gpu_text, gpu_trace = (
+    imported("benchmarks", name) for name in ("gpu", "gpu_images", "gpu_models", "gpu_text", "gpu_trace")
+)
+Shape, Timing = gpu_models.Shape, imported("benchmarks", "gpu_clock").Timing
 STAND_IN = """
 import subprocess, sys
 
@@ -122,10 +132,74 @@ def test_without_a_gpu_nothing_is_timed_and_that_is_told() -> None:
     assert "nothing is measured of rms_nrom; of add_rms_norm, " in measured("--op", "rms_nrom").stderr
 
 
-def test_the_cases_of_whole_models_run_beside_their_peer() -> None:
+def test_the_cases_of_whole_models_agree_with_their_peer() -> None:
     done = measured("--rehearse", what="gpu")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {"case": "llama-8b b64", "transformers": "ran"} in found
-    assert {row["case"].split()[0] for row in found} == {"llama-8b", "qwen3-30b-a3b"}
+    assert {row["case"].split()[0] for row in found} == {"llama-8b", "qwen3-30b-a3b", "llava-1.5-7b"}
+    assert [row["passes"] for row in found] == [True] * len(gpu.CASES)
     assert measured(what="gpu").stderr.startswith("there is no GPU: nothing is timed")
+
+
+def test_rows_of_whole_models_tell_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code that times a GPU, at the sizes of samples, with a clock of the CPU."""
+    monkeypatch.setattr(gpu_text, "STEPS", 2)
+    for module in (gpu_text, gpu_images):
+        monkeypatch.setattr(module, "REPEATS", 1)
+    monkeypatch.setattr(gpu_images, "timed", lambda calls: Timing(1e6 * gpu_text.clocked(calls[0]), 0, 0, False))
+    monkeypatch.setattr(torch, "compile", lambda call, **_: call)
+    monkeypatch.setattr(gpu_trace, "SERVING", gpu_trace.TINY)
+    monkeypatch.setattr(gpu_trace, "SHARED", gpu_trace.TINY_SHARED)
+    llama, llava = Shape("tiny", "llama", {}), Shape("tiny", "llava", {})
+    cases = [
+        gpu_text.Case(llama, "b2", 2, 16, True, 0.0),
+        gpu_images.Encode(llava, 2, 0.0, 0.0),
+        gpu_images.FirstToken(llava),
+        gpu_trace.Serving(llama),
+        gpu_trace.Shared(llama),
+    ]
+    tops = {"copy GB/s": 1.0, "bf16 TFLOP/s": 1e-3}
+    text, encode, first, serving, shared = (case.measured(tops, peer=True) for case in cases)
+    assert {"ms", "tok/s", "of limit", "transformers", "passes"} <= text.keys()
+    assert {"img/s", "of limit", "transformers, compiled"} <= encode.keys()
+    assert {"ms", "prepare", "of limit", "transformers"} <= first.keys()
+    assert serving["overlap"].keys() == serving["no overlap"].keys() == {"tok/s", "GPU idle"}
+    assert serving["passes"] == (serving["overlap"]["GPU idle"] <= gpu_trace.IDLE)
+    assert shared["hit rate"] == 0.416  # two blocks of 16 of each of four requests, of 308 tokens
+    assert shared["passes"] == (shared["ratio"] >= gpu_trace.RATIO)
+
+
+def test_what_no_model_can_do_without_is_told_of_the_known_sizes() -> None:
+    """As `PERFORMANCE` has them from the papers: bytes that a step reads, operations of an image."""
+    with torch.device("meta"):
+        found = triptych.assemble("llava", spread(gpu_models.LLAVA))
+    model = SimpleNamespace(module=found.module, config=spread(gpu_models.LLAVA))
+    moved, products = gpu_text.per_step(model, gpu_models.LLAVA_7B, 1)
+    assert moved == pytest.approx(4 * 6.607e9, rel=1e-3)  # float32 here
+    assert products == pytest.approx(6.607e9, rel=1e-3)
+    assert gpu_images.image_flops(model) == pytest.approx(0.39e12, rel=0.03)
+
+
+def spread(sizes: Mapping[str, int]) -> dict[str, Any]:
+    """A config of LLaVA, of sizes by their paths."""
+    config: dict[str, Any] = sample_config(load_named("llava")[1])
+    for path, size in sizes.items():
+        *parents, last = path.split(".")
+        part = config
+        for name in parents:
+            part = part[name]
+        part[last] = size
+    return config
+
+
+@pytest.mark.parametrize(
+    ("spans", "share"),
+    [
+        ([], 0.0),
+        ([(3.0, 3.0)], 0.0),
+        ([(0.0, 4.0), (6.0, 10.0)], 0.2),
+        ([(6.0, 10.0), (0.0, 4.0), (1.0, 2.0), (3.0, 5.0)], 0.1),  # one within another, one over the end of another
+    ],
+)
+def test_time_in_which_nothing_runs_lies_between_what_does(spans: list[tuple[float, float]], share: float) -> None:
+    assert gpu_trace.idle_share(spans) == pytest.approx(share)

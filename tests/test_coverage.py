@@ -6,14 +6,13 @@ import json
 import re
 import subprocess
 import sys
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.beside import imported
 from tests.parity import measure
 from triptych.spec.catalog import load_named
 from triptych.spec.mapping import tree_of
@@ -22,16 +21,7 @@ from triptych.spec.merge import inherited
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def imported(name: str) -> Any:
-    """A module of `tools`, found without the root of the repository on the path."""
-    folder = ROOT / "tools"
-    package = spec_from_file_location("tools", folder / "__init__.py", submodule_search_locations=[str(folder)])
-    assert package is not None
-    sys.modules.setdefault("tools", module_from_spec(package))
-    return import_module(f"tools.{name}")
-
-
-coverage, structure_of = imported("coverage"), imported("structure").structure_of
+coverage, structure_of = imported("tools", "coverage"), imported("tools", "structure").structure_of
 facts, measured, page, rows, totals = (coverage.facts, coverage.measured, coverage.page, coverage.rows, coverage.totals)
 NOT_MEASURED = (5, 6)  # columns of the page that only a measurement tells
 
