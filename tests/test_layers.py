@@ -23,6 +23,7 @@ ORDER = [
     ["cli"],
     ["experiments"],  # they run what check and tasks do, and Hydra is imported here alone
     ["bridges", "training", "serve"],
+    ["handwriting"],
     ["check"],
     ["tasks"],
     ["runner"],
