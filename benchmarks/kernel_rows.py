@@ -12,7 +12,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.functional import silu
+
+from triptych.kernels import activations
+from triptych.kernels.qk_norm_rope_cache import Norm, Turn
 
 Given = dict[str, Any]
 Sizes = Mapping[str, Any]
@@ -56,6 +58,8 @@ def rows() -> Iterator[Row]:
     yield _gated(T=8192, F=14336)
     yield _merge(T=8192, D=4096)
     yield _sample(B=256, V=128256)
+    yield _cross_entropy(T=8192, V=128256)
+    yield _qk_norm_rope_cache(T=8192, H=32, G=8, K=128)
 
 
 def _norms(**sizes: int) -> Iterator[Row]:
@@ -101,7 +105,7 @@ def _rotary(*, T: int, H: int, K: int) -> Row:
 def _gated(*, T: int, F: int) -> Row:
     return Row(
         "gated", {"T": T, "F": F}, {"T": 5, "F": 24},
-        lambda T, F: {"gate_up": draw(T, 2 * F), "activation": silu},
+        lambda T, F: {"gate_up": draw(T, 2 * F), "activation": activations.silu},
         3 * T * F * BF16, floor=0.95, peers={"torch": _silu_times},
     )  # fmt: skip
 
@@ -138,6 +142,38 @@ def _sample(*, B: int, V: int) -> Row:
 
     peers = {"argmax": lambda logits_BV, state_B, temperature_B, limits: logits_BV.argmax(-1)}  # noqa: ARG005
     return Row("sample", {"B": B, "V": V}, {"B": 3, "V": 101}, given, B * V * 4, floor=0.83, peers=peers)
+
+
+def _cross_entropy(*, T: int, V: int) -> Row:
+    def given(*, T: int, V: int) -> Given:
+        logits = draw(T, V)
+        return {"logits": logits, "targets": torch.randint(0, V, (T,), device=logits.device)}
+
+    peers = {"torch": lambda logits, targets: F.cross_entropy(logits.float(), targets, reduction="none")}
+    return Row("cross_entropy", {"T": T, "V": V}, {"T": 5, "V": 101}, given, T * V * BF16, floor=0.90, peers=peers)
+
+
+def _qk_norm_rope_cache(*, T: int, H: int, G: int, K: int) -> Row:
+    """Each row goes to a place of its own in pages of 64."""
+
+    def given(*, T: int, H: int, G: int, K: int) -> Given:
+        pages = -(-T // 64)
+        qkv, slots = draw(T, (H + 2 * G) * K), torch.randperm(pages * 64)[:T]
+        angles = torch.randn(T, 1, K, device=qkv.device)
+        turn = Turn(angles.cos().to(qkv.dtype), angles.sin().to(qkv.dtype))
+        k, v = (draw(pages, G, 64, K) for _ in "kv")
+        norm = Norm(draw(K), draw(K), eps=1e-6)
+        return {
+            "qkv_TC": qkv,
+            "slots_T": slots.to(qkv.device),
+            "k_pages": k,
+            "v_pages": v,
+            "norm": norm,
+            "turn": turn,
+        }
+
+    sizes, small = {"T": T, "H": H, "G": G, "K": K}, {"T": 5, "H": 3, "G": 1, "K": 16}
+    return Row("qk_norm_rope_cache", sizes, small, given, 2 * T * (H + 2 * G) * K * BF16, floor=0.85)
 
 
 def _liger_norms() -> Mapping[str, Peer]:

@@ -19,7 +19,7 @@ def tile(rows: int, width: int, dtype: torch.dtype, device: torch.device) -> Con
     """For so many packed rows of the longest sequence, and keys or values of this width."""
     block = max(16, triton.next_power_of_2(width))
     bucket = f"{'few' if rows <= SMALL_ROWS else 'many'} rows of {block}"
-    if found := tuned("attention", device, bucket):
+    if found := _tuned(bucket, dtype, device):
         return found
     stages = 3 if shared_memory(device) >= LARGE else 2
     if dtype.itemsize > 2:  # float32 is multiplied without tensor cores, as exactly as it can be
@@ -37,7 +37,7 @@ def part_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device) -
     """For rows over parts of the keys, as in decoding: so many packed rows of one sequence at most."""
     block = max(16, triton.next_power_of_2(width))
     M = min(64, max(16, triton.next_power_of_2(rows)))
-    found = tuned("attention", device, f"parts of {M} rows of {block}")
+    found = _tuned(f"parts of {M} rows of {block}", dtype, device)
     if dtype.itemsize > 2:
         return {"N": 16, "num_warps": 8, "num_stages": 1, **(found or {}), "M": M}
     keys = 64 if block <= 128 and capability(device) >= 90 else 32
@@ -48,7 +48,7 @@ def part_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device) -
 def backward_tile(of: str, width: int, dtype: torch.dtype, device: torch.device) -> Config:
     """For gradients of queries or of keys: programs hold more tiles at a time, those of keys the most."""
     block = max(16, triton.next_power_of_2(width))
-    if found := tuned("attention", device, f"gradients of {of} of {block}"):
+    if found := _tuned(f"gradients of {of} of {block}", dtype, device):
         return found
     if dtype.itemsize > 2:
         return _exact(block)
@@ -57,6 +57,11 @@ def backward_tile(of: str, width: int, dtype: torch.dtype, device: torch.device)
     if of == "keys" and block > 64 and capability(device) >= 90:
         return {"M": 32, "N": 128, "num_warps": 8, "num_stages": 2}
     return {"M": 64, "N": 64, "num_warps": 8, "num_stages": 2}
+
+
+def _tuned(bucket: str, dtype: torch.dtype, device: torch.device) -> Config | None:
+    """What suits numbers of two bytes does not fit where they have four."""
+    return tuned("attention", device, bucket if dtype.itemsize == 2 else f"{bucket}, {dtype.itemsize} bytes")
 
 
 def _exact(block: int) -> Config:

@@ -73,7 +73,8 @@ def _tile(x: Tensor, rows: int, width: int, columns: int, *, halves: bool) -> di
         few = halves and (capability(x.device) < 90 or columns % 128)  # registers hold what is summed up, and masks
         rule = {"COLUMNS": 64 if few else 128, "STEP": 64, "num_warps": 8}
     rule["num_stages"] = 3 if x.dtype == torch.float32 or (halves and rows == 128) else 4
-    rule |= tuned("moe", x.device, f"{rows} rows, {'gate and up' if halves else 'one matrix'}") or {}
+    bucket = f"{rows} rows, {'gate and up' if halves else 'one matrix'}"  # of float32 fewer numbers fit
+    rule |= tuned("moe", x.device, bucket if x.dtype.itemsize == 2 else f"{bucket}, {x.dtype.itemsize} bytes") or {}
     return {**rule, "ROWS": rows, "TURNED": rows < 64}
 
 
