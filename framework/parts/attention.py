@@ -76,6 +76,7 @@ class Attention(Part):
             chunk=reach.chunk,
             whole_blocks=reach.whole_blocks,
             softcap=spec.softcap,
+            temperature_length=spec.temperature_length,
             sinks=self._parameters.get("sinks"),
             alibi=self.on_scores,
         )

@@ -55,6 +55,9 @@ class AttentionSpec(PartSpec):
     alone, after that. `qk_norm` is a norm, or a mapping that says more of it. Queries, keys and values are kept within
     `clip` of nought: after their norms, before they are turned.
 
+    Scores are bounded by a `softcap`; after that those of rows past the position `temperature_length` grow, with the
+    logarithm of the position.
+
     A row sees the `window` rows up to itself, else all; `reach` says what is rarer. `sinks`: each head has learned a
     score, which takes part in the softmax and has no value.
     """
@@ -72,6 +75,7 @@ class AttentionSpec(PartSpec):
     clip: PositiveFloat | None = None
     scale: FiniteFloat | None = None
     softcap: PositiveFloat | None = None
+    temperature_length: Annotated[int, Field(ge=2)] | None = None
     sinks: bool = False
     window: PositiveInt | None = None
     reach: ReachSpec = ReachSpec()

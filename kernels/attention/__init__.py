@@ -30,6 +30,7 @@ def attention(
     chunk: int | None = None,
     whole_blocks: bool = False,
     softcap: float | None = None,
+    temperature_length: int | None = None,
     sinks: Tensor | None = None,
     alibi: AlibiKind | None = None,
 ) -> Tensor:
@@ -40,8 +41,10 @@ def attention(
     `window`: those after it and itself, and the `window` - 1 rows before it. `chunk`: of the rows before it those alone
     of its own `chunk` rows, of the chunks that follow each other from the start of the sequence. `whole_blocks`: these
     two say nothing of the rows of its own block.
-    `softcap` c: scores become c tanh(score / c). `sinks` [H]: the score of one row more, which every row sees and which
-    has no value, so that its share is lost (Xiao et al. 2023, arXiv 2309.17453; as gpt-oss learns it).
+    `softcap` c: scores become c tanh(score / c). `temperature_length` n: then those of the row at a position p are
+    multiplied by log(p) / log(n), where that is more than one, as Grok-2 has it. `sinks` [H]: the score of one row
+    more, which every row sees and which has no value, so that its share is lost (Xiao et al. 2023, arXiv 2309.17453;
+    as gpt-oss learns it).
     `alibi`: scores fall with the distance in that way. Raises KernelError when the shapes do not fit together.
     """
     (T, H, K), G = q_THK.shape, k_TGK.shape[1]
@@ -54,9 +57,11 @@ def attention(
         return v_TGV.new_zeros(0, H, v_TGV.shape[-1])
     reach = Reach(window, chunk, whole_blocks, alibi and Alibi(H, alibi, scale))
     if kernel := kernel_for("attention", q_THK, k_TGK, v_TGV, kept=kept, scale=scale, sinks=sinks):
-        attend: Callable[..., Tensor] = partial(kernel.attention, softcap=softcap)
-    elif softcap is None and not (alibi and spans.blocks):
+        attend: Callable[..., Tensor] = partial(
+            kernel.attention, softcap=softcap, temperature_length=temperature_length
+        )
+    elif softcap is temperature_length is None and not (alibi and spans.blocks):
         attend = sdpa.attention
     else:
-        attend = partial(reference.attention, softcap=softcap)
+        attend = partial(reference.attention, softcap=softcap, temperature_length=temperature_length)
     return attend(q_THK, k_TGK, v_TGV, spans=spans, kept=kept, scale=scale, causal=causal, reach=reach, sinks=sinks)

@@ -51,9 +51,10 @@ def attention(
     causal: bool,
     reach: Reach,
     softcap: float | None,
+    temperature_length: int | None = None,
     sinks: Tensor | None = None,
 ) -> Tensor:
-    seen = Seen(spans, scale, causal, reach, softcap)
+    seen = Seen(spans, scale, causal, reach, softcap, temperature_length)
     q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q_THK, k_TGK, v_TGV))
     if kept is None and spans.numbers and _learns(q, k, v, sinks):
         found: Tensor = Attention.apply(q, k, v, sinks, seen)

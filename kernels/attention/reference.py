@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
+from math import log
 
 import torch
 from torch import Tensor
@@ -24,6 +26,7 @@ def attention(
     causal: bool,
     reach: Reach,
     softcap: float | None,
+    temperature_length: int | None = None,
     sinks: Tensor | None = None,
 ) -> Tensor:
     found = []
@@ -42,9 +45,8 @@ def attention(
             device=q_THK.device,
         )
         bias_HTS = reach.alibi.bias(queries, rows, like=q_THK) if reach.alibi else None
-        found.append(
-            _attend(q_THK[start:stop], k, v, seen_TS, scale=scale, softcap=softcap, bias_HTS=bias_HTS, sinks=sinks)
-        )
+        bent = partial(_bent, softcap=softcap, sharper_T1=_sharper(queries, temperature_length, like=q_THK))
+        found.append(_attend(q_THK[start:stop], k, v, seen_TS, scale=scale, bent=bent, bias_HTS=bias_HTS, sinks=sinks))
     return torch.cat(found)
 
 
@@ -55,7 +57,7 @@ def _attend(
     seen_TS: Tensor,
     *,
     scale: float,
-    softcap: float | None,
+    bent: Callable[[Tensor], Tensor],
     sinks: Tensor | None,
     bias_HTS: Tensor | None,
 ) -> Tensor:
@@ -63,9 +65,7 @@ def _attend(
     group = q_THK.shape[1] // k_SGK.shape[1]
     k_SHK, v_SHV = k_SGK.repeat_interleave(group, 1), v_SGV.repeat_interleave(group, 1)
     wide = widened(q_THK.dtype)
-    scores_HTS = torch.einsum("thk,shk->hts", q_THK.to(wide), k_SHK.to(wide)) * scale
-    if softcap is not None:
-        scores_HTS = softcap * torch.tanh(scores_HTS / softcap)
+    scores_HTS = bent(torch.einsum("thk,shk->hts", q_THK.to(wide), k_SHK.to(wide)) * scale)
     if bias_HTS is not None:
         scores_HTS = scores_HTS + bias_HTS
     scores_HTS = scores_HTS.masked_fill(~seen_TS, float("-inf"))
@@ -75,6 +75,20 @@ def _attend(
         sinks_HT1 = sinks.to(wide)[:, None, None].expand(-1, len(q_THK), 1)
         weights_HTS = torch.cat((sinks_HT1, scores_HTS), -1).softmax(-1)[..., 1:]
     return torch.einsum("hts,shv->thv", weights_HTS, v_SHV.to(wide)).to(q_THK.dtype)
+
+
+def _bent(scores_HTS: Tensor, *, softcap: float | None, sharper_T1: Tensor | None) -> Tensor:
+    if softcap is not None:
+        scores_HTS = softcap * torch.tanh(scores_HTS / softcap)
+    return scores_HTS if sharper_T1 is None else scores_HTS * sharper_T1
+
+
+def _sharper(queries: range, length: int | None, *, like: Tensor) -> Tensor | None:
+    """What the scores of each query are multiplied by: max(1, log(position) / log(length))."""
+    if length is None:
+        return None
+    at_T1 = torch.arange(queries.start, queries.stop, dtype=widened(like.dtype), device=like.device)[:, None]
+    return (at_T1.clamp(min=1).log() / log(length)).clamp(min=1)
 
 
 def in_sight(

@@ -213,22 +213,33 @@ def test_where_reach_starts_is_the_first_row_in_sight(row: int, window: int | No
     assert reach.rows is None or len(range(reach.start(row), row + 1)) <= reach.rows
 
 
-def written_out(q: Tensor, k: Tensor, v: Tensor, *, scale: float, window: int, softcap: float) -> Tensor:
-    """Causal attention with window and softcap of one sequence, a number at a time."""
+def written_out(
+    q: Tensor, k: Tensor, v: Tensor, *, scale: float, window: int, softcap: float, temperature_length: int
+) -> Tensor:
+    """Causal attention with window, softcap and temperature of one sequence, a number at a time."""
     found = torch.zeros_like(q)
     for t in range(len(q)):
         for h in range(q.shape[1]):
             g = h // (q.shape[1] // k.shape[1])
             rows = range(max(0, t - window + 1), t + 1)
-            weights = [math.exp(softcap * math.tanh(float(q[t, h] @ k[s, g]) * scale / softcap)) for s in rows]
+            scores = [softcap * math.tanh(float(q[t, h] @ k[s, g]) * scale / softcap) for s in rows]
+            sharper = math.log(t, temperature_length) if t > temperature_length else 1.0
+            weights = [math.exp(sharper * score) for score in scores]
             found[t, h] = sum(w / sum(weights) * v[s, g] for w, s in zip(weights, rows, strict=True))
     return found
 
 
 def test_the_reference_is_a_softmax_over_the_rows_in_sight() -> None:
     q, k, v, spans, _ = drawn(Case((9,)))
-    found = attention(q, k, v, spans=spans, scale=0.3, window=4, softcap=1.5)
-    torch.testing.assert_close(found, written_out(q, k, v, scale=0.3, window=4, softcap=1.5))
+    options: dict[str, Any] = {"scale": 0.3, "window": 4, "softcap": 1.5, "temperature_length": 3}
+    torch.testing.assert_close(attention(q, k, v, spans=spans, **options), written_out(q, k, v, **options))
+
+
+def test_scores_grow_with_the_position_without_a_softcap_too() -> None:
+    q, k, v, spans, kept = drawn(Case((5, 1), (6, 30), page=32))
+    found = attention(q, k, v, spans=spans, kept=kept, scale=0.3, temperature_length=8)
+    sharper = torch.tensor([1.0, 1.0, 1.0, math.log(9, 8), math.log(10, 8), math.log(30, 8)])[:, None, None]
+    torch.testing.assert_close(found, attention(q * sharper, k, v, spans=spans, kept=kept, scale=0.3))
 
 
 def test_a_large_softcap_changes_nothing_and_a_small_one_does() -> None:

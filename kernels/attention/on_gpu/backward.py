@@ -9,7 +9,16 @@ keys and values, which heads that share them are summed up in.
 import triton
 import triton.language as tl
 
-from triptych.kernels.attention.on_gpu.tiles import LOG2E, blocks_of, capped, in_sight, keys_of, lean, queries_of
+from triptych.kernels.attention.on_gpu.tiles import (
+    LOG2E,
+    blocks_of,
+    capped,
+    in_sight,
+    keys_of,
+    lean,
+    queries_of,
+    sharper,
+)
 
 ITEM = tl.constexpr(8)  # numbers of an item: see work.py
 
@@ -20,7 +29,7 @@ def of_queries(
     q_row, q_head, k_head, k_row, v_head, v_row, factor, scale,
     HEADS: tl.constexpr, GROUP: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
     CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr, WHOLE: tl.constexpr,
-    CAP: tl.constexpr, ALIBI: tl.constexpr,
+    CAP: tl.constexpr, SHARP: tl.constexpr, ALIBI: tl.constexpr,
     BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
     item, group = work_ptr + tl.program_id(0) * ITEM, tl.program_id(1)
@@ -52,7 +61,7 @@ def of_queries(
         _weights, of_scores = _again(
             q, k, grad, v, lse[:, None], delta[:, None], t[:, None], s[None, :], starts[:, None], stops[:, None],
             inside[None, :] & there[:, None], factor, slope[:, None], slope_factor,
-            CAUSAL, WINDOW, CHUNK, blocks_ptr is not None, WHOLE, CAP, ALIBI,
+            CAUSAL, WINDOW, CHUNK, blocks_ptr is not None, WHOLE, CAP, SHARP, ALIBI,
         )  # fmt: skip
         grad_q = tl.dot(of_scores.to(k.dtype), k, grad_q, input_precision="ieee")
     at = (row.to(tl.int64) * HEADS + head)[:, None] * K + col_K[None, :]
@@ -66,7 +75,7 @@ def of_keys(
     q_row, q_head, k_head, k_row, v_head, v_row, factor, scale,
     HEADS: tl.constexpr, GROUP: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
     CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr, WHOLE: tl.constexpr,
-    CAP: tl.constexpr, ALIBI: tl.constexpr,
+    CAP: tl.constexpr, SHARP: tl.constexpr, ALIBI: tl.constexpr,
     BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
     item, group = work_ptr + tl.program_id(0) * ITEM, tl.program_id(1)
@@ -99,7 +108,7 @@ def of_keys(
         weights, of_scores = _again(
             k, q, v, grad, lse[None, :], delta[None, :], t[None, :], s[:, None], first_s[None, :], last_s[None, :],
             inside[:, None] & there[None, :], factor, slope[None, :], slope_factor,
-            CAUSAL, WINDOW, CHUNK, blocks_ptr is not None, WHOLE, CAP, ALIBI,
+            CAUSAL, WINDOW, CHUNK, blocks_ptr is not None, WHOLE, CAP, SHARP, ALIBI,
         )  # fmt: skip
         grad_v = tl.dot(weights.to(grad.dtype), grad, grad_v, input_precision="ieee")
         grad_k = tl.dot(of_scores.to(q.dtype), q, grad_k, input_precision="ieee")
@@ -133,7 +142,7 @@ def _queries(
 def _again(
     left, right, of_left, of_right, lse, delta, t, s, starts, stops, there, factor, slope, slope_factor,
     CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr, BLOCKS: tl.constexpr, WHOLE: tl.constexpr,
-    CAP: tl.constexpr, ALIBI: tl.constexpr,
+    CAP: tl.constexpr, SHARP: tl.constexpr, ALIBI: tl.constexpr,
 ):  # fmt: skip
     """The weights of the forward pass, and the gradient of the scaled products; all of a shape to go with them.
 
@@ -147,6 +156,9 @@ def _again(
         steep = 1.0 - part * part
     else:
         x = x * factor
+    if SHARP is not None:
+        x *= sharper(t, SHARP)
+        steep *= sharper(t, SHARP)
     if ALIBI is not None:
         x += lean(t, s, slope, slope_factor, ALIBI)
     seen = in_sight(t, s, starts, stops, CAUSAL, WINDOW, CHUNK, BLOCKS, WHOLE) & there

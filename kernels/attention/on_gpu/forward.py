@@ -21,7 +21,7 @@ def forward(
     q_row, q_head, k_page, k_head, k_row, v_page, v_head, v_row, scale,
     HEADS: tl.constexpr, GROUP: tl.constexpr, K: tl.constexpr, V: tl.constexpr, PAGE: tl.constexpr, IDS: tl.constexpr,
     EIGHTS: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr, WHOLE: tl.constexpr,
-    CAP: tl.constexpr, ALIBI: tl.constexpr,
+    CAP: tl.constexpr, SHARP: tl.constexpr, ALIBI: tl.constexpr,
     BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
     item, group = work_ptr + tl.program_id(0) * ITEM, tl.program_id(1)
@@ -69,14 +69,14 @@ def forward(
         highest, total, y = _look(
             tile, q, highest, total, y, k_ptr, v_ptr, pages_ptr, ids, ids_from, k_page, k_row, v_page, v_row,
             scale, t, begin, end, slope, factor, starts, stops, col_K, col_V, K, V, PAGE, IDS,
-            CAUSAL, WINDOW, CHUNK, blocks_ptr is not None, WHOLE, CAP, ALIBI, BLOCK_K, BLOCK_V, N, False,
+            CAUSAL, WINDOW, CHUNK, blocks_ptr is not None, WHOLE, CAP, SHARP, ALIBI, BLOCK_K, BLOCK_V, N, False,
         )  # fmt: skip
     for i in tl.range(0, tile1 - tile0 + tile3 - tile2):
         tile = tl.where(i < tile1 - tile0, tile0 + i, tile2 + i - (tile1 - tile0))
         highest, total, y = _look(
             tile, q, highest, total, y, k_ptr, v_ptr, pages_ptr, ids, ids_from, k_page, k_row, v_page, v_row,
             scale, t, begin, end, slope, factor, starts, stops, col_K, col_V, K, V, PAGE, IDS,
-            CAUSAL, WINDOW, CHUNK, blocks_ptr is not None, WHOLE, CAP, ALIBI, BLOCK_K, BLOCK_V, N, True,
+            CAUSAL, WINDOW, CHUNK, blocks_ptr is not None, WHOLE, CAP, SHARP, ALIBI, BLOCK_K, BLOCK_V, N, True,
         )  # fmt: skip
     some = tl.where(total > 0, total, 1.0)  # none is seen of a part that all of a row's window is before
     y, lse = y / some[:, None], tl.where(total > 0, highest + tl.log2(some), float("-inf"))
@@ -99,7 +99,7 @@ def _look(
     scale, t, begin, end, slope, factor, starts, stops, col_K, col_V,
     K: tl.constexpr, V: tl.constexpr, PAGE: tl.constexpr, IDS: tl.constexpr,
     CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr, BLOCKS: tl.constexpr, WHOLE: tl.constexpr,
-    CAP: tl.constexpr, ALIBI: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
+    CAP: tl.constexpr, SHARP: tl.constexpr, ALIBI: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
     N: tl.constexpr, MASKED: tl.constexpr,
 ):  # fmt: skip
     """Rows after one more tile of keys."""
@@ -109,11 +109,11 @@ def _look(
     k = _rows(k_ptr, s, inside, page, k_page, k_row, col_K, K, PAGE, BLOCK_K, MASKED)
     at, t, s = s, t[:, None], s[None, :]
     x = tl.dot(q, tl.trans(k), input_precision="ieee")
-    x = scores(x, scale, t, s, slope[:, None], factor, CAP, ALIBI)
+    x = scores(x, scale, t, s, slope[:, None], factor, CAP, SHARP, ALIBI)
     if MASKED:
         seen = in_sight(t, s, starts[:, None], stops[:, None], CAUSAL, WINDOW, CHUNK, BLOCKS, WHOLE)
         x = tl.where(seen & inside[None, :], x, float("-inf"))
-    left = unit(scale, CAP, ALIBI)
+    left = unit(scale, CAP, SHARP, ALIBI)
     higher = tl.maximum(highest, tl.max(x, 1) * left)
     weights = tl.exp2(x * left - higher[:, None])
     fading = tl.exp2(highest - higher)

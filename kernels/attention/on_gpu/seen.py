@@ -24,6 +24,7 @@ class Seen:
     causal: bool
     reach: Reach
     softcap: float | None
+    temperature_length: int | None = None
 
     def constants(self, heads: int, groups: int, *, K: int, V: int) -> dict[str, Any]:
         """What a kernel is compiled for."""
@@ -37,6 +38,7 @@ class Seen:
             "CHUNK": self.reach.chunk or 0,
             "WHOLE": self.reach.whole_blocks,
             "CAP": self.softcap,
+            "SHARP": self.temperature_length and 1 / log2(self.temperature_length),
             "ALIBI": self.reach.alibi.kind if self.reach.alibi else None,
             "BLOCK_K": max(16, triton.next_power_of_2(K)),
             "BLOCK_V": max(16, triton.next_power_of_2(V)),

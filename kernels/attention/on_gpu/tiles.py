@@ -12,25 +12,27 @@ LOG2E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit
-def scores(products, scale, t, s, slope, factor, CAP: tl.constexpr, ALIBI: tl.constexpr):
-    """Scores [M, N] of products of queries and keys, all but their scale where they have no cap and do not lean.
+def scores(products, scale, t, s, slope, factor, CAP: tl.constexpr, SHARP: tl.constexpr, ALIBI: tl.constexpr):
+    """Scores [M, N] of products of queries and keys; all but their scale where nothing else is made of them.
 
     t, s and slopes are of a shape to go with them.
     """
     if CAP is not None:
         products = capped(products, scale, CAP)
-    elif ALIBI is not None:
+    elif SHARP is not None or ALIBI is not None:
         products *= scale
+    if SHARP is not None:
+        products *= sharper(t, SHARP)
     if ALIBI is not None:
         products += lean(t, s, slope, factor, ALIBI)
     return products
 
 
 @triton.jit
-def unit(scale, CAP: tl.constexpr, ALIBI: tl.constexpr):
+def unit(scale, CAP: tl.constexpr, SHARP: tl.constexpr, ALIBI: tl.constexpr):
     """What is left to multiply scores by: where it can, it goes into the exponent's fused multiply-add."""
     left = scale
-    if CAP is not None or ALIBI is not None:
+    if CAP is not None or SHARP is not None or ALIBI is not None:
         left = 1.0
     return left
 
@@ -39,6 +41,12 @@ def unit(scale, CAP: tl.constexpr, ALIBI: tl.constexpr):
 def capped(products, scale, CAP: tl.constexpr):
     """CAP tanh(x / CAP) in a form that no size of x overflows; `scale` has 2 / CAP in it."""
     return CAP * LOG2E * (1.0 - 2.0 / (tl.exp2(products * scale) + 1.0))
+
+
+@triton.jit
+def sharper(t, SHARP: tl.constexpr):
+    """max(1, log2(t) SHARP); of the position 0 that is 1."""
+    return tl.maximum(tl.log2(tl.maximum(t, 1).to(tl.float32)) * SHARP, 1.0)
 
 
 @triton.jit
