@@ -28,6 +28,7 @@ TINY = Path(__file__).resolve().parent.parent / "tiny"
 INSIDE = {  # classes that are not listed at the top of transformers, and models of our own that nobody else has
     "ArcticReference": "tests.reference.arctic",
     "GrokForCausalLM": "tests.reference.grok",
+    "Grok2ForCausalLM": "tests.reference.grok2",
     "AlibiLlamaForCausalLM": "tests.reference.alibi",
     "Ernie4_5_VLMoeForCausalLM": "tests.reference.ernie45_vl_moe_text",
     "Idefics2VisionTransformer": "transformers.models.idefics2.modeling_idefics2",

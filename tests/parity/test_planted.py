@@ -9,6 +9,7 @@ import torch
 import yaml
 
 import triptych
+from tests.parity.aliases import aliased
 from tests.parity.cases import all_cases
 from tests.parity.oracle import MATTERS, build_oracle, rms_ratio
 
@@ -20,6 +21,7 @@ CASES = {(case.spec, case.name): case for case in all_cases()}
 def test_a_mistake_of_one_line_shows_in_the_logits(spec: str, name: str, mistake: str, tmp_path: Path) -> None:
     case = CASES[spec, name]
     oracle = build_oracle(case.config, tmp_path, seed=case.seed, attention=case.attention)
+    oracle = aliased(oracle, case.alias) if case.alias else oracle
     ids = oracle.random_ids(57, seed=1)
     # Many of these are refused before any number is made, since they leave a key of the config unread: let them pass.
     model = triptych.load(tmp_path, dtype=torch.float32, overrides=["inert=['*']", mistake])

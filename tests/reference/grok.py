@@ -12,16 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Gemma2Config, Gemma2ForCausalLM
-from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
-
-
-class PlainNorm(nn.Module):
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm, Gemma2TextScaledWordEmbedding
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 
 class Expert(nn.Module):
@@ -36,13 +29,11 @@ class Expert(nn.Module):
 
 
 class Experts(nn.Module):
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, hidden: int) -> None:
         super().__init__()
         self.k, self.cap = config.num_experts_per_tok, config.router_logit_softcapping
         self.gate = nn.Linear(config.hidden_size, config.num_experts, bias=False)
-        self.experts = nn.ModuleList(
-            Expert(config.hidden_size, config.intermediate_size) for _ in range(config.num_experts)
-        )
+        self.experts = nn.ModuleList(Expert(config.hidden_size, hidden) for _ in range(config.num_experts))
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.cap * torch.tanh(self.gate(x) / self.cap)
@@ -52,31 +43,28 @@ class Experts(nn.Module):
         return (every * shares[..., None, :]).sum(-1)
 
 
-class ScaledEmbedding(nn.Embedding):
-    scale = 1.0
-
-    def forward(self, ids: Tensor) -> Tensor:
-        return super().forward(ids) * self.scale
-
-
 class GrokForCausalLM(Gemma2ForCausalLM):
     config_class = Gemma2Config
 
     def __init__(self, config: Any) -> None:
-        config.attn_logit_softcapping, config.final_logit_softcapping = config.max_attn_value, None
         config.layer_types = ["full_attention"] * config.num_hidden_layers
         super().__init__(config)
-        self.model.embed_tokens = ScaledEmbedding(config.vocab_size, config.hidden_size)
-        self.model.embed_tokens.scale = config.embedding_multiplier_scale
+        sizes = config.vocab_size, config.hidden_size
+        self.model.embed_tokens = Gemma2TextScaledWordEmbedding(*sizes, None, config.embedding_multiplier_scale)
         for layer in self.model.layers:
-            layer.mlp, layer.self_attn.scaling = Experts(config), config.attn_output_multiplier
+            layer.mlp, layer.self_attn.scaling = self.branch(config), config.attn_output_multiplier
         for module in list(self.modules()):
             for name, child in module.named_children():
                 if isinstance(child, Gemma2RMSNorm):
-                    setattr(module, name, PlainNorm(config.hidden_size, config.rms_norm_eps))
+                    setattr(module, name, LlamaRMSNorm(config.hidden_size, config.rms_norm_eps))
         self.tie_weights()
 
+    def branch(self, config: Any) -> nn.Module:
+        return Experts(config, config.intermediate_size)
+
     def forward(self, *given: Any, **options: Any) -> Any:
-        found = super().forward(*given, **options)
-        found.logits = found.logits * self.config.output_multiplier_scale
-        return found
+        found = self.model(*given, **{key: value for key, value in options.items() if key != "logits_to_keep"})
+        logits = self.lm_head(found.last_hidden_state) * self.config.output_multiplier_scale
+        if (cap := self.config.final_logit_softcapping) is not None:
+            logits = cap * torch.tanh(logits / cap)
+        return CausalLMOutputWithPast(logits=logits, past_key_values=found.past_key_values)
