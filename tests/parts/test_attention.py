@@ -13,7 +13,6 @@ from triptych.parts.attention import Attention
 from triptych.parts.attention_spec import AttentionSpec, HeadNorms
 from triptych.parts.borrowed_attention import BorrowedAttention
 from triptych.parts.borrowed_attention_spec import BorrowedAttentionSpec
-from triptych.parts.latent_query_spec import LatentQuerySpec
 from triptych.parts.lending_attention import LendingAttention
 from triptych.parts.lending_attention_spec import LendingAttentionSpec
 from triptych.parts.norms_spec import RmsNormSpec
@@ -142,7 +141,7 @@ def test_positions_that_add_to_scores_turn_nothing() -> None:
 
 def test_other_mixers_take_positions_that_turn_heads_alone() -> None:
     with pytest.raises(ValueError, match="AlibiSpec adds to scores, and here positions turn heads alone"):
-        LatentQuerySpec(**SIZES, q_rank=4, norm=NORM, position=AlibiSpec())
+        BorrowedAttentionSpec(heads=4, head_dim=6, left="it", position=AlibiSpec())
 
 
 def test_a_position_says_what_it_does() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from triptych.errors import SpecError
 from triptych.parts.attention_spec import AttentionSpec, HeadNorms
-from triptych.parts.looped_attention_spec import LoopedAttentionSpec
+from triptych.parts.lending_attention_spec import LendingAttentionSpec
 from triptych.parts.mlp_spec import GatedMlpSpec
 from triptych.parts.norms_spec import LayerNormSpec, RmsNormSpec
 from triptych.spec.catalog import load_named, sample_config
@@ -96,10 +96,10 @@ def test_a_chain_of_like_takes_the_nearest_value_of_each_key() -> None:
 
 
 def test_what_is_like_another_part_may_be_of_another_use() -> None:
-    text = "parts: {other: {like: attention, use: looped_attention, again_window: 4}}"
+    text = "parts: {other: {like: attention, use: lending_attention, leaves: here}}"
     (found, *_) = mixers(f"{text}\nblocks: {{layer: {{mix: {{mixer: other}}}}}}")
-    assert isinstance(found, LoopedAttentionSpec)
-    assert (found.again_window, found.heads) == (4, 4)
+    assert isinstance(found, LendingAttentionSpec)
+    assert (found.leaves, found.heads) == ("here", 4)
 
 
 def test_a_chain_of_like_may_be_long() -> None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych.contrib_models.iquest_loopcoder_spec import LoopedAttentionSpec
 from triptych.parts.attention import Attention
 from triptych.parts.cache_needs import Rows
-from triptych.parts.looped_attention_spec import LoopedAttentionSpec
 from triptych.parts.parameters import Part, parameter
 from triptych.parts.step import Step
 

@@ -16,7 +16,7 @@ class LatentQuerySpec(PartSpec):
     Keys and values are the rows' own. A row sees the `window` rows up to itself, else all.
     """
 
-    builds: ClassVar[str | type] = "triptych.parts.latent_query:LatentQuery"
+    builds: ClassVar[str | type] = "triptych.contrib_models.step3_text:LatentQuery"
     heads: Heads
     kv_heads: Heads
     head_dim: Width

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from triptych.contrib_models.step3_text_spec import LatentQuerySpec
 from triptych.kernels.attention import attention
 from triptych.parts.cache_needs import Rows
-from triptych.parts.latent_query_spec import LatentQuerySpec
 from triptych.parts.parameters import Linear, Part
 from triptych.parts.step import Step
 

@@ -12,5 +12,5 @@ from triptych.parts.attention_spec import AttentionSpec
 class LoopedAttentionSpec(AttentionSpec):
     """The first time attention; later on it sees the rows of that time, and those of its own in `again_window`."""
 
-    builds: ClassVar[str | type] = "triptych.parts.looped_attention:LoopedAttention"
+    builds: ClassVar[str | type] = "triptych.contrib_models.iquest_loopcoder:LoopedAttention"
     again_window: PositiveInt
