@@ -15,6 +15,9 @@ from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 from transformers.models.bloom.modeling_bloom import _get_alibi_slopes
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3RMSNorm
 
+from tests.reference.plain import recalled, turned
+from tests.reference.uncached import generate
+
 
 class BailingLinearConfig(DeepseekV3Config):
     model_type = "bailing_moe_v2_5"
@@ -23,14 +26,6 @@ class BailingLinearConfig(DeepseekV3Config):
     linear_head_dim: int = 16
     use_qk_norm: bool = True
     use_bias: bool = False
-
-
-def turned(x: Tensor, size: int, base: float) -> Tensor:
-    """Rows [B, T, H, K], of which the first `size` numbers turn, each with the one half of them further on."""
-    angles = torch.arange(x.shape[1])[:, None] / base ** (torch.arange(0, size, 2) / size)
-    cos, sin = angles.cos()[:, None], angles.sin()[:, None]
-    a, b, rest = x.split([size // 2, size // 2, x.shape[-1] - size], -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1)
 
 
 class LinearAttention(nn.Module):
@@ -52,13 +47,10 @@ class LinearAttention(nn.Module):
         if config.use_qk_norm:
             q, k = self.query_layernorm(q), self.key_layernorm(k)
         base = config.rope_parameters["rope_theta"]
-        q, k = (turned(each, self.width // 2, base) for each in (q, k))
+        q, k = (turned(each, base=base, size=self.width // 2) for each in (q, k))
         rate = self.fading * _get_alibi_slopes(self.heads, x.device)
-        state, found = torch.zeros(len(x), self.heads, self.width, self.width), []
-        for t in range(x.shape[1]):
-            state = state * torch.exp(-rate)[:, None, None] + k[:, t, :, :, None] * v[:, t, :, None]
-            found.append((q[:, t, :, None] @ state)[:, :, 0] * self.width**-0.5)
-        y = torch.stack(found, 1).flatten(2).unflatten(-1, (config.group_norm_size, -1))
+        y = recalled(q * self.width**-0.5, k, v, stays=torch.exp(-rate).expand(1, x.shape[1], -1))
+        y = y.flatten(2).unflatten(-1, (config.group_norm_size, -1))
         y = F.rms_norm(y, y.shape[-1:], eps=self.eps).flatten(2) * self.g_norm.weight
         return self.dense(y * self.g_proj(x).sigmoid()), None
 
@@ -66,7 +58,7 @@ class LinearAttention(nn.Module):
 class BailingLinearReference(DeepseekV3ForCausalLM):  # type: ignore[misc]
     """A causal language model that begins anew for every token."""
 
-    config_class = BailingLinearConfig
+    config_class, generate = BailingLinearConfig, generate
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -75,8 +67,3 @@ class BailingLinearReference(DeepseekV3ForCausalLM):  # type: ignore[misc]
             if (number + 1) % group and number < count // group * group:
                 layer.self_attn = LinearAttention(config, number)
         self.post_init()
-
-    def generate(self, inputs: Tensor, *, max_new_tokens: int, **_: Any) -> Tensor:
-        for _each in range(max_new_tokens):
-            inputs = torch.cat([inputs, self(inputs, use_cache=False).logits[:, -1:].argmax(-1)], 1)
-        return inputs

@@ -1,16 +1,14 @@
-"""PLaMo 2, *self-referenced* after the description of its release (pfnet/plamo-2-1b): row after row, in plain torch."""
+"""PLaMo 2, *self-referenced* after the description of its release (pfnet/plamo-2-1b), row after row."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import CausalLMOutput
+from torch import Tensor
+from transformers import PreTrainedConfig
 
-from tests.reference.uncached import Uncached
+from tests.reference.plain import Plain, Weights, attend, recalled, turned
 
 
 class Plamo2Config(PreTrainedConfig):
@@ -36,121 +34,46 @@ class Plamo2Config(PreTrainedConfig):
     mamba_enabled: bool = True
 
 
-class Norm(nn.Module):
-    def __init__(self, config: Any, offset: float) -> None:
-        super().__init__()
-        self.weight, self.eps = nn.Parameter(torch.full((config.hidden_size,), 1 - offset)), config.rms_norm_eps
-        self.offset = offset
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, x.shape[-1:], self.weight + self.offset, self.eps)
-
-
-class Mamba(nn.Module):
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.config, H = config, config.mamba_num_heads
-        inner, N, R = H * config.hidden_size_per_head, config.mamba_d_state, max(64, config.hidden_size // 16)
-        self.in_proj = nn.Linear(config.hidden_size, 2 * inner, bias=False)
-        self.conv1d = nn.Conv1d(inner, inner, config.mamba_d_conv, groups=inner, bias=False)
-        self.bcdt_proj, self.dt_proj = nn.Linear(inner, R + 2 * N, bias=False), nn.Linear(R, H, bias=False)
-        self.dt_bias, self.D = nn.Parameter(torch.zeros(H)), nn.Parameter(torch.ones(H))
-        self.A_log = nn.Parameter(torch.arange(1, H + 1).log())
-        self.B_norm_weight, self.C_norm_weight = nn.Parameter(torch.ones(N)), nn.Parameter(torch.ones(N))
-        self.dt_norm_weight = nn.Parameter(torch.ones(R))
-        self.out_proj = nn.Linear(inner, config.hidden_size, bias=False)
-
-    def forward(self, rows: Tensor, layer: int) -> Tensor:  # noqa: ARG002  (attention wants it)
-        N, eps, taps = self.config.mamba_d_state, self.config.rms_norm_eps, self.config.mamba_d_conv
-        z, x = self.in_proj(rows).unflatten(-1, (self.config.mamba_num_heads, 2, -1)).unbind(-2)
-        x = F.silu(self.conv1d(F.pad(x.flatten(2).mT, (taps - 1, 0))).mT)
-        B, C, dt = self.bcdt_proj(x).split([N, N, self.dt_norm_weight.numel()], -1)
-        B, C = F.rms_norm(B, (N,), self.B_norm_weight, eps), F.rms_norm(C, (N,), self.C_norm_weight, eps)
-        dt = self.dt_proj(F.rms_norm(dt, dt.shape[-1:], self.dt_norm_weight, eps))
-        dt, x = F.softplus(dt + self.dt_bias)[..., None], x.view(z.shape)
-        state, found = z.new_zeros(*z[:, 0].shape, N), []
-        for t in range(rows.shape[1]):
-            state = state * (-self.A_log.exp()[:, None] * dt[:, t]).exp()[..., None]
-            state = state + (dt[:, t] * x[:, t])[..., None] * B[:, t, None, None]
-            found.append((state * C[:, t, None, None]).sum(-1) + self.D[:, None] * x[:, t])
-        return self.out_proj((torch.stack(found, 1) * F.silu(z)).flatten(2))
+def mamba(c: Any, w: Weights, rows: Tensor) -> Tensor:
+    M, K, N, R = c.mamba_num_heads, c.hidden_size_per_head, c.mamba_d_state, max(64, c.hidden_size // 16)
+    z, x = w.linear("in_proj", rows, 2 * M * K).unflatten(-1, (M, 2, K)).unbind(-2)
+    taps = w.get("conv1d.weight", M * K, 1, c.mamba_d_conv)
+    x = F.silu(F.conv1d(F.pad(x.flatten(2).mT, (c.mamba_d_conv - 1, 0)), taps, groups=M * K).mT)
+    B, C, dt = w.linear("bcdt_proj", x, 2 * N + R).split([N, N, R], -1)
+    B, C, dt = w.norm("B_norm_weight", B), w.norm("C_norm_weight", C), w.norm("dt_norm_weight", dt)
+    dt, x = F.softplus(w.linear("dt_proj", dt, M) + w.get("dt_bias", M, first=0.0)), x.view(z.shape)
+    stays = (-w.get("A_log", M, first=0.0).exp() * dt).exp()
+    y = recalled(C[:, :, None], B[:, :, None], dt[..., None] * x, stays) + w.get("D", M)[:, None] * x
+    return w.linear("out_proj", (y * F.silu(z)).flatten(2), c.hidden_size)
 
 
-class Attention(nn.Module):
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.config, K = config, config.hidden_size_per_head
-        H, G = self.heads = config.num_attention_heads, config.num_key_value_heads
-        self.qkv_proj = nn.Linear(config.hidden_size, (H + 2 * G) * K, bias=False)
-        self.o_proj = nn.Linear(H * K, config.hidden_size, bias=False)
-        self.q_weight, self.k_weight = nn.Parameter(torch.ones(H, K)), nn.Parameter(torch.ones(G, K))
-
-    def forward(self, rows: Tensor, layer: int) -> Tensor:
-        (H, G), K, T = self.heads, self.config.hidden_size_per_head, rows.shape[1]
-        full = layer in (self.config.full_attention_idx or ())
-        q, k, v = self.qkv_proj(rows).unflatten(-1, (-1, K)).split([H, G, G], 2)
-        q, k = (F.rms_norm(x, (K,), eps=1e-6) * w for x, w in ((q, self.q_weight), (k, self.k_weight)))
-        base = self.config.rope_theta if full else self.config.rope_local_theta
-        angle = torch.arange(T)[:, None] * base ** -(torch.arange(0, K, 2) / K).repeat(2)
-        cos, sin = angle.cos()[:, None], angle.sin()[:, None]
-        q, k = (x * cos + torch.cat((-x[..., K // 2 :], x[..., : K // 2]), -1) * sin for x in (q, k))
-        far = torch.arange(T)[:, None] - torch.arange(T)
-        seen = (far >= 0) & (full | (far <= self.config.attention_window_size))  # so many rows before its own
-        k, v = (x.repeat_interleave(H // G, 2) for x in (k, v))
-        y = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)), attn_mask=seen)
-        return self.o_proj(y.transpose(1, 2).flatten(2))
+def attention(c: Any, w: Weights, rows: Tensor, *, full: bool) -> Tensor:
+    H, G, K = c.num_attention_heads, c.num_key_value_heads, c.hidden_size_per_head
+    q, k, v = w.linear("qkv_proj", rows, (H + 2 * G) * K).unflatten(-1, (-1, K)).split([H, G, G], 2)
+    q = F.rms_norm(q, (K,), eps=1e-6) * w.get("q_weight", H, K)
+    k = F.rms_norm(k, (K,), eps=1e-6) * w.get("k_weight", G, K)
+    q, k = (turned(x, base=c.rope_theta if full else c.rope_local_theta, size=K) for x in (q, k))
+    y = attend(q, k, v, reach=float("inf") if full else c.attention_window_size)  # so many rows before its own
+    return w.linear("o_proj", y.flatten(2), c.hidden_size)
 
 
-class Mlp(nn.Module):
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.gate_up_proj = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up_proj(x).chunk(2, -1)
-        return self.down_proj(F.silu(gate) * up)
-
-
-class Layer(nn.Module):
-    def __init__(self, config: Any, layer: int) -> None:
-        super().__init__()
-        step, last = config.mamba_step, config.num_hidden_layers - 1
-        attends = layer == last if last < step // 2 else layer % step == step // 2
-        self.mixer = Mamba(config) if config.mamba_enabled and not attends else Attention(config)
-        self.mlp, self.layer = Mlp(config), layer
-        self.pre_mixer_norm, self.post_mixer_norm = Norm(config, 1.0), Norm(config, 1 / 5)
-        self.pre_mlp_norm, self.post_mlp_norm = Norm(config, 1.0), Norm(config, 1 / 5**1.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.post_mixer_norm(self.mixer(self.pre_mixer_norm(x), self.layer))
-        return x + self.post_mlp_norm(self.mlp(self.pre_mlp_norm(x)))
+def layer(c: Any, w: Weights, x: Tensor, number: int) -> Tensor:
+    half, last, rows = c.mamba_step // 2, c.num_hidden_layers - 1, w.norm("pre_mixer_norm.weight", x, offset=1.0)
+    if c.mamba_enabled and not (number == last if last < half else number % c.mamba_step == half):
+        y = mamba(c, w.under("mixer"), rows)
+    else:
+        y = attention(c, w.under("mixer"), rows, full=number in (c.full_attention_idx or ()))
+    x = x + w.norm("post_mixer_norm.weight", y, offset=1 / 5)
+    rows = w.norm("pre_mlp_norm.weight", x, offset=1.0)
+    gate, up = w.linear("mlp.gate_up_proj", rows, 2 * c.intermediate_size).chunk(2, -1)
+    y = w.linear("mlp.down_proj", F.silu(gate) * up, c.hidden_size)
+    return x + w.norm("post_mlp_norm.weight", y, offset=1 / 5**1.5)
 
 
-class Plamo2Model(nn.Module):
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.Module()
-        self.layers.layers = nn.ModuleList(Layer(config, i) for i in range(config.num_hidden_layers))
-        self.norm = Norm(config, 1.0)
-
-    def forward(self, input_ids: Tensor) -> Tensor:
-        return self.norm(nn.Sequential(*self.layers.layers)(self.embed_tokens(input_ids)))
-
-
-class Plamo2ForCausalLM(PreTrainedModel):
+class Plamo2ForCausalLM(Plain):
     config_class = Plamo2Config
-    base_model_prefix = "model"
-    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012  (as its base has it)
 
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.model = Plamo2Model(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()
-
-    def forward(self, input_ids: Tensor, **_: Any) -> CausalLMOutput:
-        return CausalLMOutput(logits=self.lm_head(self.model(input_ids)))
-
-    generate = Uncached.generate
+    def through(self, c: Any, w: Weights, x: Tensor) -> Tensor:
+        for number in range(c.num_hidden_layers):
+            x = layer(c, w.under("layers", "layers", str(number)), x, number)
+        return w.norm("norm.weight", x, offset=1.0)

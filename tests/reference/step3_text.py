@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import LlamaConfig
-from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm, apply_rotary_pos_emb
 
-from tests.reference.uncached import Uncached, UncachedModel
+from tests.reference.plain import Plain, Weights, attend, turned
 
 
 class Step3TextConfig(LlamaConfig):
@@ -18,73 +17,40 @@ class Step3TextConfig(LlamaConfig):
     norm_expert_weight: bool = False
 
 
-class Attention(nn.Module):
+def attention(c: Any, w: Weights, x: Tensor) -> Tensor:
     """Queries of a normed latent; keys and values of one head for all."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.heads, self.width = config.num_attention_heads, config.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, config.share_q_dim, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, self.width, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, self.width, bias=False)
-        self.inter_norm = LlamaRMSNorm(config.share_q_dim, config.rms_norm_eps)
-        self.wq = nn.Linear(config.share_q_dim, self.heads * self.width, bias=False)
-        self.o_proj = nn.Linear(self.heads * self.width, config.hidden_size, bias=False)
-
-    def forward(self, x: Tensor, *, attention_mask: Tensor, position_embeddings: tuple[Tensor, Tensor]) -> Tensor:
-        q = self.wq(self.inter_norm(self.q_proj(x))).unflatten(-1, (self.heads, self.width)).transpose(1, 2)
-        k, v = self.k_proj(x)[:, None], self.v_proj(x)[:, None]
-        q, k = apply_rotary_pos_emb(q, k, *position_embeddings)
-        weights = (q @ k.transpose(-1, -2) * self.width**-0.5 + attention_mask).softmax(-1)
-        y: Tensor = self.o_proj((weights @ v).transpose(1, 2).flatten(2))
-        return y
+    latent, K = w.norm("inter_norm.weight", w.linear("q_proj", x, c.share_q_dim)), c.head_dim
+    q = w.linear("wq", latent, c.num_attention_heads * K).unflatten(-1, (-1, K))
+    k, v = w.linear("k_proj", x, K)[:, :, None], w.linear("v_proj", x, K)[:, :, None]
+    q, k = (turned(each, base=c.rope_parameters["rope_theta"], size=K) for each in (q, k))
+    return w.linear("o_proj", attend(q, k, v).flatten(2), c.hidden_size)
 
 
-class Experts(nn.Module):
+def mlp(c: Any, w: Weights, x: Tensor, hidden: int) -> Tensor:
+    y = F.silu(w.linear("gate_proj", x, hidden)) * w.linear("up_proj", x, hidden)
+    return w.linear("down_proj", y, c.hidden_size)
+
+
+def experts(c: Any, w: Weights, x: Tensor) -> Tensor:
     """All of them for every row, those that are not chosen times nought."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        count, hidden, width = config.moe_num_experts, config.moe_intermediate_size, config.hidden_size
-        self.k, self.normalize = config.moe_top_k, config.norm_expert_weight
-        self.gate = nn.Linear(width, count, bias=False)
-        self.gate_up_proj = nn.Parameter(torch.empty(count, 2 * hidden, width))
-        self.down_proj = nn.Parameter(torch.empty(count, width, hidden))
-
-    def forward(self, x: Tensor) -> Tensor:
-        shares, chosen = self.gate(x).softmax(-1).topk(self.k)
-        shares = shares / shares.sum(-1, keepdim=True) if self.normalize else shares
-        every = torch.zeros(*x.shape[:-1], len(self.down_proj)).scatter(-1, chosen, shares)
-        gate, up = torch.einsum("btd,efd->btef", x, self.gate_up_proj).chunk(2, -1)
-        return torch.einsum("btef,edf,bte->btd", F.silu(gate) * up, self.down_proj, every)
+    E, D, hidden = c.moe_num_experts, c.hidden_size, c.moe_intermediate_size
+    shares, chosen = w.linear("gate", x, E).softmax(-1).topk(c.moe_top_k)
+    shares = shares / shares.sum(-1, keepdim=True) if c.norm_expert_weight else shares
+    every = torch.zeros(*x.shape[:-1], E).scatter(-1, chosen, shares)
+    gate, up = torch.einsum("btd,efd->btef", x, w.get("gate_up_proj", E, 2 * hidden, D)).chunk(2, -1)
+    return torch.einsum("btef,edf,bte->btd", F.silu(gate) * up, w.get("down_proj", E, D, hidden), every)
 
 
-class Layer(nn.Module):
-    def __init__(self, config: Any, number: int) -> None:
-        super().__init__()
-        self.self_attn = Attention(config)
-        self.input_layernorm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.post_attention_layernorm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.is_sparse = str(number) in config.moe_layers_enum.split(",")
-        if self.is_sparse:
-            self.moe = Experts(config)
-            shared = LlamaConfig(hidden_size=config.hidden_size, intermediate_size=config.share_expert_dim)
-            self.share_expert = LlamaMLP(shared)
-        else:
-            self.mlp = LlamaMLP(config)
-
-    def forward(self, x: Tensor, **given: Any) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), **given)
-        y = self.post_attention_layernorm(x)
-        return x + (self.moe(y) + self.share_expert(y) if self.is_sparse else self.mlp(y))
-
-
-class Model(UncachedModel):
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.layers = nn.ModuleList(Layer(config, number) for number in range(config.num_hidden_layers))
-
-
-class Step3TextForCausalLM(Uncached):
+class Step3TextForCausalLM(Plain):
     config_class = Step3TextConfig
-    body = Model
+
+    def through(self, c: Any, w: Weights, x: Tensor) -> Tensor:
+        for number in range(c.num_hidden_layers):
+            at = w.under("layers", str(number))
+            x = x + attention(c, at.under("self_attn"), at.norm("input_layernorm.weight", x))
+            y = at.norm("post_attention_layernorm.weight", x)
+            if str(number) in c.moe_layers_enum.split(","):
+                x = x + experts(c, at.under("moe"), y) + mlp(c, at.under("share_expert"), y, c.share_expert_dim)
+            else:
+                x = x + mlp(c, at.under("mlp"), y, c.intermediate_size)
+        return w.norm("norm.weight", x)

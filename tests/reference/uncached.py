@@ -10,6 +10,13 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaModel
 
 
+def generate(model: Any, inputs: Tensor, *, max_new_tokens: int, **_: Any) -> Tensor:
+    """The tokens that a model answers greedily, which begins anew for every one."""
+    for _each in range(max_new_tokens):
+        inputs = torch.cat([inputs, model(inputs, use_cache=False).logits[:, -1:].argmax(-1)], 1)
+    return inputs
+
+
 class UncachedModel(LlamaModel):
     """Layers in the order that `through` says, each given what it attends with."""
 
@@ -41,10 +48,7 @@ class Uncached(LlamaForCausalLM):
 
         return CausalLMOutput(logits=self.lm_head(self.model(input_ids)))
 
-    def generate(self, inputs: Tensor, *, max_new_tokens: int, **_: Any) -> Tensor:
-        for _each in range(max_new_tokens):
-            inputs = torch.cat([inputs, self(inputs).logits[:, -1:].argmax(-1)], 1)
-        return inputs
+    generate = generate
 
 
 class Nothing(nn.Module):
