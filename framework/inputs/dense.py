@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from triptych.errors import CheckpointError, Problem, short, suggest
 from triptych.spec.json_file import read_json
-from triptych.weights.checkpoint import Checkpoint, Stored
+from triptych.weights.checkpoint import Checkpoint
+from triptych.weights.stored import Stored
 
 _CLASSES = {
     "activation.GELU": "gelu",

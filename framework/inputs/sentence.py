@@ -18,7 +18,7 @@ from triptych.errors import CheckpointError, InputError, Problem, suggest
 from triptych.inputs.dense import Dense, load_dense
 from triptych.inputs.folder import read_json_if_any, read_text
 from triptych.inputs.token_use import TOKENS, token_problems
-from triptych.weights.checkpoint import Stored
+from triptych.weights.stored import Stored
 
 POOLING = {"cls": "first", "cls_token": "first", "lasttoken": "last", "mean": "mean", "mean_tokens": "mean"}
 POOLING |= {"max": "max", "max_tokens": "max"}

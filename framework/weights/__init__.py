@@ -5,7 +5,6 @@ from triptych.weights.adapter_names import match_adapters as match_adapters
 from triptych.weights.adapters import AdapterWarning as AdapterWarning
 from triptych.weights.adapters import adapter_components as adapter_components
 from triptych.weights.checkpoint import Checkpoint as Checkpoint
-from triptych.weights.checkpoint import Stored as Stored
 from triptych.weights.components import check_components as check_components
 from triptych.weights.components import component_report as component_report
 from triptych.weights.dry_run import Plan as Plan
@@ -31,6 +30,7 @@ from triptych.weights.stages import StageMissingLayer as StageMissingLayer
 from triptych.weights.stages import is_pp_missing_parameter as is_pp_missing_parameter
 from triptych.weights.stages import make_empty_intermediate_tensors_factory as make_empty_intermediate_tensors_factory
 from triptych.weights.stages import make_layers as make_layers
+from triptych.weights.stored import Stored as Stored
 from triptych.weights.table import Table as Table
 from triptych.weights.table import tables as tables
 from triptych.weights.table_mapper import TableMapper as TableMapper

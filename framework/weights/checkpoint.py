@@ -1,75 +1,22 @@
-"""A checkpoint folder: its config, and the names, shapes and bytes of its safetensors files.
-
-The safetensors library checks each header; the bytes are then read straight to where they belong. (Its own mapped reads
-leave the whole file in the process's memory beside the model.)
-"""
+"""A checkpoint folder: its config, and the tensors of its safetensors files."""
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
-
 from triptych.errors import CheckpointError, Problem
 from triptych.spec.config_file import read_config
 from triptych.spec.json_file import read_json
+from triptych.weights.ranks import of_ranks
+from triptych.weights.stored import Stored, read_header
 
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 MAX_NAMED = 20  # mistakes of one kind that are named
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One tensor on disk: where its bytes are, of which shape and dtype."""
-
-    file: Path
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    offset: int
-    nbytes: int
-
-    def read_into(self, target: Tensor, *, first: int = 0) -> None:
-        """Fill a contiguous CPU tensor of the same dtype with the stored elements from number `first` on."""
-        start = first * self.dtype.itemsize
-        assert target.dtype == self.dtype
-        assert target.is_contiguous()
-        assert start + target.nbytes <= self.nbytes
-        bytes_of: Any = target.detach().view(-1).view(torch.uint8).numpy()
-        view, done = memoryview(bytes_of), 0
-        with open(self.file, "rb", buffering=0) as file:
-            file.seek(self.offset + start)
-            while done < len(view):
-                if not (got := file.readinto(view[done:])):
-                    raise CheckpointError(f"{self.file}: ends before its tensors do; it changed while it was read")
-                done += got
-
-    def read(self) -> Tensor:
-        """The tensor, on the CPU, as it is stored."""
-        found = torch.empty(self.shape, dtype=self.dtype)
-        if self.nbytes:
-            self.read_into(found)
-        return found
 
 
 @dataclass(frozen=True)
@@ -93,7 +40,10 @@ class Checkpoint:
         index, single = self.folder / "model.safetensors.index.json", self.folder / "model.safetensors"
         if not index.is_file() and not single.is_file():
             index = next(iter(sorted(self.folder.glob("*.safetensors.index.json"))), index)
-        return self._indexed(index) if index.is_file() else _header(self._single_file())
+        if index.is_file():
+            return self._indexed(index)
+        ranks = of_ranks(sorted(self.folder.glob("*.safetensors")))
+        return read_header(self._single_file()) if ranks is None else ranks
 
     def _single_file(self) -> Path:
         if (single := self.folder / "model.safetensors").is_file():
@@ -120,7 +70,7 @@ class Checkpoint:
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
             raise CheckpointError(f"{index}: no `weight_map` of tensor names to file names")
         shards = self._shards(index, sorted(set(weight_map.values())))
-        headers = {name: _header(file) for name, file in shards.items()}
+        headers = {name: read_header(file) for name, file in shards.items()}
         if lost := [(tensor, file) for tensor, file in weight_map.items() if tensor not in headers[file]]:
             raise CheckpointError(Problem(f"{index}: {tensor!r} is not in {file}") for tensor, file in lost[:MAX_NAMED])
         beside = {tensor: stored for header in headers.values() for tensor, stored in header.items()}
@@ -148,26 +98,3 @@ def _inside(folder: Path, file: Path) -> bool:
     target, root = Path(os.path.realpath(file)), Path(os.path.realpath(folder))
     hub = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
     return target.parent in (root, hub)
-
-
-def _header(path: Path) -> dict[str, Stored]:
-    try:
-        with safe_open(path, "pt"):
-            pass  # the library has checked sizes, offsets and dtypes against the file
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a whole safetensors file ({error}); fetch it again") from None
-    with open(path, "rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        entries = json.loads(file.read(size))
-    entries.pop("__metadata__", None)
-    unknown = sorted({e["dtype"] for e in entries.values()} - set(DTYPES))
-    if unknown:
-        raise CheckpointError(
-            f"{path}: tensors of dtype {', '.join(unknown)}, which no spec reads; known: {', '.join(DTYPES)}"
-        )
-    return {name: _stored(path, entry, 8 + size) for name, entry in entries.items()}
-
-
-def _stored(path: Path, entry: Mapping[str, Any], start: int) -> Stored:
-    first, last = entry["data_offsets"]
-    return Stored(path, tuple(entry["shape"]), DTYPES[entry["dtype"]], start + first, last - first)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from triptych.weights.checkpoint import Stored
 from triptych.weights.matching import Matching
+from triptych.weights.ranks import Parts
 from triptych.weights.shards import Shard
+from triptych.weights.stored import Stored
 
 SCRATCH = 2**20  # bytes
 PIECE = 24 * 2**10  # numbers; from 32 * 2**10 on torch spreads a copy over threads
@@ -65,7 +66,7 @@ def _place(values: Tensor, shard: Shard, scratch: Tensor) -> None:
         rows.fill_(shard.absent)
     elif shard.via:
         rows.copy_(shard.transformed(shard.stored.read(), shard.scales[1].read() if shard.scales else None))
-    elif not rows.is_contiguous():
+    elif not rows.is_contiguous() or isinstance(shard.stored, Parts):
         rows.copy_(shard.stored.read())
     elif rows.device.type == "cpu" and rows.dtype == shard.stored.dtype and rows.numel():
         shard.stored.read_into(rows)

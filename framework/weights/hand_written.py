@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from triptych.errors import CapabilityError, Problem, WeightMapError, short
-from triptych.weights.checkpoint import Stored
 from triptych.weights.fill import Progress
 from triptych.weights.loader import AutoWeightsLoader
 from triptych.weights.mapper import Mapper, Target
 from triptych.weights.stages import is_pp_missing_parameter
+from triptych.weights.stored import Stored
 
 
 def materialise(module: nn.Module, *, device: torch.device) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from triptych.errors import Problem, WeightMapError, suggest
-from triptych.weights.checkpoint import Stored
 from triptych.weights.shards import Finding, Shard, Wanted, placed, shards_of
+from triptych.weights.stored import Stored
 from triptych.weights.table import Row, Table, filled, key_of
 
 MAX_HINTS = 20  # near names are slow to look for, and only the first findings are shown

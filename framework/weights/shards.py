@@ -12,7 +12,8 @@ from torch import Tensor
 
 from triptych.errors import KernelError
 from triptych.spec.base import PartSpec
-from triptych.weights.checkpoint import Stored
+from triptych.weights.ranks import Parts
+from triptych.weights.stored import Stored
 from triptych.weights.table import Row, Source, captured, filled
 
 Fault = Literal["missing", "unexpected", "doubly matched", "wrong shape", "wrong dtype", "unmapped"]
@@ -121,9 +122,10 @@ def _in_rows(
     path: str, found: Sequence[Shard], wanted: Wanted, findings: list[Finding], *, dim: int = 0
 ) -> tuple[Shard, ...]:
     """The shards one after the other on one dimension; what cannot stand there is a finding."""
+    led = Wanted(_led_by(dim, wanted.shape), wanted.stacked if dim else wanted.pieces)
+    found = [_joined(shard, rest=led.shape[1:], dim=dim) for shard in found]
     whole = [s for s in found if s.stored and not s.stored.dtype.is_floating_point and not s.packed]
     findings += [Finding("wrong dtype", path, f"{shard.name} holds {_dtype(shard)}") for shard in whole]
-    led = Wanted(_led_by(dim, wanted.shape), wanted.stacked if dim else wanted.pieces)
     shapes = [shape and _led_by(dim, shape) for shape in map(_shape, found)]
     if (lengths := _lengths(shapes, led)) is None:
         disk = ", ".join(f"{s.name} {list(s.stored.shape) if s.stored else 'absent'}" for s in found)
@@ -132,6 +134,14 @@ def _in_rows(
         return tuple(found)
     stops = list(accumulate(lengths))
     return tuple(replace(s, start=a, stop=b, dim=dim) for s, a, b in zip(found, [0, *stops], stops, strict=False))
+
+
+def _joined(shard: Shard, *, rest: tuple[int, ...], dim: int) -> Shard:
+    """Parts of ranks along that dimension in which what they make fits beside the other shards: one alone can."""
+    if not isinstance(shard.stored, Parts):
+        return shard
+    choices = [replace(shard, stored=shard.stored.along(at)) for at in range(len(shard.stored.shape))]
+    return next((each for each in choices if _led_by(dim, _shape(each) or ())[1:] == rest), shard)
 
 
 def _led_by(dim: int, shape: tuple[int, ...]) -> tuple[int, ...]:
