@@ -1,8 +1,11 @@
-"""Files that are written whole or not at all, and what is added to one that only grows."""
+"""Files and folders that are written whole or not at all, and what is added to a file that only grows."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,3 +43,32 @@ def append_whole(file: BinaryIO, content: bytes) -> None:
     except BaseException:
         file.truncate(end)
         raise
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which stands at `path` when all of it is on the disk, and is gone when filling it fails.
+
+    Nothing may stand at `path`. What a process that was killed left half filled is cleared away. Raises OSError.
+    """
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        os.rename(part, path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """What was written is on the disk; of a folder, which files it has."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -40,7 +40,7 @@ from triptych.tasks.hand_written import check_cut, check_runs, load_model
 from triptych.tasks.model import Model
 from triptych.tasks.options import Device, Dtype, as_device, as_dtype, as_settings, stated_dtype
 from triptych.tasks.source import Conversion, Folder, Source, read_source
-from triptych.weights import check, fill, fill_random, match, tables
+from triptych.weights import check, fill, fill_random, match, own_names, tables
 
 Progress = Callable[[int, int], None]
 APART = "of a processor that stands apart from its model; here items go straight to it: give a ProcessorCache, or bytes"
@@ -76,10 +76,11 @@ def load(
     """The model of a checkpoint folder, or of a hub id such as `owner/name`, whose files are fetched first.
 
     `config.json`, or a file of another name that a spec knows (Mistral's `params.json`), chooses the spec, or the
-    registered class, and what it is converted to; `spec`, a registered name or the path of a YAML file, goes before
-    it. `convert` makes a model that writes one to `embed` or to `classify`, or with `token_` before it to do so with
-    each token. Where it has no layer for labels, rows of its head are one: `classifier_from_token` names the tokens,
-    by text or by id, and `method` is `from_2_way_softmax` (false, true: the chance of the second among the two) or
+    registered class, and what it is converted to; a `spec.yaml` in the folder goes before it, and before both `spec`, a
+    registered name or the path of a YAML file. Tensors of a folder with a spec are called as the parameters. `convert`
+    makes a model that writes one to `embed` or to `classify`, or with `token_` before it to do so with each token.
+    Where it has no layer for labels, rows of its head are one: `classifier_from_token` names the tokens, by text or by
+    id, and `method` is `from_2_way_softmax` (false, true: the chance of the second among the two) or
     `no_post_processing` (a label each); a config may say both under the same names. `overrides` (`path.to.key=value`)
     change the spec. `multimodal` says which items prompts may have, and with that which towers are there at all; it
     may leave the language model out too. What is left out is not read. `stage` is that of this process in a pipeline
@@ -103,7 +104,7 @@ def load(
     pipe = _pipe(stage)
     source = read_source(folder, tokens=classifier_from_token, method=method)
     source = source.converted(convert or source.conversion)
-    chosen = _chosen(spec, source, convert or source.conversion)
+    chosen = _chosen(spec or source.spec, source, convert or source.conversion)
     use = _Use(overrides or (), media, stage, where, kind or stated_dtype(source.checkpoint), progress)
     built: Assembled | None = None
     module: nn.Module
@@ -191,7 +192,8 @@ def _from_spec(model: type[FromSpec], source: Source, use: _Use, *, convert: str
         stage=use.stage,
     )
     _check_takes_text(built)
-    matching = match(built.module, tables(built.plan.scopes), source.tensors)
+    choices = tables(built.plan.scopes) if source.spec is None else [own_names(built.module)]
+    matching = match(built.module, choices, source.tensors)
     check(matching, checkpoint=str(source.folder))
     _check_room(built, device=use.device, dtype=use.dtype)
     with _room(built.name, use.device, use.dtype):

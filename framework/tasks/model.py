@@ -211,9 +211,25 @@ class Model:
         Raises InputError with all that is wrong, before anything runs.
         """
         self._check_writes()
-        read = read_each(paired(prompts, images, video=videos, audio=sounds), partial(self._reader.read, raw=raw))
-        given = as_answers(answers, count=len(read), tokenizer=self.tokenizer)
+        read, given = self.read_with_answers(prompts, answers, images, videos=videos, sounds=sounds, raw=raw)
         return likelihoods(self.runs, read, given, run=self._options(max_batch=max_batch))
+
+    def read_with_answers(
+        self,
+        prompts: Prompts,
+        answers: Prompts,
+        images: Images | None = None,
+        *,
+        videos: Videos | None = None,
+        sounds: Sounds | None = None,
+        raw: bool = False,
+    ) -> tuple[list[ReadPrompt], list[tuple[int, ...]]]:
+        """Prompts with their items, as `generate` reads them, and the token ids of an answer to each.
+
+        Raises InputError with all that is wrong.
+        """
+        read = read_each(paired(prompts, images, video=videos, audio=sounds), partial(self._reader.read, raw=raw))
+        return read, as_answers(answers, count=len(read), tokenizer=self.tokenizer)
 
     def transcribe(
         self,

@@ -14,6 +14,7 @@ from triptych.inputs.sentence import SentenceUse, load_sentence_use
 from triptych.inputs.tokenizer import Tokenizer, load_tokenizer
 from triptych.registry import spec_files
 from triptych.spec.classifier import METHOD, TOKENS, Method
+from triptych.spec.config_file import own_spec
 from triptych.weights import Checkpoint, Stored
 
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # no pickle and no code
@@ -34,6 +35,11 @@ class Source:
     @property
     def folder(self) -> Path:
         return self.checkpoint.folder
+
+    @property
+    def spec(self) -> str | None:
+        """The path of the spec that the folder brings; None where its config chooses one."""
+        return own_spec(self.folder)
 
     @property
     def tensors(self) -> Mapping[str, Stored]:

@@ -73,6 +73,11 @@ class ImageProcessor:
             return torch.cat([*moments(chain([first], found), together)])
         return torch.stack([each if each.ndim == ONE_PICTURE else each[0] for each in (first, *found)])
 
+    def save(self, folder: Path) -> None:
+        """Write what it is set to into a folder, where `load_image_processor` finds it."""
+        if (write := getattr(self._processor, "save_pretrained", None)) is not None:
+            write(folder)
+
     def accepted(self, keywords: Mapping[str, object]) -> dict[str, object]:
         """The keywords that it takes; it warns of others."""
         return accepted_kwargs(self._processor, keywords)
