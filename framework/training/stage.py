@@ -1,0 +1,192 @@
+"""One stage of training, by transformers' Trainer: rates by component, checkpoints that are whole or not there."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import PrinterCallback, Trainer, TrainerCallback, set_seed
+
+from triptych.training.arguments import arguments_of, groups_of, mark, plain_path
+from triptych.training.errors import TrainingError
+from triptych.training.examples import Examples, pack
+from triptych.training.forms import StageForm, TrainForm
+from triptych.training.kept import fill_folder
+from triptych.training.learner import Learner
+from triptych.training.trial import Trial
+from triptych.weights import save_tensors
+from triptych.weights.saving import FILE
+from triptych.whole_file import whole_folder
+
+LEARNED = "learned.safetensors"  # low-rank matrices of a checkpoint, in whose model they are added already
+Log = Callable[[Mapping[str, object]], None]
+
+
+class Stage(Trainer):
+    """Trains the model of `examples` as `stage` says. `like` is the folder that it was loaded from, `spec` its spec."""
+
+    model: Any
+
+    def __init__(
+        self,
+        examples: Examples,
+        trial: Trial | None,
+        *,
+        name: str,
+        stage: StageForm,
+        often: TrainForm,
+        home: Path,
+        spec: str,
+        seed: int,
+        half: str | None,
+        log: Log,
+    ) -> None:
+        """`half` is the narrower dtype that products are in, while weights are in float32.
+
+        Raises OptionError for components that the model does not have.
+        """
+        model = examples.model
+        self.name, self.stage, self.trial, self.like, self.spec = name, stage, trial, model.folder, spec
+        self.home, self.keep = home, often.keep
+        learner = Learner(model.module, kernels=model.kernels)
+        set_seed(seed)  # low-rank matrices are drawn
+        self.matrices = mark(model.module, stage, name=name)
+        arguments = arguments_of(stage, often, home=home, seed=seed, half=half, cpu=model.device.type == "cpu")
+        if trial is not None:
+            arguments.eval_strategy = "steps" if often.eval_every else "no"
+        arguments._n_gpu = min(1, arguments.n_gpu)  # several are several processes: no batch is cut here
+        super().__init__(
+            model=learner,
+            args=arguments,
+            data_collator=pack,
+            train_dataset=examples,
+            eval_dataset=None if trial is None else trial.examples,
+            callbacks=[_Told(name, log)],
+        )
+        self.remove_callback(PrinterCallback)
+
+    def run(self) -> dict[str, Tensor]:
+        """Train, from the last whole checkpoint on; the parameters of the model at the end.
+
+        Raises TrainingError when the loss or its gradient is no number any more.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        for part in self.home.glob(".*.part"):  # of a process that was killed while it saved
+            shutil.rmtree(part)
+        there = checkpoints(self.home)
+        self.train(resume_from_checkpoint=str(there[-1]) if there else None)
+        if self.trial is not None and not self._tried_now:
+            self.evaluate()
+        if self.matrices is not None:
+            self.matrices.merge()
+        return dict(self.model.model.named_parameters())
+
+    @property
+    def _tried_now(self) -> bool:
+        tried = [row["step"] for row in self.state.log_history if "eval_loss" in row]
+        return bool(tried) and tried[-1] == self.state.global_step
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """With a rate for each component."""
+        if self.optimizer is None:
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args)
+            groups = groups_of(self.stage, dict((model or self.model).named_parameters()))
+            self.optimizer = kind(groups, **options)
+        return self.optimizer
+
+    def training_step(self, *args: Any, **options: Any) -> Tensor:
+        loss: Tensor = super().training_step(*args, **options)
+        self._check(loss, "loss")
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        found: Any = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+        self._check(found, "norm of the gradient")
+        return found
+
+    def _check(self, value: Tensor | float, what: str) -> None:
+        """Raise TrainingError where a number is none; the weights are those before the step then, and are kept."""
+        if math.isfinite(number := float(value)):
+            return
+        kept = self.home / f"checkpoint-{self.state.global_step}"
+        self._save_checkpoint(self.model, None)
+        step = self.state.global_step + 1
+        told = f"stage {self.name!r}, step {step}: the {what} is {number}"
+        raise TrainingError(f"{told}; the weights before it are kept in {kept}. A lower learning rate may do")
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """With the rate of each component, where they differ."""
+        if "learning_rate" in logs and self.optimizer is not None and len(self.stage.train) > 1:
+            groups = self.optimizer.param_groups  # the schedule, which told the rate of the first, is that of all
+            share = logs.pop("learning_rate") / groups[0]["initial_lr"]
+            logs |= {f"learning_rate.{group['component']}": share * group["initial_lr"] for group in groups}
+        super().log(logs, start_time)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """What the examples that are held out come to, logged."""
+        assert self.trial is not None
+        found = self.trial(self.model)
+        self.log(found)
+        return found
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """As the trainer does, whole or not at all: it is written elsewhere, and takes its place at the end."""
+        home, name = self.home, f"checkpoint-{self.state.global_step}"
+        if (home / name).is_dir():
+            return
+        with whole_folder(home / name) as part:
+            self._elsewhere = part
+            super()._save_checkpoint(model, trial)
+            written = part / name
+            for file in [*written.iterdir()]:
+                file.rename(part / file.name)
+            written.rmdir()
+        for old in checkpoints(home)[: -self.keep]:
+            shutil.rmtree(old)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(getattr(self, "_elsewhere", None) or super()._get_output_dir(trial))
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """A folder that `load` reads, the low-rank matrices added to the weights, and these beside them."""
+        assert output_dir is not None
+        assert self.like is not None
+        folder = Path(output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        model = self.model.model
+        tensors = {plain_path(name): tensor for name, tensor in (state_dict or {}).items()}
+        if self.matrices is not None:
+            tensors = self.matrices.merged()
+            save_tensors(folder, self.matrices.learned(), file=LEARNED)
+        fill_folder(folder, tensors or dict(model.named_parameters()), like=self.like, spec=self.spec)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        folder, module = Path(resume_from_checkpoint), (model or self.model).model
+        file = FILE if self.matrices is None else LEARNED  # what these stand beside is as it was at the beginning
+        with torch.no_grad():
+            parameters = dict(module.named_parameters())
+            for name, tensor in load_file(folder / file).items():
+                parameters[name].copy_(tensor)
+
+
+def checkpoints(home: Path) -> list[Path]:
+    """Those that are whole, the oldest first."""
+    return sorted(home.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+class _Told(TrainerCallback):
+    """Hands on what is logged at a step."""
+
+    def __init__(self, name: str, log: Log) -> None:
+        self.name, self.log = name, log
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+        if logs and ("loss" in logs or "eval_loss" in logs):
+            values = {key: value for key, value in logs.items() if key not in ("epoch", "total_flos")}
+            self.log({"stage": self.name, "step": state.global_step, **values})
