@@ -9,15 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from triptych.errors import InputError, Place, Problem
 from triptych.experiments.document import ItemForm
-from triptych.experiments.read import Ready
 from triptych.experiments.whole import Row
 from triptych.spec.document import Tree, locate
 from triptych.spec.scope import problems_of
+
+if TYPE_CHECKING:
+    from triptych.experiments.read import Ready
 
 NUMBER = re.compile(r"\[(\d+)\]")  # in the path of a problem
 
@@ -52,7 +55,7 @@ def read_items(ready: Ready, *, answers: bool = False) -> list[Item]:
         for number, prompt in enumerate(data.prompts)
     ]
     if data.file is not None:
-        found += _of_file(Path(data.file), answers=answers)
+        found += of_file(Path(data.file), answers=answers)
     if not found:
         raise InputError("no prompts; give `data.prompts`, or a `data.file` of JSON lines", path="data")
     return found
@@ -74,9 +77,10 @@ def _placed(problem: Problem, items: Sequence[Item]) -> Problem:
     return problem if number >= len(items) else replace(problem, place=problem.place or items[number].place)
 
 
-def _of_file(path: Path, *, answers: bool) -> list[Item]:
+def of_file(path: Path, *, answers: bool, key: str = "data.file") -> list[Item]:
+    """The prompts of a file of JSON lines, named under `key` of the experiment. Raises InputError as `read_items`."""
     found, problems = list[Item](), list[Problem]()
-    for place, line in _lines(path):
+    for place, line in _lines(path, key):
         try:
             found.append(item := _item(line, place))
         except InputError as error:
@@ -109,13 +113,13 @@ def _item(line: bytes, place: Place) -> Item:
     return Item(form.prompt, form.answer, tuple(str(beside / image) for image in form.images), place)
 
 
-def _lines(path: Path) -> Iterator[tuple[Place, bytes]]:
+def _lines(path: Path, key: str) -> Iterator[tuple[Place, bytes]]:
     if path.exists() and not path.is_file():
-        raise InputError(f"{path}: no file of JSON lines", path="data.file")
+        raise InputError(f"{path}: no file of JSON lines", path=key)
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: {error}", path="data.file") from None
+        raise InputError(f"{path}: {error}", path=key) from None
     for number, line in enumerate(content.removeprefix(BOM_UTF8).split(b"\n"), 1):
         if line.strip():
             yield Place(str(path), number, 1), line

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from triptych.spec.base import BaseSpec
+from triptych.training.forms import TrainForm
 
-Task = Literal["check", "generate", "score", "bench"]
+Task = Literal["check", "generate", "score", "bench", "train"]
 
 
 def _known_device(name: str) -> str:
@@ -34,11 +35,13 @@ class RunForm(BaseSpec):
 class DataForm(BaseSpec):
     """`prompts` in place, or the path of a `file` of JSON lines, an `ItemForm` each.
 
-    A prompt is a user's turn where the checkpoint has a chat template, unless `raw`.
+    A prompt is a user's turn where the checkpoint has a chat template, unless `raw`. `held_out` is such a file too, of
+    what a model is tried on that learns from the other.
     """
 
     prompts: tuple[str, ...] = ()
     file: str | None = None
+    held_out: str | None = None
     raw: bool = False
 
 
@@ -79,3 +82,4 @@ class Experiment(BaseSpec):
     data: DataForm = DataForm()
     generate: GenerateForm = GenerateForm()
     bench: BenchForm = BenchForm()
+    train: TrainForm = TrainForm()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -12,15 +14,15 @@ from triptych.experiments.compose import Composed
 from triptych.experiments.document import Experiment
 from triptych.experiments.overrides import MODEL
 from triptych.experiments.refused import at_override
+from triptych.experiments.train_check import train_problems
 from triptych.spec.catalog import find_family
-from triptych.spec.config_file import read_config
+from triptych.spec.config_file import own_spec, read_config
 from triptych.spec.document import Tree
 from triptych.spec.mapping import tree_of
-from triptych.spec.merge import inherited, merge
+from triptych.spec.merge import inherited, load_tree, merge
 from triptych.spec.overrides import overridden
 from triptych.spec.scope import Collector, problems_of
 from triptych.spec.validate import mistakes
-from triptych.tasks.source import fetched
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def read(composed: Composed) -> Ready:
     if isinstance(composed.tree.get("model"), Tree | None):
         with problems.catching():
             spec = _spec(composed)
+    if settings is not None and settings.task == "train":
+        problems.problems += train_problems(settings, spec, composed.tree)
     problems.check()
     assert settings is not None
     defaults = tree_of(settings.model_dump(mode="json", exclude={"model"}), origin="default")
@@ -82,8 +86,19 @@ def _model(composed: Composed) -> Tree:
         return given
     if not isinstance(checkpoint, str):
         raise SpecError("a spec is missing, or a `checkpoint` that chooses one", place=composed.file)
-    config = read_config(fetched(checkpoint))
-    return tree_of({"base": find_family(config)}, origin=f"checkpoint {checkpoint}")
+    folder = checkpoint_folder(checkpoint)
+    if (own := own_spec(folder)) is not None:
+        return load_tree(Path(own))
+    return tree_of({"base": find_family(read_config(folder))}, origin=f"checkpoint {checkpoint}")
+
+
+def checkpoint_folder(checkpoint: str) -> Path:
+    """The folder itself, or that to which the files of a hub id were fetched. Raises CheckpointError for neither."""
+    if os.path.isdir(checkpoint):
+        return Path(checkpoint)
+    from triptych.tasks.source import fetched  # and torch with it
+
+    return fetched(checkpoint)
 
 
 def _below_model(problem: Problem, typed: Mapping[Place, Place]) -> Problem:

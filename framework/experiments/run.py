@@ -11,7 +11,6 @@ from triptych.experiments.compose import compose
 from triptych.experiments.folder import open_run
 from triptych.experiments.folders import named_with_their_distribution
 from triptych.experiments.read import Ready, read
-from triptych.experiments.tasks import TASKS
 from triptych.experiments.whole import Row
 
 MAX_NAME = 120
@@ -33,12 +32,13 @@ def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
     """
     with named_with_their_distribution():
         ready = read(compose(name, words))
+    from triptych.experiments.tasks import TASKS  # and torch with it
+
     work = TASKS[ready.settings.task]
     asked = work.asked(ready) if work.asked else None
     with open_run(folder_of(ready, words), ready, asked) as folder:
         if (result := folder.result) is None:
-            for row in work.rows(ready, folder.spec, len(folder.rows)):
-                folder.add(row)
+            work.measure(ready, folder)
             folder.finish(result := work.summary(folder.rows))
         return Outcome(result, folder.path)
 

@@ -1,0 +1,189 @@
+"""Stages: what each trains and at which rate, and that a run that was broken off ends as one in a piece."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import triptych
+from tests.cli.command import Capture, ran
+from tests.full_disk import room_for
+from triptych.experiments.run import Outcome, run_experiment
+from triptych.training.errors import TrainingError
+from triptych.training.learner import Learner
+from triptych.training.stage import Stage
+
+pytest.importorskip("accelerate")
+
+TINY = """
+defaults: [/run: small, /tower: clip, /projector: mlp, /language_model: llama, _self_]
+task: train
+model:
+  schema: 1
+  tokens: {image: {placeholder: =language_model.vocab_size - 1, count: =rows}}
+  prompt_updates: [{modality: image, replace: <image>, with: placeholder}]
+  sample:
+    vision_config: {image_size: 28}
+    text_config: {vocab_size: 260}
+data: {file: data.jsonl}
+"""
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With pictures of colours, and a file that asks for each."""
+    monkeypatch.chdir(tmp_path)
+    for name, colour in COLOURS.items():
+        Image.new("RGB", (30, 30), colour).save(f"{name}.png")
+    lines = [{"prompt": "What?", "answer": name, "images": [f"{name}.png"]} for name in COLOURS]
+    Path("data.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def written(stages: str, more: str = "log_every: 1", name: str = "mine") -> str:
+    path = Path(f"experiment/{name}.yaml")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{TINY}\ntrain:\n  {more}\n  stages:\n{stages}\n")
+    return str(path)
+
+
+def rows(outcome: Outcome) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (outcome.folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(folder: Path) -> Mapping[str, Tensor]:
+    return dict(triptych.load(folder).module.named_parameters())
+
+
+def moved(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> set[str]:
+    return {path for path, tensor in one.items() if not torch.equal(tensor, other[path])}
+
+
+def test_what_is_learned_is_answered_from_the_command_line(capsys: Capture) -> None:
+    stages = "  - {train: {tower: 1e-3, projector: 3e-3, language_model: 3e-3}, steps: 40, batch_size: 3}"
+    name = written(stages, "log_every: 10")
+    outcome = run_experiment(name, ["data.held_out=data.jsonl"])
+    assert outcome.result["eval_exact"] == 1.0
+    for colour in COLOURS:
+        status, out, err = ran(capsys, "run", str(outcome.folder / "model"), "--image", f"{colour}.png", "What?")
+        assert (status, out) == (0, f"{colour}\n"), err
+
+
+def test_a_stage_trains_what_it_names_and_leaves_the_rest() -> None:
+    name = written(
+        "  - {name: first, train: {projector: 1e-3}, steps: 1}\n"
+        "  - {name: second, train: {language_model: 1e-3, language_model.layers.1: 2e-3}, steps: 1,\n"
+        "     freeze: [language_model.embed, language_model.layers.0.ffn], schedule: constant}"
+    )
+    home = run_experiment(name).folder
+    begin, first, second = (weights(home / at) for at in ("begin", "stages/first/model", "stages/second/model"))
+    assert moved(begin, first) == {path for path in begin if path.startswith("projectors.")}
+    frozen = ("language_model.embed.", "language_model.layers.0.ffn.", "towers.", "projectors.")
+    assert moved(first, second) == {path for path in begin if not path.startswith(frozen)}
+    change = {
+        path: float((second[path] - first[path]).abs().max()) for path in begin
+    }  # a first step of Adam is its rate
+    at = "language_model.layers.{}.mix.attention.qkv.weight"
+    assert change[at.format(0)] == pytest.approx(1e-3, rel=1e-2)
+    assert change[at.format(1)] == pytest.approx(2e-3, rel=1e-2)
+    (row,) = [row for row in rows(run_experiment(name)) if row["stage"] == "second"]
+    assert row["learning_rate.language_model"] == pytest.approx(1e-3)
+    assert row["learning_rate.language_model.layers.1"] == pytest.approx(2e-3)
+
+
+LORA = ", lora: {language_model: {rank: 2}}"
+
+
+@pytest.mark.parametrize("lora", ["", LORA], ids=["weights", "lora"])
+def test_a_run_that_was_broken_off_ends_as_one_in_a_piece(lora: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = f"train: {{projector: 1e-3, language_model: 1e-3}}{lora}"
+    name = written(
+        f"  - {{name: a, train: {{projector: 1e-3}}, steps: 2, batch_size: 2}}\n"
+        f"  - {{name: b, steps: 5, batch_size: 2, {trained}}}",
+        "log_every: 1\n  save_every: 2",
+    )
+    words = ["data.held_out=data.jsonl", "train.eval_every=2", "generate.max_tokens=2"]
+    whole = run_experiment(name, [*words, "run.folder=whole"])
+
+    step, broken = Stage.training_step, list[int]()
+
+    def breaks(self: Stage, *args: Any, **options: Any) -> Tensor:
+        if self.name == "b" and self.state.global_step == 3 and not broken:
+            broken.append(3)
+            raise KeyboardInterrupt
+        return step(self, *args, **options)
+
+    monkeypatch.setattr(Stage, "training_step", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(name, words)
+    (home,) = Path("runs/mine").iterdir()
+    assert [path.name for path in (home / "stages/b").iterdir()] == ["checkpoint-2"]
+    parts = run_experiment(name, words)
+    assert broken
+    assert not moved(weights(whole.folder / "model"), weights(parts.folder / "model"))
+    assert rows(parts) == rows(whole)
+    assert parts.result == whole.result
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_a_number_that_is_none_stops_and_the_last_good_weights_are_kept(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = written("  - {name: wild, train: {projector: 1e-3}, steps: 4, schedule: constant}")
+    step, good = Stage.training_step, dict[str, Tensor]()
+
+    def goes_wrong(self: Stage, *args: Any, **options: Any) -> Tensor:
+        found = step(self, *args, **options)
+        parameters = dict(self.model.model.named_parameters())
+        if self.state.global_step == 2:
+            good.update({path: tensor.detach().clone() for path, tensor in parameters.items()})
+            parameters["projectors.image.mlp.up.weight"].grad[0, 0] = math.inf
+        return found * (math.nan if what == "loss" and good else 1)
+
+    monkeypatch.setattr(Stage, "training_step", goes_wrong)
+    if what == "loss":  # what the method itself gives is looked at
+        monkeypatch.setattr(Stage, "training_step", step)
+        forward = Learner.forward
+        calls = list[int]()
+
+        def no_number(self: Learner, *args: Any, **options: Any) -> dict[str, Tensor]:
+            calls.append(1)
+            found = forward(self, *args, **options)
+            if len(calls) == 3:
+                good.update({path: tensor.detach().clone() for path, tensor in self.model.named_parameters()})
+                found["loss"] = found["loss"] * math.nan
+            return found
+
+        monkeypatch.setattr(Learner, "forward", no_number)
+    with pytest.raises(TrainingError, match=rf"stage 'wild', step 3: the .*{what} is (nan|inf); .*checkpoint-2"):
+        run_experiment(name)
+    assert not moved(good, weights(Path("runs/mine/as_it_is/stages/wild/checkpoint-2")))
+
+
+def test_a_disk_that_fills_while_a_model_is_saved_leaves_the_last_one_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = written("  - {name: a, train: {projector: 1e-3}, steps: 4}", "save_every: 1\n  keep: 1")
+    save = Stage._save_checkpoint
+
+    def fills(self: Stage, *args: Any) -> None:
+        with room_for(2**14 if self.state.global_step == 3 else 2**30):
+            save(self, *args)
+
+    monkeypatch.setattr(Stage, "_save_checkpoint", fills)
+    with pytest.raises(OSError, match="safetensors"):
+        run_experiment(name)
+    monkeypatch.setattr(Stage, "_save_checkpoint", save)
+    home = Path("runs/mine/as_it_is/stages/a")
+    assert [path.name for path in home.iterdir()] == ["checkpoint-2"]
+    assert weights(home / "checkpoint-2")
+    (home / ".checkpoint-3.part").mkdir()  # as a process that is killed leaves it
+    resumed, whole = run_experiment(name), run_experiment(name, ["run.folder=whole"])
+    assert not moved(weights(whole.folder / "model"), weights(resumed.folder / "model"))
+    assert [path.name for path in home.iterdir()] == ["model"]
