@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.test_stages import in_a_folder, written
+from tests.training.colours import write_pictures, written
 from triptych.errors import OptionError, SpecError
 from triptych.experiments.compose import compose
 from triptych.experiments.read import read
 from triptych.experiments.run import run_experiment
 
-__all__ = ["in_a_folder"]
+pytest.importorskip("accelerate")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_pictures()
 
 
 def told(name: str, *words: str) -> str:

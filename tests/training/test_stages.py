@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 import triptych
 from tests.cli.command import Capture, ran
 from tests.full_disk import room_for
+from tests.training.colours import COLOURS, write_pictures, written
 from triptych.experiments.run import Outcome, run_experiment
 from triptych.training.errors import TrainingError
 from triptych.training.learner import Learner
@@ -23,36 +23,11 @@ from triptych.training.stage import Stage
 
 pytest.importorskip("accelerate")
 
-TINY = """
-defaults: [/run: small, /tower: clip, /projector: mlp, /language_model: llama, _self_]
-task: train
-model:
-  schema: 1
-  tokens: {image: {placeholder: =language_model.vocab_size - 1, count: =rows}}
-  prompt_updates: [{modality: image, replace: <image>, with: placeholder}]
-  sample:
-    vision_config: {image_size: 28}
-    text_config: {vocab_size: 260}
-data: {file: data.jsonl}
-"""
-COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
-
 
 @pytest.fixture(autouse=True)
 def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With pictures of colours, and a file that asks for each."""
     monkeypatch.chdir(tmp_path)
-    for name, colour in COLOURS.items():
-        Image.new("RGB", (30, 30), colour).save(f"{name}.png")
-    lines = [{"prompt": "What?", "answer": name, "images": [f"{name}.png"]} for name in COLOURS]
-    Path("data.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-
-
-def written(stages: str, more: str = "log_every: 1", name: str = "mine") -> str:
-    path = Path(f"experiment/{name}.yaml")
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"{TINY}\ntrain:\n  {more}\n  stages:\n{stages}\n")
-    return str(path)
+    write_pictures()
 
 
 def rows(outcome: Outcome) -> list[dict[str, Any]]:
