@@ -35,15 +35,19 @@ TOGETHER = 3
 
 @st.composite
 def random_cases(draw: st.DrawFn, cases: tuple[Case, ...]) -> Case:
-    """Up to `TOGETHER` cases of one family, the later over the earlier, and other numbers for some of its keys."""
-    config: dict[str, Any] = {**draw(st.sampled_from(cases)).config}
-    plain = cases[0].config
-    for case in draw(st.lists(st.sampled_from(cases), max_size=TOGETHER - 1)):
+    """Up to `TOGETHER` cases of one family, the later over the earlier, and other numbers for some of its keys.
+
+    They are cases whose files are rewritten in one way.
+    """
+    first = draw(st.sampled_from(cases))
+    config: dict[str, Any] = {**first.config}
+    plain, alike = cases[0].config, [case for case in cases if case.alias == first.alias]
+    for case in draw(st.lists(st.sampled_from(alike), max_size=TOGETHER - 1)):
         config |= {key: value for key, value in case.config.items() if plain.get(key, ...) != value}
     for key in draw(st.sets(st.sampled_from(sorted(RESIZED.keys() & config.keys()) or [""]), max_size=3)):
         config |= {key: draw(RESIZED[key])} if key else {}
     name = f"random {zlib.crc32(repr(sorted(config.items(), key=str)).encode()):08x}"
-    return Case(cases[0].spec, name, config, attention=cases[0].attention)
+    return Case(cases[0].spec, name, config, alias=first.alias, attention=cases[0].attention)
 
 
 @dataclass

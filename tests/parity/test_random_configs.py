@@ -18,7 +18,9 @@ from triptych.errors import SpecError
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def tried(monkeypatch: pytest.MonkeyPatch, answer: Any, examples: int = 30) -> tuple[random_configs.Tally, list[Case]]:
+def tried(
+    monkeypatch: pytest.MonkeyPatch, answer: Any, examples: int = 30, spec: str = "gemma2"
+) -> tuple[random_configs.Tally, list[Case]]:
     seen = list[Case]()
 
     def error_of(case: Case) -> tuple[float, float]:
@@ -28,13 +30,20 @@ def tried(monkeypatch: pytest.MonkeyPatch, answer: Any, examples: int = 30) -> t
         return float(answer), 1e-5
 
     monkeypatch.setattr(random_configs, "error_of", error_of)
-    return random_configs.tally("gemma2", examples=examples), seen
+    return random_configs.tally(spec, examples=examples), seen
 
 
 def test_they_are_the_same_every_time_and_differ_from_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (tried(monkeypatch, 0)[1] for _ in range(2))
     assert first == second
     assert len({str(case) for case in first}) > 15
+
+
+def test_they_are_of_cases_whose_files_are_rewritten_in_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = tried(monkeypatch, 0, spec="sarvam_moe")[1]
+    halves = [case.alias is not None and "partial_rotary_factor" in case.alias["set"] for case in seen]
+    assert {*halves} == {True, False}
+    assert halves == [case.config["rope_parameters"]["partial_rotary_factor"] == 0.5 for case in seen]
 
 
 def test_some_have_the_changes_of_several_cases(monkeypatch: pytest.MonkeyPatch) -> None:

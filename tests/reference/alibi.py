@@ -42,6 +42,8 @@ class AlibiLlamaForCausalLM(LlamaForCausalLM):
         if self.alibi:
             self.model.rotary_emb = Unturned(config.head_dim)
         if getattr(config, "unit_head", False):
+            if config.tie_word_embeddings:
+                raise ValueError("a head of unit rows is no matrix of embeddings")
             self.lm_head = UnitHead(config.hidden_size, config.vocab_size, bias=False)
 
     def forward(self, input_ids: Tensor, past_key_values: Any = None, **options: Any) -> Any:

@@ -46,5 +46,7 @@ class ArcticReference(MixtralForCausalLM):
     config_class = MixtralConfig
 
     def __init__(self, config: Any) -> None:
+        if config.num_experts_per_tok == 1:
+            raise ValueError("of one expert Mixtral's share is one, and Arctic's is what the softmax says")
         super().__init__(config)
         self.model.layers = nn.ModuleList(ArcticLayer(config, i) for i in range(config.num_hidden_layers))
