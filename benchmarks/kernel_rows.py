@@ -138,9 +138,9 @@ def _sample(*, B: int, V: int) -> Row:
     def given(*, B: int, V: int) -> Given:
         logits = draw(B, V, dtype=torch.float32)
         state = torch.arange(B, device=logits.device)
-        return {"logits_BV": logits, "state_B": state, "temperature_B": logits.new_zeros(B), "limits": None}
+        return {"logits_BV": logits, "state_B": state, "temperature_B": None, "limits": None}
 
-    peers = {"argmax": lambda logits_BV, state_B, temperature_B, limits: logits_BV.argmax(-1)}  # noqa: ARG005
+    peers = {"max": lambda logits_BV, state_B, temperature_B, limits: logits_BV.max(-1)[::-1]}  # noqa: ARG005
     return Row("sample", {"B": B, "V": V}, {"B": 3, "V": 101}, given, B * V * 4, floor=0.83, peers=peers)
 
 

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from triptych.errors import TriptychError
-from triptych.runner import blocks, filtering
+from triptych.kernels.choice import wants_kernel
+from triptych.kernels.sample import sample
 from triptych.runner.drawn import Drawn
 from triptych.runner.logprobs import Logprobs
 from triptych.runner.options import SamplingOptions
-from triptych.runner.sampling_plan import Plan, Table, Warm
+from triptych.runner.sampling_plan import Plan, Table
 from triptych.runner.shaping import History, penalize
+from triptych.runner.streams import state_of
 from triptych.runner.tops import Tops
-from triptych.runner.uniform import state_of, uniform
 
 
 class Mask(Protocol):
@@ -94,12 +95,12 @@ class Sampler:
         """A token for each of the requests in `slots`, whose logits the rows are, in that order.
 
         Logits that are not finite, and a row where no token is left to draw, are failures of their request alone.
-        Nobody waits here for the device, but for requests with a mask, a top_k, top_p or min_p.
+        Nobody waits here for the device, but for requests with a mask and, in plain torch, a top_k, top_p or min_p.
         """
         plan, counts = self._plan(slots), self.counts(slots)
         refused: dict[int, TriptychError] = {}
         shaped_BV = self._shaped(logits_BV, plan, refused)
-        tops_B, tokens_B = self._drawn(shaped_BV, plan)
+        tokens_B, tops_B = self._drawn(shaped_BV, plan)
         self._note(tokens_B, plan)
         found = None
         if plan.asking is not None:
@@ -146,36 +147,23 @@ class Sampler:
             refused[row] = error
 
     def _drawn(self, logits_BV: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
-        """The highest logit of each row, and a token; some token for one whose logits are no numbers."""
-        if not plan.warm:
-            return blocks.likeliest(logits_BV)
-        tops_B = logits_BV.amax(-1)
-        uniform_B = uniform(self._state.index_select(0, plan.all.slots_R))
-        tokens_B = torch.empty_like(plan.all.slots_R)
-        for warm in plan.warm:
-            logits_RV, tops_R, uniform_R = (warm.rows.of(each) for each in (logits_BV, tops_B, uniform_B))
-            warm.rows.put(tokens_B, _drawn_warm(warm, logits_RV, tops_R[:, None], uniform_R[:, None]))
-        if plan.greedy:
-            plan.greedy.put(tokens_B, blocks.likeliest(plan.greedy.of(logits_BV))[1])
-        return tops_B, tokens_B
+        """A token of each row, some token where the logits are no numbers, and the highest logit."""
+        state_B = self._state.index_select(0, plan.all.slots_R)
+        if wants_kernel("sample", logits_BV) or len(plan.alike) == 1:
+            return sample(logits_BV, state_B, plan.asked.temperature_R, plan.asked.limits)
+        tokens_B, tops_B = torch.empty_like(state_B), logits_BV.new_empty(len(logits_BV))
+        for rows, asked in plan.alike:  # plain torch looks at each row for the longest that any takes
+            tokens_R, tops_R = sample(rows.of(logits_BV), rows.of(state_B), asked.temperature_R, asked.limits)
+            rows.put(tokens_B, tokens_R)
+            rows.put(tops_B, tops_R)
+        return tokens_B, tops_B
 
     def _note(self, tokens_B: Tensor, plan: Plan) -> None:
         """Remember the tokens for the next draws."""
-        if plan.warm:
+        if plan.asked.temperature_R is not None:
             self._state.index_add_(0, plan.all.slots_R, plan.gamma_B)
         if plan.early:
             self._number[plan.all.slots_R] += 1
         if plan.penalized:
             rows, _ = plan.penalized
             self._history.push(rows.slots, rows.slots_R, rows.of(tokens_B))
-
-
-def _drawn_warm(warm: Warm, logits_RV: Tensor, tops_R1: Tensor, uniform_R1: Tensor) -> Tensor:
-    """A token for each, [R]. Logits are counted from the likeliest, so that the coldest overflows nothing."""
-    tempered_RV = (logits_RV.float() - tops_R1.float()).div_(warm.temperature_R1)
-    wrong_R1 = ~tops_R1.isfinite()
-    if wrong_R1.device.type != "cpu" or wrong_R1.any():  # on a CPU to ask costs less than to write
-        tempered_RV.masked_fill_(wrong_R1, 0)  # a place is found in any row but one of NaN
-    if warm.limits:
-        return filtering.drawn(tempered_RV, warm.limits, uniform_R1)
-    return blocks.drawn(tempered_RV.exp_(), uniform_R1)

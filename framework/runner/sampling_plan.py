@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from triptych.runner.filtering import LEAST_SHARE, NO_SHARE, Limits
+from triptych.kernels.sample import Limits
 from triptych.runner.options import SamplingOptions
 from triptych.runner.shaping import Biases, Early, Penalties
-from triptych.runner.uniform import GAMMA
+from triptych.runner.streams import GAMMA
 
 VALUES = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
 
@@ -39,21 +39,24 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Warm:
-    """Requests that are drawn for, their temperatures [R, 1], and their limits where they have any."""
+class Asked:
+    """How requests are drawn for: their temperatures [R], 0 for the likeliest, and limits; None where all have none."""
 
-    rows: Rows
-    temperature_R1: Tensor
+    temperature_R: Tensor | None
     limits: Limits | None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The requests of a step by what they ask for, None where none does. `gamma_B` moves their streams on by one."""
+    """The requests of a step by what they ask for, None where none does. `gamma_B` moves their streams on by one.
+
+    `asked`: how all are drawn for. `alike`: the same in parts, those that take the likeliest, those without limits, and
+    those with some.
+    """
 
     all: Rows
-    greedy: Rows | None
-    warm: tuple[Warm, ...]
+    asked: Asked
+    alike: tuple[tuple[Rows, Asked], ...]
     biases: Biases | None
     penalized: tuple[Rows, Penalties] | None
     early: Early | None
@@ -72,14 +75,15 @@ class Table:
     def __init__(self, slots: int, *, vocab_size: int, device: torch.device) -> None:
         self._vocab, self._device = vocab_size, device
         self._values = torch.zeros(slots, len(VALUES), device=device)
-        self._last = torch.zeros(slots, 1, dtype=torch.int64, device=device)
+        self._top_k = torch.zeros(slots, dtype=torch.int64, device=device)
 
     def put(self, slot: int, options: SamplingOptions) -> None:
         """A request comes into a slot."""
-        share = max(options.top_p, LEAST_SHARE) if options.top_p < 1 else NO_SHARE
-        given = {**{name: getattr(options, name) for name in VALUES}, "top_p": share}
+        given = {name: getattr(options, name) for name in VALUES}
+        if options.greedy:
+            given["temperature"] = 0
         self._values[slot] = torch.tensor([float(given[name]) for name in VALUES])
-        self._last[slot] = min(options.top_k or self._vocab, self._vocab) - 1
+        self._top_k[slot] = min(options.top_k or self._vocab, self._vocab)
 
     def plan(self, slots: Sequence[int], options: Sequence[SamplingOptions], ends: Sequence[frozenset[int]]) -> Plan:
         """The plan of the requests in these slots, and the ids that end each."""
@@ -87,21 +91,16 @@ class Table:
         def having(is_so: Callable[[SamplingOptions], bool]) -> Rows | None:
             return self._rows(slots, [row for row, each in enumerate(options) if is_so(each)])
 
-        free = having(lambda each: not each.greedy and not each.limited)
-        limited = having(lambda each: not each.greedy and each.limited)
-        told = [each for each in options if not each.greedy and each.limited]
+        kinds = ([row for row, each in enumerate(options) if _kind(each) == kind] for kind in range(3))
         penalized = having(lambda each: each.penalized)
         early = [(ids, each.min_tokens) for ids, each in zip(ends, options, strict=True)]
         return Plan(
-            all=Rows(tuple(slots), torch.tensor(slots, device=self._device), None),
-            greedy=having(lambda each: each.greedy),
-            warm=(
-                *((Warm(free, self._value(free, "temperature"), None),) if free else ()),
-                *(
-                    (Warm(limited, self._value(limited, "temperature"), self._limits(limited, told)),)
-                    if limited
-                    else ()
-                ),
+            all=(everyone := Rows(tuple(slots), torch.tensor(slots, device=self._device), None)),
+            asked=self._asked(everyone, options),
+            alike=tuple(
+                (rows, self._asked(rows, [options[row] for row in kind]))
+                for kind in kinds
+                if (rows := self._rows(slots, kind))
             ),
             biases=Biases.of([each.logit_bias for each in options], device=self._device),
             penalized=(penalized, self._penalties(penalized)) if penalized else None,
@@ -117,15 +116,11 @@ class Table:
         chosen = tuple(slots[row] for row in rows)
         return Rows(chosen, torch.tensor(chosen, device=self._device), some)
 
-    def _limits(self, rows: Rows, options: Sequence[SamplingOptions]) -> Limits:
-        of_all = [each.top_p < 1 and not each.top_k for each in options]
-        return Limits(
-            last=self._last[rows.slots_R] if any(each.top_k for each in options) else None,
-            share=self._value(rows, "top_p") if any(each.top_p < 1 for each in options) else None,
-            ratio=self._value(rows, "min_p") if any(each.min_p for each in options) else None,
-            of_all=torch.tensor(of_all, device=self._device)[:, None] if any(of_all) else None,
-            most=max(each.top_k for each in options),
-        )
+    def _asked(self, rows: Rows, options: Sequence[SamplingOptions]) -> Asked:
+        temperature_R1, top_p_R1, min_p_R1 = (self._value(rows, name) for name in ("temperature", "top_p", "min_p"))
+        warm = [each for each in options if not each.greedy]
+        limits = Limits(self._top_k[rows.slots_R], top_p_R1[:, 0], min_p_R1[:, 0])
+        return Asked(temperature_R1[:, 0] if warm else None, limits if any(each.limited for each in warm) else None)
 
     def _penalties(self, rows: Rows) -> Penalties:
         names = ("repetition_penalty", "presence_penalty", "frequency_penalty")
@@ -134,3 +129,8 @@ class Table:
     def _value(self, rows: Rows, name: str) -> Tensor:
         """Of each of them, [R, 1]."""
         return self._values[rows.slots_R, VALUES.index(name), None]
+
+
+def _kind(options: SamplingOptions) -> int:
+    """0 for the likeliest, 1 for a draw from all tokens, 2 for one from some."""
+    return 0 if options.greedy else 1 + options.limited

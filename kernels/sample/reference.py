@@ -1,11 +1,12 @@
 """The definition: argmax((logits - top) / temperature + noise) over the tokens that stay, with Gumbel's noise.
 
-Adding it and taking the largest draws from the softmax (Gumbel 1954; Maddison et al. 2014, arXiv 1411.0030). The noise
-of a token is a hash of the row's state and of the token: SplitMix64 makes two words of 32 bits of the state, which go
-into a hash of 32 bits (lowbias32 of Wellons, "Prospecting for Hash Functions", 2018) one after the other.
+Adding it and taking the largest draws from the softmax (Gumbel 1954; Maddison et al. 2014, arXiv 1411.0030). A row
+without limits is drawn from in two steps, so that a vocabulary needs little noise: which block of tokens, by the sums
+of their weights, and which of these. Noise is a hash (`words.py`) of the row's state and of a number: that of the
+token in its block, or SIZE and that of the block; where some tokens are left out, that of the token.
 """
 
-# B rows, V vocabulary
+# B rows, V vocabulary, N blocks of a row, S tokens of a block
 
 from __future__ import annotations
 
@@ -13,44 +14,49 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from triptych.kernels.sample.blocks import SIZE
+from triptych.kernels.sample.words import exponential
 from triptych.kernels.widened import widened
 
 if TYPE_CHECKING:
     from triptych.kernels.sample import Limits
 
-MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
-STIR = ((16, 0x7FEB352D), (15, 0x846CA68B))
-WORD = 2**32 - 1
-BELOW_ONE = 1 - 2.0**-24
 
-
-def sample(logits_BV: Tensor, state_B: Tensor, temperature_B: Tensor, limits: Limits | None) -> Tensor:
+def sample(
+    logits_BV: Tensor, state_B: Tensor, temperature_B: Tensor | None, limits: Limits | None
+) -> tuple[Tensor, Tensor]:
     x_BV = logits_BV.to(widened(logits_BV.dtype))
-    top_B1 = x_BV.amax(-1, keepdim=True)
-    warm_B1 = temperature_B[:, None] > 0
-    z_BV = (x_BV - top_B1) / torch.where(warm_B1, temperature_B[:, None], 1.0)
-    if limits is not None:
-        z_BV = z_BV.masked_fill(~_kept(x_BV, z_BV.exp(), limits), -torch.inf)
-    drawn_B1 = (z_BV + noise(state_B, x_BV.shape[1]).to(z_BV.dtype)).max(-1, keepdim=True)[1]
-    places_V = torch.arange(x_BV.shape[1], device=x_BV.device)
-    first_B1 = torch.where(x_BV == top_B1, places_V, x_BV.shape[1] - 1).amin(-1, keepdim=True)
-    return torch.where(warm_B1, drawn_B1, first_B1)[:, 0]
+    top_B1, places_V = x_BV.amax(-1, keepdim=True), torch.arange(x_BV.shape[1], device=x_BV.device)
+    found_B = torch.where(x_BV == top_B1, places_V, x_BV.shape[1] - 1).amin(-1)
+    if temperature_B is not None:
+        is_warm_B = temperature_B > 0
+        z_BV = (x_BV - top_B1) / torch.where(is_warm_B, temperature_B, 1.0)[:, None]
+        drawn_B = _by_block(z_BV, state_B)
+        if limits is not None:
+            left_BV = z_BV.masked_fill(~_kept(x_BV, z_BV.exp(), limits), -torch.inf)
+            by_token_B = (left_BV + gumbel(state_B, places_V)).argmax(-1)
+            leave_out_B = torch.tensor(limits.leave_out(x_BV.shape[1]), device=x_BV.device)
+            drawn_B = torch.where(leave_out_B, by_token_B, drawn_B)
+        found_B = torch.where(is_warm_B, drawn_B, found_B)
+    return found_B, top_B1[:, 0].to(logits_BV.dtype)
 
 
-def noise(state_B: Tensor, count: int) -> Tensor:
-    """Gumbel's, of the tokens below `count`, [B, count], float64: -log of what is exponentially distributed."""
-    words_BV = hashed(state_B, count)
-    return -torch.log(-torch.log1p(-((words_BV.double() + 0.5) * 2.0**-32).clamp(max=BELOW_ONE)))
+def _by_block(z_BV: Tensor, state_B: Tensor) -> Tensor:
+    """A token for each row, [B]."""
+    size = min(SIZE, z_BV.shape[1])
+    z_BNS = pad(z_BV, (0, -z_BV.shape[1] % size), value=-torch.inf).view(len(z_BV), -1, size)
+    numbers_N, numbers_S = (torch.arange(count, device=z_BV.device) for count in z_BNS.shape[1:])
+    block_B = (z_BNS.logsumexp(-1) + gumbel(state_B, SIZE + numbers_N)).argmax(-1)
+    z_BS = z_BNS[torch.arange(len(z_BV), device=z_BV.device), block_B]
+    found_B: Tensor = (z_BS + gumbel(state_B, numbers_S)).argmax(-1)
+    return block_B * size + found_B
 
 
-def hashed(state_B: Tensor, count: int) -> Tensor:
-    """A word of 32 bits for each row and token, [B, count], int64."""
-    for shift, factor in MIX:
-        state_B = (state_B ^ _shifted(state_B, shift)) * factor
-    state_B = state_B ^ _shifted(state_B, 31)
-    tokens_V = torch.arange(count, device=state_B.device)
-    return _stirred(_stirred(tokens_V ^ (state_B & WORD)[:, None]) ^ _shifted(state_B, 32)[:, None])
+def gumbel(state_B: Tensor, numbers: Tensor) -> Tensor:
+    """Gumbel's noise for each row and number ([N] or [B, N], below 2**32): [B, N], float64, from -2.9 to 22.9."""
+    return -exponential(state_B, numbers).log()
 
 
 def _kept(x_BV: Tensor, weights_BV: Tensor, limits: Limits) -> Tensor:
@@ -66,15 +72,3 @@ def _kept(x_BV: Tensor, weights_BV: Tensor, limits: Limits) -> Tensor:
     floor_B1 = sorted_BV.gather(1, (short_BV.sum(-1, keepdim=True) - 1).clamp(min=0))
     kept_BV &= (x_BV >= floor_B1) | (share_B1 >= 1)
     return kept_BV & (weights_BV >= limits.min_p[:, None])
-
-
-def _stirred(words: Tensor) -> Tensor:
-    for shift, factor in STIR:
-        words = ((words ^ (words >> shift)) * factor) & WORD
-    return words ^ (words >> 16)
-
-
-def _shifted(words: Tensor, bits: int) -> Tensor:
-    """Shifted right as unsigned: the sign is copied in from the left, and cut off."""
-    found: Tensor = (words >> bits) & (2 ** (64 - bits) - 1)
-    return found

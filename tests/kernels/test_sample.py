@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from triptych.errors import KernelError
-from triptych.kernels.sample import Limits, kernel, reference, sample
-from triptych.runner.uniform import GAMMA, mixed, state_of
+from triptych.kernels.choice import Kernels, using
+from triptych.kernels.sample import Limits, kernel, plain, reference, sample
+from triptych.kernels.sample.words import WORD, hashed, mixed, stirred
+from triptych.runner.options import SamplingOptions
+from triptych.runner.sampling import Sampler
+from triptych.runner.streams import GAMMA, state_of
 
 LOGITS = torch.tensor([0.3, -1.0, 2.0, 0.0, 2.5, 1.1, -3.0, 2.0])
 CLOSE = 2 + torch.tensor([3.0, 0.0, 7.0, 5.0, 4.0, 6.0, 2.0, 1.0]) * 1e-5
@@ -42,8 +48,8 @@ def draws(op: Any, logits_V: Tensor, state: Tensor, asked: dict[str, Any] | None
     state_B = state.flatten()
     logits_BV = logits_V.expand(len(state_B), -1)
     warmth = torch.full((len(state_B),), temperature)
-    found: Tensor = op.sample(logits_BV, state_B, warmth, limits_of(asked, len(state_B)))
-    return found.view(state.shape)
+    found, _ = op.sample(logits_BV, state_B, warmth, limits_of(asked, len(state_B)))
+    return torch.as_tensor(found).view(state.shape)
 
 
 def shares(logits_V: Tensor, temperature: float, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
@@ -75,12 +81,105 @@ def test_shares_of_200000_draws_are_those_of_the_limited_softmax(asked: dict[str
     assert chi_square(found.bincount(minlength=8), shares(LOGITS, 0.7, **asked or {})) < 30  # once in ten thousand
 
 
+def test_shares_of_tokens_of_many_blocks_are_those_of_the_softmax() -> None:
+    logits = torch.randn(700, generator=torch.Generator().manual_seed(0)) / 2  # two blocks, and a part of one
+    found = draws(plain, logits, streams(1000, 60), None, 1.0).flatten()
+    assert chi_square(found.bincount(minlength=700), shares(logits, 1.0)) < 845  # 699 degrees
+
+
+ASKED = st.tuples(
+    st.sampled_from([0.0, 0.3, 1.0, 4.0]),
+    st.sampled_from([2**30, 2**30, 1, 5, 128, 1000]),
+    st.sampled_from([2.0, 1.0, 1e-30, 0.3, 0.9, 0.9999]),
+    st.sampled_from([0.0, 0.0, 0.05, 1.0]),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    asked=st.lists(ASKED, min_size=1, max_size=5),
+    vocab=st.sampled_from([1, 2, 255, 256, 257, 512, 900, 9000]),
+    spread=st.sampled_from([0.01, 1.0, 4.0]),
+    cut=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_plain_torch_draws_token_by_token_what_the_definition_draws(
+    asked: list[tuple[float, ...]], vocab: int, spread: float, cut: bool, seed: int
+) -> None:
+    made = torch.Generator().manual_seed(seed)
+    logits = torch.randn(len(asked), vocab + 3, generator=made)[:, :vocab] * spread
+    logits[:, 1::2] = -torch.inf if cut else logits[:, 1::2]
+    state = torch.randint(-(2**63), 2**63 - 1, (len(asked),), generator=made)
+    temperature, *numbers = torch.tensor(asked).T
+    limits = Limits(numbers[0].long(), *numbers[1:])
+    for given_limits in (limits, None):
+        (found, tops), (wanted, wide) = (
+            op.sample(x, state, temperature, given_limits) for op, x in ((plain, logits), (reference, logits.double()))
+        )
+        assert found.tolist() == wanted.tolist()
+        assert tops.tolist() == wide.tolist()
+    assert plain.sample(logits, state, None, None)[0].equal(logits.argmax(-1))
+
+
+@pytest.mark.interpret
+def test_a_sampler_draws_in_one_launch_what_plain_torch_draws_in_parts() -> None:
+    asked: list[dict[str, Any]] = [
+        {},
+        {"top_k": 5},
+        {"temperature": 0.0},
+        {"top_p": 0.9, "min_p": 0.02},
+        {"top_k": 1},
+        {"temperature": 3.0},
+    ]
+    logits = torch.randn(2, len(asked), 600, generator=torch.Generator().manual_seed(3))
+    logits[:, 4, ::50] = 9.0  # who takes the likeliest takes the first
+    found = list[list[list[int]]]()
+    for kind in ("triton", "reference"):
+        sampler = Sampler(len(asked), vocab_size=600, device=logits.device)
+        for slot, options in enumerate(asked):
+            sampler.add(slot, SamplingOptions.of(**{"temperature": 1.0, "seed": slot, **options}), [1])
+        with using(Kernels.of(kind)):
+            drawn = [sampler.draw(step, range(len(asked))) for step in logits]
+        assert [each.tops and each.tops.values_B.tolist() for each in drawn] == logits.amax(-1).tolist()
+        found.append([each.token_ids.tolist() for each in drawn])
+    assert found[0] == found[1]
+
+
+def test_a_draw_is_the_same_on_rows_of_its_own() -> None:
+    """Rows that ask for all kinds of things, one by one and together."""
+    rows = [
+        (0.0, 9, 0.5, 0.0),
+        (1.0, 2**30, 2.0, 0.0),
+        (1.0, 9, 2.0, 0.0),
+        (2.0, 2**30, 0.9, 0.1),
+        (0.5, 2**30, 1.0, 0.0),
+    ]
+    temperature, *numbers = torch.tensor(rows).T
+    limits, state = Limits(numbers[0].long(), *numbers[1:]), streams(5, 1)[:, 0]
+    logits = torch.randn(5, 3000, generator=torch.Generator().manual_seed(1))
+    together = sample(logits, state, temperature, limits)
+    for row in range(5):
+        own = slice(row, row + 1)
+        alone = sample(logits[own], state[own], temperature[own], limits.of(torch.tensor([row])))
+        assert [each.tolist() for each in alone] == [each[own].tolist() for each in together]
+
+
 @pytest.mark.interpret
 def test_the_kernel_draws_token_by_token_what_the_definition_draws() -> None:
     state = streams(10, 40)
     found, wanted = (draws(op, LOGITS, state, None, 2.0) for op in (kernel, reference))
     assert found.equal(wanted)
     assert chi_square(found.flatten().bincount(minlength=8), shares(LOGITS, 2.0)) < 30
+
+
+@pytest.mark.interpret
+def test_the_kernel_draws_from_many_blocks_what_the_definition_draws() -> None:
+    """So flat that any block, and any of its tokens, may come, and the few of the last come often."""
+    logits = torch.randn(2820, generator=torch.Generator().manual_seed(2)) * 1.5
+    logits[2816:] = 14.0
+    found, wanted = (draws(op, logits, streams(1, 40), None, 3.0) for op in (kernel, reference))
+    assert found.equal(wanted)
+    assert len({token // 256 for token in found[0].tolist()}) > 6
 
 
 @pytest.mark.interpret
@@ -113,21 +212,37 @@ def test_draws_are_independent_of_each_other(neighbours: str) -> None:
 
 def test_words_are_even_in_each_bit_and_begin_with_those_of_streams() -> None:
     state = streams(40, 50).flatten()
-    words = reference.hashed(state, 100)
+    words = hashed(state, torch.arange(100))
     shares = torch.stack([(words >> bit & 1).double().mean() for bit in range(32)])
     assert (shares - 0.5).abs().max() < 4.5 * 0.5 / words.numel() ** 0.5
-    stirred = reference._stirred(mixed(state) & reference.WORD)
-    assert words[:, 0].equal(reference._stirred(stirred ^ (mixed(state) >> 32 & reference.WORD)))
+    begun = stirred(mixed(state) & WORD)
+    assert words[:, 0].equal(stirred(begun ^ (mixed(state) >> 32 & WORD)))
+
+
+def test_tensors_are_hashed_as_arrays_are() -> None:
+    """As on a device, where numpy is not at hand."""
+    state, numbers = streams(3, 4).flatten(), torch.tensor([0, 1, 2**31, 2**32 - 1])
+    assert hashed(state, numbers).tolist() == hashed(state.numpy(), numbers.numpy()).tolist()
+
+
+def test_noise_is_distributed_as_gumbels() -> None:
+    noise = reference.gumbel(streams(20, 100).flatten(), torch.arange(100))
+    found = ((-noise).exp().neg().exp() * 100).long().clamp(max=99).flatten()  # its own share of what is below
+    assert chi_square(found.bincount(minlength=100), torch.full((100,), 0.01)) < 161  # 99 degrees
 
 
 @pytest.mark.interpret
 @pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered")  # numpy's, in the interpreter
 @pytest.mark.parametrize("asked", [None, {"top_k": 3, "top_p": 0.9, "min_p": 0.1}], ids=str)
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-def test_of_what_is_no_number_some_token_is_taken(value: str, asked: dict[str, Any] | None) -> None:
+def test_of_what_is_no_number_some_token_is_taken_and_told(value: str, asked: dict[str, Any] | None) -> None:
     for logits in (torch.full((8,), float(value)), torch.where(torch.arange(8) == 3, float(value), LOGITS)):
-        found = draws(kernel, logits, streams(1, 2), asked)
-        assert ((found >= 0) & (found < 8)).all()
+        state_B, limits = streams(1, 2)[0], limits_of(asked, 2)
+        for op in (kernel, plain):
+            for warmth in (torch.ones(2), torch.zeros(2), None):
+                found, tops = op.sample(logits.expand(2, -1), state_B, warmth, limits)
+                assert ((found >= 0) & (found < 8)).all()
+                assert str(tops.tolist()) == str(logits.amax()[None].tolist() * 2)
 
 
 def test_the_noise_of_half_precision_is_that_of_full() -> None:

@@ -128,10 +128,9 @@ def test_nor_the_row_of_a_token_that_ended_an_answer_and_need_not_have_been_comp
 ) -> None:
     ended = [3] * 20
     (answer,) = alone(module, ended)
-    last = next(n for n in range(3, 12) if answer[n] not in answer[:n])
     after = [[5], [4] * 60][:: -1 if turned else 1]  # side by side: what is past the end of the short one is masked
     wanted = alone(module, *after)
-    assert not any(answer[last] in each for each in wanted)
+    last = next(n for n in range(3, 12) if not any(answer[n] in each for each in [answer[:n], *wanted]))
     with torch.no_grad():
         module.get_parameter("embed.tokens.weight")[answer[last]] = torch.nan
     running = engine(module, seqs=2, **shape)

@@ -4,7 +4,7 @@ Several times as fast as a search of the whole row on a CPU, and each row's resu
 alike however many rows there are.
 """
 
-# B rows, V vocabulary, N blocks of a row, S places of a block
+# B rows, V vocabulary, N blocks of a row, S places of a block, L both
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from triptych.runner.uniform import BELOW_ONE
+from triptych.kernels.sample.words import exponential
 
 SIZE = 256
-FEW = 4  # rows; for fewer the search of a whole row costs less than the further calls
+FEW = 2**15  # numbers; for fewer the search of whole rows costs less than the further calls
 
 
 def likeliest(logits_BV: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest of each row, [B], and the first place where it stands, [B]. A NaN counts as the largest."""
-    if len(logits_BV) < FEW:
-        return logits_BV.max(-1)
+    """The first place where the largest of each row stands, [B], and the largest, [B]. A NaN counts as the largest."""
+    if logits_BV.numel() < FEW:
+        top_B, place_B = logits_BV.max(-1)
+        return place_B, top_B
     top_B1, block_B1 = _by_block(logits_BV, torch.amax).max(-1, keepdim=True)
     places_BS, found_BS = _block(logits_BV, block_B1, beyond=-torch.inf)
-    return top_B1[:, 0], places_BS.gather(1, found_BS.max(-1, keepdim=True)[1])[:, 0]
+    return places_BS.gather(1, found_BS.max(-1, keepdim=True)[1])[:, 0], top_B1[:, 0]
 
 
 def sums(weights_BV: Tensor) -> Tensor:
@@ -33,21 +34,20 @@ def sums(weights_BV: Tensor) -> Tensor:
     return _by_block(weights_BV, torch.sum).cumsum(-1, dtype=torch.float64)[:, -1:]
 
 
-def drawn(weights_BV: Tensor, uniform_B1: Tensor) -> Tensor:
-    """The place [B] at which the running sum of a row's weights passes a share of the whole; none of weight 0."""
-    blocks_BN = _by_block(weights_BV, torch.sum)
-    sums_BN = blocks_BN.cumsum(-1, dtype=torch.float64)
-    wanted_B1 = uniform_B1 * sums_BN[:, -1:]
-    block_B1 = torch.searchsorted(sums_BN, wanted_B1, right=True)
-    weight_B1 = blocks_BN.gather(1, block_B1)
-    share_B1 = (1 - (sums_BN.gather(1, block_B1) - wanted_B1) / weight_B1).clamp_(0, BELOW_ONE)
-    places_BS, found_BS = _block(weights_BV, block_B1, beyond=0)
-    return places_BS.gather(1, passed(found_BS.cumsum(-1, dtype=torch.float64), share_B1))[:, 0]
+def drawn(weights_BV: Tensor, state_B: Tensor) -> Tensor:
+    """A place [B] of each row, as likely as it weighs: a block of it, and a place of that."""
+    sums_BN = _by_block(weights_BV, torch.sum)
+    whiles_BL = exponential(state_B, torch.arange(SIZE + sums_BN.shape[1], device=sums_BN.device))
+    places_BS, found_BS = _block(weights_BV, soonest(sums_BN, whiles_BL[:, SIZE:]), beyond=0)
+    return places_BS.gather(1, soonest(found_BS, whiles_BL[:, : found_BS.shape[1]]))[:, 0]
 
 
-def passed(sums_BN: Tensor, share_B1: Tensor) -> Tensor:
-    """The place [B, 1] at which running sums (float64) pass a share of the last, at most BELOW_ONE."""
-    return torch.searchsorted(sums_BN, share_B1 * sums_BN[:, -1:], right=True)
+def soonest(weights_BN: Tensor, whiles_BN: Tensor) -> Tensor:
+    """The place [B, 1] of what comes first, each after a while that is exponentially distributed, over its weight.
+
+    There log(weight) and Gumbel's noise are largest together, as this is -log of that while.
+    """
+    return (weights_BN / whiles_BN).argmax(-1, keepdim=True)
 
 
 def _by_block(values_BV: Tensor, reduced: Callable[[Tensor, int], Tensor]) -> Tensor:
@@ -55,9 +55,9 @@ def _by_block(values_BV: Tensor, reduced: Callable[[Tensor, int], Tensor]) -> Te
     count, width = values_BV.shape
     whole = width // SIZE * SIZE
     if whole == width:
-        return reduced(values_BV.view(count, -1, SIZE), -1)
+        return reduced(values_BV.reshape(count, -1, SIZE), -1)
     rest_B1 = reduced(values_BV[:, None, whole:], -1)
-    return torch.cat([reduced(values_BV[:, :whole].view(count, -1, SIZE), -1), rest_B1], -1) if whole else rest_B1
+    return torch.cat([reduced(values_BV[:, :whole].reshape(count, -1, SIZE), -1), rest_B1], -1) if whole else rest_B1
 
 
 def _block(values_BV: Tensor, block_B1: Tensor, *, beyond: float) -> tuple[Tensor, Tensor]:
