@@ -1,0 +1,37 @@
+"""The experiment that makes the model: how large that is, and that a few of its steps leave one that answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import triptych
+from triptych.experiments.run import run_experiment
+from triptych.handwriting.files import Amount, write_data
+
+FEW = ["train.stages=[{train: {towers: 1e-3, projectors: 1e-3, language_model: 1e-3}, steps: 2, batch_size: 4}]"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_model_is_put_together_and_small() -> None:
+    result = run_experiment("handwriting", ["task=check"]).result
+    assert result["image_tokens"] == 16
+    assert 4 * int(str(result["parameters"])) < 4 * 2**20  # bytes
+
+
+def test_a_few_steps_leave_a_model_that_answers() -> None:
+    pytest.importorskip("accelerate")
+    write_data(Path("handwriting"), amount=Amount(train=4, held_out=2, questions=1))
+    outcome = run_experiment("handwriting", FEW)
+    assert 0 <= float(str(outcome.result["eval_exact"])) <= 1
+    model = triptych.load(outcome.folder / "model")
+    (answer,) = model.generate(["What number is written?"], [["handwriting/held_out/00000.png"]], max_tokens=4)
+    said = ["<user>", *16 * ["<image>"], "What", "Ġnumber", "Ġis", "Ġwritten", "?", "<model>"]
+    assert model.tokenizer is not None
+    assert list(answer.prompt_token_ids) == [model.tokenizer.token_id(token) for token in said]
+    assert model.end_ids == {model.tokenizer.token_id("<end>")}
