@@ -11,6 +11,7 @@ from triptych.errors import KernelError
 from triptych.kernels.attention import reference, sdpa
 from triptych.kernels.attention.alibi import Alibi as Alibi
 from triptych.kernels.attention.alibi import AlibiKind
+from triptych.kernels.attention.decoding import DecodeSpans as DecodeSpans
 from triptych.kernels.attention.spans import Kept as Kept
 from triptych.kernels.attention.spans import Reach as Reach
 from triptych.kernels.attention.spans import Spans as Spans
@@ -45,7 +46,8 @@ def attention(
     multiplied by log(p) / log(n), where that is more than one, as Grok-2 has it. `sinks` [H]: the score of one row
     more, which every row sees and which has no value, so that its share is lost (Xiao et al. 2023, arXiv 2309.17453;
     as gpt-oss learns it).
-    `alibi`: scores fall with the distance in that way. Raises KernelError when the shapes do not fit together.
+    `alibi`: scores fall with the distance in that way. Raises KernelError when shapes do not fit together, and where
+    `spans` are on a GPU alone that has no kernel for them.
     """
     (T, H, K), G = q_THK.shape, k_TGK.shape[1]
     if k_TGK.shape != (T, G, K) or v_TGV.shape[:2] != (T, G) or H % G or spans.bounds[-1] != T:
@@ -60,7 +62,13 @@ def attention(
         attend: Callable[..., Tensor] = partial(
             kernel.attention, softcap=softcap, temperature_length=temperature_length
         )
-    elif softcap is temperature_length is None and not (alibi and spans.blocks):
+    elif isinstance(spans, DecodeSpans) and q_THK.is_cuda:  # plain torch would look at as many rows as there may be
+        raise KernelError("attention: a step whose numbers are on the device alone needs the kernel on a GPU")
+    elif (
+        softcap is temperature_length is None
+        and not (alibi and spans.blocks)
+        and not isinstance(spans, DecodeSpans)
+    ):
         attend = sdpa.attention
     else:
         attend = partial(reference.attention, softcap=softcap, temperature_length=temperature_length)

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from triptych.kernels.attention.decoding import DecodeSpans
 from triptych.kernels.attention.on_gpu.gradients import Attention
-from triptych.kernels.attention.on_gpu.launch import Rows, attend, attend_in_parts
+from triptych.kernels.attention.on_gpu.launch import Rows, attend, attend_in_parts, attend_on_device
 from triptych.kernels.attention.on_gpu.seen import Seen
 from triptych.kernels.attention.spans import Kept, Reach, Spans
 
@@ -61,6 +62,9 @@ def attention(
         return found
     y = torch.empty(*q.shape[:2], v.shape[-1], dtype=q.dtype, device=q.device)
     if not spans.numbers:
+        return y
+    if isinstance(spans, DecodeSpans) and kept is not None:
+        attend_on_device(Rows.older(q, kept), y, seen, spans, sinks=sinks)
         return y
     if kept is None or not any(spans.past):
         attend(Rows.own(q, k, v), y, seen, spans.numbers, sinks=sinks)

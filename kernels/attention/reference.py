@@ -11,6 +11,8 @@ from math import log
 import torch
 from torch import Tensor
 
+from triptych.kernels.attention import decoding
+from triptych.kernels.attention.decoding import DecodeSpans
 from triptych.kernels.attention.spans import Kept, Reach, Spans
 from triptych.kernels.widened import widened
 
@@ -29,6 +31,11 @@ def attention(
     temperature_length: int | None = None,
     sinks: Tensor | None = None,
 ) -> Tensor:
+    wide = widened(q_THK.dtype)
+    if isinstance(spans, DecodeSpans) and kept is not None:
+        last_B11 = spans.lengths_B[:, None, None] - 1
+        bent = partial(_bent, softcap=softcap, sharper_T1=_sharper(last_B11.to(wide), temperature_length))
+        return decoding.attention(q_THK, kept, spans, scale=scale, reach=reach, bent=bent, sinks=sinks)
     found = []
     for i, (start, stop) in enumerate(pairwise(spans.bounds)):
         k, v, first = k_TGK[start:stop], v_TGV[start:stop], spans.past[i] if kept is None else 0
@@ -45,7 +52,8 @@ def attention(
             device=q_THK.device,
         )
         bias_HTS = reach.alibi.bias(queries, rows, like=q_THK) if reach.alibi else None
-        bent = partial(_bent, softcap=softcap, sharper_T1=_sharper(queries, temperature_length, like=q_THK))
+        at_T1 = torch.arange(queries.start, queries.stop, dtype=wide, device=q_THK.device)[:, None]
+        bent = partial(_bent, softcap=softcap, sharper_T1=_sharper(at_T1, temperature_length))
         found.append(_attend(q_THK[start:stop], k, v, seen_TS, scale=scale, bent=bent, bias_HTS=bias_HTS, sinks=sinks))
     return torch.cat(found)
 
@@ -83,12 +91,9 @@ def _bent(scores_HTS: Tensor, *, softcap: float | None, sharper_T1: Tensor | Non
     return scores_HTS if sharper_T1 is None else scores_HTS * sharper_T1
 
 
-def _sharper(queries: range, length: int | None, *, like: Tensor) -> Tensor | None:
-    """What the scores of each query are multiplied by: max(1, log(position) / log(length))."""
-    if length is None:
-        return None
-    at_T1 = torch.arange(queries.start, queries.stop, dtype=widened(like.dtype), device=like.device)[:, None]
-    return (at_T1.clamp(min=1).log() / log(length)).clamp(min=1)
+def _sharper(at_T1: Tensor, length: int | None) -> Tensor | None:
+    """What the scores of queries at these positions are multiplied by: max(1, log(position) / log(length))."""
+    return None if length is None else (at_T1.clamp(min=1).log() / log(length)).clamp(min=1)
 
 
 def in_sight(

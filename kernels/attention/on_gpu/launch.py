@@ -11,7 +11,8 @@ import torch
 import triton
 from torch import Tensor
 
-from triptych.kernels.attention.on_gpu import sizes, work
+from triptych.kernels.attention.decoding import DecodeSpans
+from triptych.kernels.attention.on_gpu import listing, sizes, work
 from triptych.kernels.attention.on_gpu.combine import combine
 from triptych.kernels.attention.on_gpu.forward import forward
 from triptych.kernels.attention.on_gpu.seen import Seen
@@ -108,12 +109,36 @@ def attend_in_parts(rows: Rows, y: Tensor, seen: Seen, numbers: Sequence[int], *
     sums = torch.empty(size, device=y.device) if parts else None
     values = torch.empty(*size, y.shape[-1], device=y.device) if parts else None
     _launch(rows, y, seen, items, tile, sinks=sinks, lse=sums, parts=values, ids=ids)
-    if parts:
-        V, most = y.shape[-1], min(tile["M"], rows.most(seen, numbers))
-        combine[(len(joins), most, rows.groups)](
-            values, sums, y, joins, y.shape[1], rows.group, V, triton.next_power_of_2(V), tile["M"], JOINED,
-            num_warps=2,
-        )  # fmt: skip
+    if sums is not None and values is not None:
+        _join(rows, y, joins, sums, values, tile, most=min(tile["M"], rows.most(seen, numbers)))
+
+
+def attend_on_device(rows: Rows, y: Tensor, seen: Seen, spans: DecodeSpans, *, sinks: Tensor | None) -> None:
+    """As `attend_in_parts`, of a step whose numbers are on the device alone: launches are the same every time."""
+    assert rows.kept is not None
+    tile, page = sizes.part_tile(rows.group, rows.width, rows.q.dtype, y.device), rows.k.shape[2]
+    tiles = triton.cdiv(rows.group, tile["M"])
+    wanted = triton.cdiv(2 * multiprocessors(y.device), rows.groups * tiles)
+    items, joins = spans.once(
+        ("listed", seen.reach, tiles, tile["M"], wanted),
+        lambda: listing.listed(spans, seen.reach, tiles=tiles, rows=tile["M"], wanted=wanted),
+    )
+    sums, values = None, None
+    if listing.most_parts(spans, seen.reach) > 1:
+        size = (items.shape[0] * items.shape[1], rows.groups, tile["M"])
+        sums, values = torch.empty(size, device=y.device), torch.empty(*size, y.shape[-1], device=y.device)
+    near = page % tile["N"] == 0 and listing.most_keys(spans, seen.reach, wanted=wanted) // page + 2 <= IDS
+    items = items.flatten(0, 1)
+    _launch(rows, y, seen, items, tile, sinks=sinks, lse=sums, parts=values, ids=IDS if near else 0)
+    if sums is not None and values is not None:
+        _join(rows, y, joins.flatten(0, 1), sums, values, tile, most=min(tile["M"], rows.group))
+
+
+def _join(rows: Rows, y: Tensor, joins: Tensor, sums: Tensor, values: Tensor, tile: Config, *, most: int) -> None:
+    V = y.shape[-1]
+    combine[(len(joins), most, rows.groups)](
+        values, sums, y, joins, y.shape[1], rows.group, V, triton.next_power_of_2(V), tile["M"], JOINED, num_warps=2
+    )
 
 
 def part_of_keys(seen: Seen, numbers: Sequence[int], *, groups: int, most: int, device: torch.device) -> int:
@@ -144,7 +169,7 @@ def _launch(
     ids: int = 0,
 ) -> None:
     kept, device = rows.kept, y.device
-    pages = None if kept is None else seen.spans.once(("pages", kept.group, device), lambda: _pages(kept, device))
+    pages = None if kept is None else _pages(kept, seen, device)
     constants = seen.constants(y.shape[1], rows.groups, K=rows.q.shape[-1], V=y.shape[-1])
     forward[(len(items), rows.groups)](
         rows.q, rows.k, rows.v, y, lse, parts, items, pages, seen.blocks(device), seen.slopes(device), sinks,
@@ -154,5 +179,9 @@ def _launch(
     )  # fmt: skip
 
 
-def _pages(kept: Kept, device: torch.device) -> Tensor:
-    return work.tensor([*chain.from_iterable(kept.tables)], device)
+def _pages(kept: Kept, seen: Seen, device: torch.device) -> Tensor:
+    if isinstance(seen.spans, DecodeSpans):
+        return seen.spans.tables_NRP[kept.group]
+    return seen.spans.once(
+        ("pages", kept.group, device), lambda: work.tensor([*chain.from_iterable(kept.tables)], device)
+    )

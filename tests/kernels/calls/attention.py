@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tests.kernels.call import Call, Draw, Given
 from triptych.kernels.attention.alibi import Alibi
+from triptych.kernels.attention.decoding import DecodeSpans
 from triptych.kernels.attention.spans import Kept, Reach, Spans
 
 PAGE = 16
@@ -80,12 +82,35 @@ def _fill(kept: Kept, table: tuple[int, ...], rows: tuple[Tensor, ...], at: rang
                 to[table[where // page], :, where % page] = source[number]
 
 
+def on_device(draw: Draw, *, past: tuple[int | None, ...], more: int = 0, **options: Any) -> Given:
+    """A new row of each sequence whose numbers are on the device alone; None for one that is not there."""
+    there = [i for i, rows in enumerate(past) if rows is not None]
+    known = tuple(rows for rows in past if rows is not None)
+    given = paged(draw, new=(1,) * len(known), past=known, **options)
+    tables, most = given["kept"].tables, max(known) + 1
+    pages = -(-(most + more) // given["kept"].k.shape[2])
+    made = torch.full((2, len(past) + 3, pages), -1, dtype=torch.int32)
+    rows = [len(past) + 1 - i for i in range(len(past))]
+    lengths = [0 if each is None else each + 1 for each in past]
+    for i, table in zip(there, tables, strict=True):
+        made[1, rows[i], : len(table)] = torch.tensor(table)
+    on = {"dtype": torch.int32, "device": draw.device}
+    spans = DecodeSpans(torch.tensor(lengths, **on), torch.tensor(rows, **on), made.to(draw.device), most=most + more)
+    q, k, v = (draw(len(past), *given[name].shape[1:]) for name in ("q_THK", "k_TGK", "v_TGV"))
+    kept = given["kept"]._replace(tables=(), group=1)
+    return {**given, "q_THK": q, "k_TGK": k, "v_TGV": v, "spans": spans, "kept": kept}
+
+
 def own(name: str, *gradients: str, ahead: bool = False, products: bool = False, **options: Any) -> Call:
     return Call("attention", name, partial(alone, **options), gradients, products=products, ahead=ahead)
 
 
 def older(name: str, *, ahead: bool = False, products: bool = False, **options: Any) -> Call:
     return Call("attention", f"{name}, paged", partial(paged, **options), products=products, ahead=ahead)
+
+
+def listed(name: str, *, ahead: bool = False, **options: Any) -> Call:
+    return Call("attention", f"{name}, listed on the device", partial(on_device, **options), ahead=ahead)
 
 
 MIXED = {"new": (5, 1, 18, 0, 33), "past": (0, 16, 15, 3, 17)}
@@ -149,6 +174,14 @@ INTERPRETED = [
     older("parts of long pages", new=(1, 3), past=(600, 300), page=64, alibi="linear", softcap=2.0),
     older("values of another width", **MIXED, widths=(24, 40)),
     older("odd pages", new=(1, 20), past=(300, 100), page=48),
+    *(listed(name, past=(16, None, 15, 3, 700), **seen) for name, seen in SEEN.items()),
+    listed("one row", past=(0,), heads=(1, 1)),
+    listed("nobody else", past=(None, None, 600, None), more=700, sinks=True),
+    listed("more rows than a tile has", past=(300, 20), heads=(71, 1)),
+    listed("parts in a window", past=(900, 1100, 5, 600), window=700, sinks=True, heads=(3, 1)),
+    listed("parts of long pages", past=(700, None, 64, 63), page=64, alibi="linear", softcap=2.0),
+    listed("values of another width", past=(40, 300), widths=(24, 40), page=48),
+    listed("many sequences", past=(*range(70),), heads=(2, 1), more=900),
 ]
 H100 = {"products": True, "ahead": True}
 LLAMA: dict[str, Any] = {"heads": (32, 8), "widths": (128, 128)}
@@ -156,6 +189,7 @@ COMPILED = [
     own("a prompt", new=(4096,), **LLAMA, **H100),
     older("a chunk", new=(512,), past=(1024,), page=64, **LLAMA, **H100),
     older("decoding", new=(1,) * 3, past=(2048, 7, 300), page=64, **LLAMA, ahead=True),
+    listed("decoding", past=(2048, None, 300), page=64, **LLAMA, ahead=True),
     own("images", new=(577,) * 4, heads=(16, 16), widths=(64, 64), causal=False, **H100),
     own("images in heads of 72", new=(729,), heads=(16, 16), widths=(72, 72), causal=False, **H100),
     own("training", *QKV, new=(1024, 300), **LLAMA, **H100),
@@ -183,5 +217,7 @@ COMPILED_ALL = [
     own("training of wide heads", *QKV, new=(90,), blocks=((range(9, 20),),), **GEMMA),
     older("decoding of short pages", new=(1,) * 3, past=(2048, 7, 300), **LLAMA),
     older("decoding of wide heads", new=(1,) * 3, past=(2048, 7, 300), page=32, **GEMMA),
+    listed("decoding in a window", past=(2048, None, 300), page=4096, **LLAMA, window=512),
+    listed("decoding of many heads", past=(2048, 7), page=64, heads=(71, 1), widths=(64, 64)),
     older("decoding of many heads", new=(1,) * 3, past=(2048, 7, 300), page=64, heads=(71, 1), widths=(64, 64)),
 ]
