@@ -42,6 +42,8 @@ class Attention(Part):
         self.q_position: nn.Module | None = spec.q_position and spec.q_position.build(head_dim=spec.head_dim)
         self._add_norms(spec.qk_norm or HeadNorms(), value_dim)
         self.fuses = can_fuse(self)
+        knows = (self.position, self.q_position)  # how long sequences are, which is not told where steps are recorded
+        self.decodes_on_device = self.on_scores is None and not any(getattr(p, "by_length", False) for p in knows)
 
     def _add_norms(self, norms: HeadNorms, value_dim: int) -> None:
         self.norms_first, self.over_all = norms.norm is not None and norms.when == "before", norms.over == "all"

@@ -91,11 +91,13 @@ class Cache:
     def kept(self, key: str, step: Step) -> Kept:
         """All rows of the mixer `key`, of the sequences of the step; of one width, both k and v."""
         made, group = self.rows[key], self._group[key]
-        return Kept(made[0], made[-1], step.tables[group], group)
+        return Kept(made[0], made[-1], step.tables[group] if step.slots_NB is None else (), group)
 
     def row_slots(self, key: str, step: Step) -> Tensor:
         """Where each new row of the mixer `key` goes [T]: its page times the rows of a page, and its row in that."""
         group = self._group[key]
+        if step.slots_NB is not None:
+            return step.slots_NB[group]
         return step.once(("row slots", group), lambda: self._row_slots(step, group))
 
     def read_state(self, key: str, step: Step) -> tuple[Tensor, ...]:
@@ -129,6 +131,10 @@ class Cache:
 
     def _places(self, step: Step, group: int) -> list[tuple[Index, slice]]:
         """Where in [pages, page, G, K] which of the new rows go: rows of single ones together, others page by page."""
+        if step.slots_NB is not None:
+            slots = step.slots_NB[group]
+            slots, page = slots.where(slots >= 0, slots[:1]), self.layout.groups[group].page
+            return [((slots // page, slots % page), slice(None))]
         spans, tables, page = step.spans, step.tables[group], self.layout.groups[group].page
         found: list[tuple[Index, slice]] = []
         if ones := spans.ones or (len(spans.new) if spans.single else 0):

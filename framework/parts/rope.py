@@ -35,6 +35,7 @@ class Rope(nn.Module):
         super().__init__()
         spec.check_head_dim(head_dim)
         self.spec, self.width = spec, spec.width(head_dim)
+        self.by_length = isinstance(spec.scaling, DynamicScaling | LongropeScaling)
         self._table = f"{spec!r} of {self.width}"  # equal for equal specs, and sooner looked up than a spec
 
     def forward(self, x_THK: Tensor, step: Step) -> Tensor:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -26,9 +27,7 @@ def angles_of(positions: Tensor, frequencies: Tensor, *, axes: str | None, secti
     if positions.ndim == 1:
         positions = positions[:, None].expand(-1, count)
     _check(positions, count)
-    axis, order = (
-        torch.tensor(found, device=frequencies.device) for found in _shares(axes, frequencies.shape[-1], sections)
-    )
+    axis, order = _shares(axes, frequencies.shape[-1], sections, frequencies.device)
     return positions[:, axis].float() * frequencies[..., order]
 
 
@@ -38,14 +37,17 @@ def _check(positions: Tensor, count: int) -> None:
         raise InputError(f"rows have places of {found} axes, and rope turns by {count}{cure}")
 
 
-def _shares(axes: str, count: int, sections: Sequence[int] | None) -> tuple[list[int], list[int]]:
-    """The axis of each pair, and which frequency of the ladder of `count` it has."""
-    ladder, turns = [*range(count)], len(sections or ())
+def _shares(axes: str, count: int, sections: Sequence[int] | None, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The axis of each pair, and which frequency of the ladder of `count` it has; no copy from the host."""
+    ladder, none = torch.arange(count, device=device), torch.zeros(count, dtype=torch.int64, device=device)
     if axes == "cut":
-        return [axis for axis, pairs in enumerate(sections or ()) for _ in range(pairs)], ladder
+        return sum((ladder >= stop for stop in [*accumulate(sections or ())][:-1]), none), ladder
     if axes == "weave":
         assert sections
-        return [j % turns if j // turns < sections[j % turns] else 0 for j in ladder], ladder
+        own, turn = ladder % len(sections), ladder // len(sections)
+        shares = (axis * ((own == axis) & (turn < pairs)) for axis, pairs in enumerate(sections))
+        return sum(shares, none), ladder
     if axes == "deal":
-        return [axis for axis in range(TWO) for _ in range(count // TWO)], [*ladder[::TWO], *ladder[1::TWO]]
-    return [axis for axis in range(TWO) for _ in ladder], ladder * TWO
+        return ladder // (count // TWO), torch.cat([ladder[first::TWO] for first in range(TWO)])
+    both = torch.arange(TWO * count, device=device)
+    return both // count, both % count

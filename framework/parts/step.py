@@ -25,14 +25,17 @@ class Step:
     """Made once a forward pass and handed to every layer; without a cache it is a plain batch.
 
     `positions` [T] count from the start of each sequence, unless they are given: [T], or [T, A] of several axes (time,
-    height, width). `lengths` are rows of each sequence with those kept before.
+    height, width).
     `cuts` are other ways to cut the same rows (into frames, or windows), by name.
     `tables` are, for each group of mixers that forget alike, the pages of the cache that each sequence fills in turn;
     `slots` the places of the states of each. `types` [T] say of which text of a pair a row
     is, 0 or 1; None where all are of the first. `sources` are rows beside the sequences, by what they are rows of.
     `left` is what a layer leaves for later ones, by name; `loop` counts how often all layers have been gone through:
-    each time they remember what is theirs of that time.
+    each time they remember what is theirs of that time. `slots_NB` are the places of new rows where the host does not
+    know them, in a `DecodeStep`.
     """
+
+    slots_NB: Tensor | None
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class Step:
         self.sources = dict(sources or {})
         self.left, self.loop = dict[str, Any](), 0
         self.tables, self.slots = tables, slots
-        self.bounds, self.lengths = spans.bounds, spans.lengths
+        self.bounds, self.slots_NB = spans.bounds, None
         self.device = torch.device(device)
         self.positions, self.types = self._positions() if positions is None else positions, types
 
@@ -68,6 +71,11 @@ class Step:
         """A batch of sequences of these lengths that nothing is remembered of; rows of `blocks` see both ways."""
         types_T = None if types is None else torch.tensor(types, device=device)
         return cls(Spans.of(lengths, blocks=blocks), device=device, types=types_T, sources=sources)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Rows of each sequence, with those kept before."""
+        return self.spans.lengths
 
     def cut(self, name: str | None) -> Spans:
         """The rows cut by `name` (frames, windows), or into sequences. Raises InputError for an unknown cut."""

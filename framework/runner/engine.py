@@ -22,6 +22,7 @@ from triptych.runner.entry import Entry
 from triptych.runner.event import Event, Failure, Log
 from triptych.runner.failures import INTERRUPTS, as_told, no_room
 from triptych.runner.flight import Landed
+from triptych.runner.graphs import capture_for
 from triptych.runner.logprobs import TokenLogprob
 from triptych.runner.prompt_scores import take_scores
 from triptych.runner.protocols import TextGenerationModel
@@ -54,6 +55,7 @@ class Engine:
         self._end_ids = end_ids
         self._arrivals = Arrivals(model, sizes.longest, tokenizer, end_ids, live)
         self._in_stages = isinstance(model, Staged)
+        self._capture = capture_for(model, run)
         self._cache = sizes.cache(run)
         self._entries: dict[int, Entry] = {}
         self._numbers = count()
@@ -65,7 +67,7 @@ class Engine:
     def _begin(self) -> None:
         """With nothing read: whoever is here waits, with the tokens that its log has."""
         given = self._model, self._cache, self._sizes, self._run
-        self._state = EngineState(*given, tokens=self._most, end_ids=self._end_ids)
+        self._state = EngineState(*given, tokens=self._most, end_ids=self._end_ids, capture=self._capture)
         for entry in [*self._entries.values()]:
             self._begin_again(entry)
 

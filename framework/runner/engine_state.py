@@ -10,6 +10,7 @@ from triptych.parts.cache import Cache
 from triptych.runner.encoded import EncodedItems
 from triptych.runner.entry import Entry
 from triptych.runner.flight import Flight, Landed
+from triptych.runner.graphs import Capture, DecodeGraphs
 from triptych.runner.launch import launch
 from triptych.runner.pages import PagePool
 from triptych.runner.protocols import TextGenerationModel
@@ -34,8 +35,10 @@ class EngineState:
         *,
         tokens: int,
         end_ids: AbstractSet[int],
+        capture: Capture | None = None,
     ) -> None:
         self._model, self._cache = model, cache
+        self._graphs = DecodeGraphs(model, cache, sizes, capture) if capture else None
         self.pool = PagePool(sizes.layout.pages)
         self._tables = PageTables(self.pool, sizes.layout.groups, reuse=not cache.states)
         self.scheduler = Scheduler(self._tables, seqs=sizes.seqs, tokens=tokens)
@@ -63,7 +66,8 @@ class EngineState:
     def launch(self, plan: Plan, items: StepItems) -> None:
         """Ask the device for a step. Raises what the model does."""
         before = self.flights[-1] if self.flights else None
-        flight = launch(self._model, self._cache, self.sampler, plan=plan, items=items, before=before)
+        given = self._model, self._cache, self.sampler
+        flight = launch(*given, plan=plan, items=items, before=before, graphs=self._graphs)
         for chunk in plan.chunks:
             self.scheduler.advance(chunk)
         for entry in flight.entries:

@@ -13,6 +13,7 @@ from triptych.parts.cache import Cache
 from triptych.runner.drawn import Drawn
 from triptych.runner.entry import Entry
 from triptych.runner.flight import Flight
+from triptych.runner.graphs import DecodeGraphs
 from triptych.runner.prompt_scores import keep_rows
 from triptych.runner.protocols import TextGenerationModel
 from triptych.runner.reading import read_logits
@@ -24,10 +25,18 @@ from triptych.runner.step_rows import hidden_rows
 
 
 def launch(
-    model: TextGenerationModel, cache: Cache, sampler: Sampler, *, plan: Plan, items: StepItems, before: Flight | None
+    model: TextGenerationModel,
+    cache: Cache,
+    sampler: Sampler,
+    *,
+    plan: Plan,
+    items: StepItems,
+    before: Flight | None,
+    graphs: DecodeGraphs | None = None,
 ) -> Flight:
     """Ask for a step, after that of the flight `before` if it has not landed. Raises what the model does."""
-    hidden_TD = hidden_rows(model, cache, plan, items, before=before)
+    recorded_TD = graphs.hidden_rows(plan, before=before) if graphs else None
+    hidden_TD = hidden_rows(model, cache, plan, items, before=before) if recorded_TD is None else recorded_TD
     entries, rows = [*plan.writers], [*range(len(plan.writers))]
     stop = len(rows)
     for chunk in plan.chunks:

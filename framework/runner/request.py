@@ -37,7 +37,8 @@ class RunOptions:
     None for `cache_bytes` allows most of the memory that is free. A step has at most `max_num_batched_tokens` tokens,
     which bounds its activations. `encoder_cache_bytes` of encoded items are kept for whoever brings them again.
     With `overlap` a step begins before the tokens of the last one are known; None does so where the device is no CPU,
-    on which one step waits for the other anyway. `kernels` says which ops run on kernels.
+    on which one step waits for the other anyway. With `graphs` steps in which requests only write are recorded and
+    replayed; None does so on CUDA. `kernels` says which ops run on kernels.
     """
 
     device: torch.device
@@ -47,6 +48,7 @@ class RunOptions:
     max_num_batched_tokens: int = 8192
     encoder_cache_bytes: int = ENCODED
     overlap: bool | None = None
+    graphs: bool | None = None
     kernels: Kernels = AUTO
 
     def __post_init__(self) -> None:

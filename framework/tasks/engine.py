@@ -32,7 +32,8 @@ class Engine:
     `max_num_seqs` run at a time, the others wait; a step has at most `max_num_batched_tokens` tokens.
     `encoder_cache_memory` bytes of encoded images are kept, of the last one at least. Raises OptionError for numbers
     that are none, and when the memory does not hold one request, with what would fit. With `overlap` a step begins
-    before the tokens of the last one are known; left out, it does so on an accelerator.
+    before the tokens of the last one are known; left out, it does so on an accelerator. With `graphs` steps in which
+    requests only write are recorded as CUDA graphs, and replayed; left out, that is so on CUDA.
 
     Steps are run by whoever waits for an answer, in whichever thread: there is none in the background. Of a model
     in stages every process has one, and makes the same calls to it in the same order.
@@ -48,6 +49,7 @@ class Engine:
         max_num_batched_tokens: int = 8192,
         encoder_cache_memory: int = ENCODED,
         overlap: bool | None = None,
+        graphs: bool | None = None,
     ) -> None:
         check_arguments(
             model=(model, Model),
@@ -57,6 +59,7 @@ class Engine:
             max_num_batched_tokens=(max_num_batched_tokens, int),
             encoder_cache_memory=(encoder_cache_memory, int),
             overlap=(overlap, bool | None),
+            graphs=(graphs, bool | None),
         )
         check_counts(
             max_num_seqs=max_num_seqs,
@@ -71,6 +74,7 @@ class Engine:
             max_num_batched_tokens=max_num_batched_tokens,
             encoder_cache_bytes=encoder_cache_memory,
             overlap=overlap,
+            graphs=graphs,
             kernels=model.kernels,
         )
         if isinstance(model.runs, Staged):

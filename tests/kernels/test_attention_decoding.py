@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil
 from typing import Any
 
 import pytest
 import torch
 
-from tests.kernels.call import Draw
+from tests.kernels.call import Call, Draw, check
 from tests.kernels.calls.attention import SEEN, on_device, paged
 from triptych.errors import KernelError
 from triptych.kernels.attention import DecodeSpans, Reach, reference
@@ -89,6 +90,15 @@ def start(length: int, reach: Reach) -> int:
     from triptych.kernels.attention.on_gpu.listing import ALIGN
 
     return reach.start(max(length - 1, 0)) // ALIGN * ALIGN
+
+
+@pytest.mark.interpret
+def test_a_part_of_more_pages_than_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a GPU that runs few programs side by side, so that parts are long: 44 pages."""
+    from triptych.kernels.attention.on_gpu import launch
+
+    monkeypatch.setattr(launch, "multiprocessors", lambda _: 1)
+    check(Call("attention", "long parts", partial(on_device, past=(1300, 5), heads=(2, 1))), Draw(torch.float32))
 
 
 @pytest.mark.gpu
