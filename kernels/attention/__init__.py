@@ -64,11 +64,7 @@ def attention(
         )
     elif isinstance(spans, DecodeSpans) and q_THK.is_cuda:  # plain torch would look at as many rows as there may be
         raise KernelError("attention: a step whose numbers are on the device alone needs the kernel on a GPU")
-    elif (
-        softcap is temperature_length is None
-        and not (alibi and spans.blocks)
-        and not isinstance(spans, DecodeSpans)
-    ):
+    elif softcap is temperature_length is None and not (alibi and spans.blocks) and not isinstance(spans, DecodeSpans):
         attend = sdpa.attention
     else:
         attend = partial(reference.attention, softcap=softcap, temperature_length=temperature_length)
