@@ -3,7 +3,7 @@
 experiment.yaml   all that was composed but the model, with the origin of each value
 spec.yaml         the model's spec with all that it inherits; it reads back to an equal one
 metrics.jsonl     a JSON object a line, in the order of measuring
-metrics.png       the numbers among them as bars, where there are several rows
+metrics.png       the numbers among them as bars, where there are several rows, or as curves over steps
 result.json       the summary; it is there when the run is done
 log.txt           when it began, was taken up again and ended, and why
 """
@@ -16,6 +16,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,7 +24,7 @@ from triptych.errors import OptionError
 from triptych.experiments.held import hold, keep
 from triptych.experiments.plot import plot
 from triptych.experiments.read import Ready
-from triptych.experiments.whole import Row, append_row, read_rows
+from triptych.experiments.whole import Row, append_row, number, read_rows
 from triptych.whole_file import write_whole
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ class RunFolder:
 
     def finish(self, result: Row) -> None:
         """The run is done. Raises OSError; it is not done then."""
-        if picture := plot(self.rows, [*map(_name, self.rows)], title=str(self.path)):
+        shown, over = _over_steps(self.rows)
+        if picture := plot(shown, [*map(_name, self.rows)], title=str(self.path), over=over):
             write_whole(self.path / "metrics.png", picture)
         write_whole(self.path / "result.json", f"{json.dumps(result, indent=2, ensure_ascii=False)}\n")
         self.result = result
@@ -63,6 +65,16 @@ class RunFolder:
 def _name(row: Row) -> str:
     """What a row begins with: a prompt, a component, the number of a repeat."""
     return str(next(iter(row.values()), ""))
+
+
+def _over_steps(rows: Sequence[Row]) -> tuple[Sequence[Row], list[float] | None]:
+    """Rows of stages without their steps, and the steps, counted on from stage to stage; other rows as they are."""
+    if not rows or not all("stage" in row and "step" in row for row in rows):
+        return rows, None
+    last = {str(row["stage"]): number(row, "step") for row in rows}
+    before = dict(zip(last, accumulate(last.values(), initial=0.0), strict=False))
+    shown = [{key: value for key, value in row.items() if key != "step"} for row in rows]
+    return shown, [before[str(row["stage"])] + number(row, "step") for row in rows]
 
 
 @contextmanager

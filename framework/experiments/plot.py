@@ -1,4 +1,4 @@
-"""Measurements as a picture: a panel for each, a bar for each row, or a dot where rows are very many."""
+"""Measurements as a picture: a panel for each, a bar for each row, a dot where rows are very many, or a curve."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ LABEL = 40  # letters of a row's name
 MAX = 1e300  # what axes can be made for
 
 
-def plot(rows: Sequence[Mapping[str, object]], names: Sequence[str], *, title: str) -> bytes | None:
-    """A PNG of the columns that have numbers, over the rows, called by their `names`.
+def plot(
+    rows: Sequence[Mapping[str, object]], names: Sequence[str], *, title: str, over: Sequence[float] | None = None
+) -> bytes | None:
+    """A PNG of the columns that have numbers, over the rows, called by their `names`; or as curves `over` numbers.
 
     A column that is the same all over is left out, unless all are. None for fewer than two rows, or no number.
     """
@@ -29,14 +31,18 @@ def plot(rows: Sequence[Mapping[str, object]], names: Sequence[str], *, title: s
     if not columns or len(rows) < 2:
         return None
     across, down = min(PANELS, len(columns)), -(-len(columns) // PANELS)
-    height = 1.2 + (0.2 * max(len(rows), 4) if len(rows) <= BARS else 2)
+    height = 1.2 + (0.2 * max(len(rows), 4) if over is None and len(rows) <= BARS else 2)
     figure = Figure(figsize=(2 + 4 * across, 0.4 + down * height), layout="constrained")
     with _as_anywhere():
         figure.suptitle(_short(title, 3 * LABEL))
         panels = figure.subplots(down, across, squeeze=False).flatten()
         for number, (panel, column) in enumerate(zip(panels, columns, strict=False)):
             values = [_value(row.get(column)) for row in rows]
-            _draw(panel, values, names if number % across == 0 else [""] * len(names), title=column)
+            panel.set_title(column, fontsize="medium")
+            if over is not None:
+                _curve(panel, over, values)
+            else:
+                _draw(panel, values, names if number % across == 0 else [""] * len(names))
         for panel in panels[len(columns) :]:
             panel.remove()
         found = BytesIO()
@@ -61,8 +67,13 @@ def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
     return [key for key, found in values.items() if len(found) > 1] or list(values)
 
 
-def _draw(panel: Axes, values: Sequence[float], names: Sequence[str], *, title: str) -> None:
-    panel.set_title(title, fontsize="medium")
+def _curve(panel: Axes, over: Sequence[float], values: Sequence[float]) -> None:
+    """Through the rows that have a value; a dot for each of a few."""
+    there = [(at, value) for at, value in zip(over, values, strict=True) if not isnan(value)]
+    panel.plot(*zip(*there, strict=True), marker="." if len(there) <= BARS else "")
+
+
+def _draw(panel: Axes, values: Sequence[float], names: Sequence[str]) -> None:
     if len(values) > BARS:
         panel.plot(values, ".")
         return

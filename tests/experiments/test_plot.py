@@ -73,3 +73,11 @@ def test_where_there_is_nothing_to_see_nothing_is_drawn() -> None:
 def test_no_name_and_no_value_breaks_it(name: str, value: object) -> None:
     picture = drawn([{"x": 1, name: value}, {"x": 2}], [name, f"${name}$"], title=name * 9)
     assert picture.shape[0] < 1000
+
+
+def test_curves_stand_over_the_steps_that_they_are_told() -> None:
+    rows = [{"x": value} for value in (0.0, 1.0, 0.0)]
+    even, late = (drawn(rows, [""] * 3, title="t", over=over) for over in ([0, 5, 10], [0, 9, 10]))
+    peaks = [np.argwhere((picture == BLUE).all(-1))[0][1] / picture.shape[1] for picture in (even, late)]
+    assert 0.45 < peaks[0] < 0.65
+    assert peaks[1] > peaks[0] + 0.2

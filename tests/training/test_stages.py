@@ -162,3 +162,39 @@ def test_a_disk_that_fills_while_a_model_is_saved_leaves_the_last_one_whole(monk
     resumed, whole = run_experiment(name), run_experiment(name, ["run.folder=whole"])
     assert not moved(weights(whole.folder / "model"), weights(resumed.folder / "model"))
     assert [path.name for path in home.iterdir()] == ["model"]
+
+
+def test_batches_that_are_accumulated_count_by_their_tokens() -> None:
+    one, three = (
+        rows(run_experiment(written(f"  - {{train: {{projector: 1e-3}}, steps: 1, {size}}}", name=name)))
+        for name, size in (("one", "batch_size: 3"), ("three", "batch_size: 1, accumulate: 3"))
+    )
+    for key in ("loss", "grad_norm"):
+        assert three[0][key] == pytest.approx(one[0][key], rel=1e-5), key
+
+
+def test_matrices_decay_and_the_rest_does_not() -> None:
+    stage = "  - {{train: {{language_model: 1e-3}}, steps: 1, schedule: constant, weight_decay: {}}}"
+    with_it, without = (
+        run_experiment(written(stage.format(decay), name=name)) for name, decay in (("a", 0.5), ("b", 0))
+    )
+    begin, found, plain = (
+        weights(home) for home in (without.folder / "begin", with_it.folder / "model", without.folder / "model")
+    )
+    for path, tensor in begin.items():
+        decay = 1e-3 * 0.5 if path.startswith("language_model") and tensor.ndim > 1 else 0.0
+        assert torch.allclose(plain[path] - found[path], decay * tensor, atol=1e-6), path
+
+
+def test_low_rank_matrices_are_drawn_by_the_seed_and_added_to_linear_layers_alone() -> None:
+    name = written("  - {train: {language_model: 1e-2}, lora: {language_model: {rank: 2}}, steps: 2}")
+    folders = list[Path]()
+    for number in range(2):
+        torch.manual_seed(number)
+        folders.append(run_experiment(name, [f"run.folder=runs{number}"]).folder)
+    begin, one, other = (weights(folder) for folder in (folders[0] / "begin", *(f / "model" for f in folders)))
+    assert not moved(one, other)
+    kinds = ("qkv.weight", "out.weight", "gate_up.weight", "down.weight")
+    assert moved(begin, one) == {p for p in begin if p.startswith("language_model.layers.") and p.endswith(kinds)}
+    at = "language_model.layers.0.mix.attention.qkv.weight"
+    assert torch.linalg.matrix_rank(one[at] - begin[at], rtol=1e-3) == 2
