@@ -123,13 +123,11 @@ class TextModel(Stack, EagleModelMixin):
         return x_TD if self.stage.is_last else IntermediateTensors({HIDDEN: x_TD})
 
     def _looped(self, x_TD: Tensor, step: Step) -> Tensor:
-        """All layers several times over, the norm after each time or after the last."""
+        """All layers several times over, then the norm."""
         for step.loop in range(self.loops):
             for layer in self.layers:
                 x_TD = layer(x_TD, step)
-            if self.norm is not None and (self.normed or step.loop == self.loops - 1):
-                x_TD = self.ended(x_TD)
-        return x_TD
+        return self.ended(x_TD)
 
     def keep_aux_hidden_state_layers(self, layers: Iterable[int]) -> None:
         """Hand out the rows that go into these layers (and L: that come out of the last). Raises OptionError."""

@@ -122,7 +122,7 @@ class Stack(nn.Module):
         taken = plan.taken
         built = max((*taken, *plan.tapped)) if taken else len(plan.layers)
         self.width, self.taken = plan.width, taken
-        self.loops, self.normed, self.in_fp32 = plan.loops, plan.normed, plan.residual_in_fp32
+        self.loops, self.in_fp32 = plan.loops, plan.residual_in_fp32
         self.embed = plan.embed.build(width=plan.width)
         here = stage.layers(built)
         in_fp32, width = plan.residual_in_fp32, plan.width

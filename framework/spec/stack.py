@@ -44,7 +44,7 @@ BlockPlan = tuple[BranchPlan, ...]
 
 
 class StackFacts(BaseSpec):
-    """The numbers of a stack; `normed` says whether the norm comes after each of the `loops` or after the last.
+    """The numbers of a stack, whose norm comes after the last of the `loops`.
 
     With `residual_in_fp32` the sum that branches add to is kept in float32.
     """
@@ -52,7 +52,6 @@ class StackFacts(BaseSpec):
     width: PositiveInt = Field(le=MAX_WIDTH)
     count: PositiveInt = Field(le=MAX_LAYERS)
     loops: PositiveInt = Field(1, le=MAX_LOOPS)
-    normed: bool = False
     residual_in_fp32: bool = False
     context: PositiveInt | None = None
 
@@ -90,7 +89,6 @@ class StackPlan:
     cuts: Mapping[str, PartSpec] = field(default_factory=dict)
     pool: Steps = ()
     loops: int = 1
-    normed: bool = False
     residual_in_fp32: bool = False
 
     @property
@@ -117,7 +115,7 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     blocks: tuple[BlockPlan, ...] = ()
     with problems.catching():
         wanted = Tree()
-        of_layers = ("count", "loops", "normed", "residual_in_fp32")
+        of_layers = ("count", "loops", "residual_in_fp32")
         for source, key in ((tree, "width"), (tree, "context"), *((layers, k) for k in of_layers)):
             if key in source:
                 wanted.put(key, source[key], source)
@@ -150,7 +148,7 @@ def plan_stack(scope: Scope, tree: Tree, kind: str) -> StackPlan:
     assert facts is not None
     assert embed is not None
     found = StackPlan(facts.width, embed, blocks, norm, head, facts.context, output, cuts, pool)
-    return replace(found, loops=facts.loops, normed=facts.normed, residual_in_fp32=facts.residual_in_fp32)
+    return replace(found, loops=facts.loops, residual_in_fp32=facts.residual_in_fp32)
 
 
 def _pool(scope: Scope, tree: Tree, kind: str) -> Steps:

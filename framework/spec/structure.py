@@ -71,14 +71,13 @@ class MemberForm(BranchForm):
 class LayersForm(BaseSpec):
     """How many layers a stack has, and the name of the block that each is.
 
-    A language model may go through all of them `loops` times, and through the norm after each time, if it is `normed`.
+    A language model may go through all of them `loops` times.
     With `residual_in_fp32` the rows between layers are in float32, whatever the dtype of the weights.
     """
 
     count: Or[PositiveInt] | None = None
     block: str | None = None
     loops: Or[PositiveInt] | None = None
-    normed: Or[bool] | None = None
     residual_in_fp32: Or[bool] | None = None
 
 
