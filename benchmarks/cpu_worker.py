@@ -42,9 +42,9 @@ def load_triptych(folder: str, dtype: str, threads: int) -> Loaded:
     def generate(ids: Ids, new: int) -> Ids:
         return [list(c.token_ids) for c in model.generate(ids, max_tokens=new, ignore_eos=True)]
 
-    weights = {each.data_ptr(): each.nbytes for each in model.module.state_dict().values()}
+    weights = [*model.module.parameters(), *model.module.buffers()]  # each once; their numbers are not looked at
     row = row_size(model.module.cache_needs()) * model.dtype.itemsize
-    return Loaded(generate, {"weights_mb": sum(weights.values()) / 1e6, "row_bytes": row})
+    return Loaded(generate, {"weights_mb": sum(each.nbytes for each in weights) / 1e6, "row_bytes": row})
 
 
 def load_transformers(folder: str, dtype: str, threads: int) -> Loaded:

@@ -29,6 +29,7 @@ from triptych.inputs.processing import (
 from triptych.inputs.tokenizer import ByteTokenizer, Tokenizer
 from triptych.kernels.choice import Kernels
 from triptych.kernels.choice import Said as SaidKernels
+from triptych.parts.packing import pack
 from triptych.runner.failures import room_for
 from triptych.runner.memory import free_bytes
 from triptych.runner.pipe import Pipe
@@ -115,6 +116,7 @@ def load(
     else:
         with _room(name, where, use.dtype):
             module = _by_hand(chosen.model, source, use)
+    pack(module)
     processor = _processor(module, source.config, media, tokenizer=source.tokenizer, folder=source.folder, of=built)
     return Model(
         module.eval(),
@@ -154,6 +156,7 @@ def random_init(
     _check_room(assembled, device=where, dtype=kind)
     with _room(assembled.name, where, kind):
         fill_random(assembled.module, seed=seed, device=where, dtype=kind)
+    pack(assembled.module)
     tokenizer = ByteTokenizer(int(assembled.module.vocab_size))  # type: ignore[arg-type]
     processor = _processor(assembled.module, config, MultiModalSettings(), tokenizer=tokenizer, of=assembled)
     return Model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from triptych.errors import KernelError
-from triptych.kernels.linear import reference, turned, widened
+from triptych.kernels.linear import packed, reference, turned, widened
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -13,8 +13,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     width = weight.shape[1]
     if x.shape[-1] != width:
         raise KernelError(f"linear: rows {tuple(x.shape)} for a weight {tuple(weight.shape)}")
-    rows = x.numel() // width
     y: Tensor
+    if (blocks := packed.blocks_for(x, weight)) is not None:
+        return packed.linear(x, blocks, bias)
+    rows = x.numel() // width
     if rows > 1 and turned.suits(x, rows):  # one row is most steps, and is not kept waiting
         y = turned.linear(x, weight, bias)
     elif rows > 1 and widened.suits(x, rows):

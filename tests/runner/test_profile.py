@@ -16,6 +16,7 @@ from tests.parity.multimodal import Pair, all_cases
 from tests.parity.timed_videos import pair_of
 from tests.runner.counting import Counting
 from triptych.errors import OptionError
+from triptych.kernels.linear import packed
 from triptych.runner import profile
 from triptych.runner.imagined import Imagined, LiveBytes
 from triptych.runner.profile import forward_bytes, items_bytes, step_bytes, with_room
@@ -33,12 +34,26 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("spec", ["llama", "gemma2", "mistral", "gpt2"])
-def test_a_forward_takes_the_bytes_that_were_imagined(spec: str, dtype: torch.dtype) -> None:
+def test_a_forward_takes_the_bytes_that_were_imagined(
+    spec: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "_works", lambda _: False)
     module, run = triptych.random_init(spec, dtype=dtype).module, replace(RUN, dtype=dtype)
     for lengths in ([200], [64, 64], [30, 50]):
         assert forward_bytes(module, run, lengths) == forward_bytes(module, run, lengths, mode=LiveBytes())
     imagined = forward_bytes(module, run, [60], past=100)
     assert imagined == pytest.approx(forward_bytes(module, run, [60], past=100, mode=LiveBytes()), rel=0.01)
+
+
+@pytest.mark.parametrize("spec", ["llama", "gpt2"])
+def test_a_forward_of_packed_weights_takes_no_more(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch counts a plain matrix that is turned for a product as if it were new."""
+    monkeypatch.setattr(packed, "_works", lambda dtype: dtype == torch.float32)
+    module = triptych.random_init(spec).module
+    for lengths in ([200], [64, 64], [30, 50]):
+        imagined = forward_bytes(module, RUN, lengths)
+        taken = forward_bytes(module, RUN, lengths, mode=LiveBytes())
+        assert imagined - sum(each.nbytes for each in module.parameters()) <= taken <= imagined
 
 
 def test_an_encoder_takes_the_bytes_that_were_imagined(llava: Any) -> None:
