@@ -34,11 +34,11 @@ class SliceTexts(PartSpec):
             told = "and texts stand between those of its slices"
             raise InputError(f"{count} rows that are encoded already do not say how their image was cut, {told}")
         each = count // grid.t
-        one = [IMAGE[0], each, IMAGE[1]]
+        one: list[str | int] = [IMAGE[0], each, IMAGE[1]]
         whole = [*one, *["\n", *one] * (grid.t - grid.down * grid.across - 1)]
         if not grid.down:
             return whole
         start, end = SLICE if self.slices == "each" else IMAGE
-        line = [start, each, end] * grid.across
-        lines = [*line, *["\n", *line] * (grid.down - 1)]
+        line: list[str | int] = [start, each, end] * grid.across
+        lines: list[str | int] = [*line, *["\n", *line] * (grid.down - 1)]
         return [*whole, *lines] if self.slices == "each" else [*whole, SLICE[0], *lines, SLICE[1]]

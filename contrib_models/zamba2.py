@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ class SharedBlock(Part):
         self.uses = nn.ModuleDict({str(n): Adapters(spec, self.pieces, width=width) for n in uses})
 
     def forward(self, x_TD: Tensor, uses: Uses, step: Step, *, key: str, use: int) -> Tensor:
-        own, adapters = self._modules, self.uses[str(use)]._modules
+        own, adapters = self._modules, cast(Adapters, self.uses[str(use)])._modules
         x_TD = own["norm"](torch.cat((x_TD, uses.entered_TD), -1))
         qkv = own["qkv"](x_TD)
         if "q" in adapters:
@@ -82,7 +83,7 @@ class SharedBlock(Part):
 
     def _attended(self, qkv: Tensor, step: Step, key: str) -> Tensor:
         H, G = self.spec.heads, self.spec.kv_heads
-        qk, v_TGK = qkv.unflatten(-1, (H + 2 * G, -1)).split_with_sizes((H + G, G), 1)
+        qk, v_TGK = qkv.view(len(qkv), H + 2 * G, -1).split_with_sizes((H + G, G), 1)
         if "position" in self._modules:
             qk = self._modules["position"](qk, step)
         q_THK, k_TGK = qk.split_with_sizes((H, G), 1)
