@@ -137,8 +137,9 @@ def attend_on_device(rows: Rows, y: Tensor, seen: Seen, spans: DecodeSpans, *, s
 def _join(rows: Rows, y: Tensor, joins: Tensor, sums: Tensor, values: Tensor, tile: Config, *, most: int) -> None:
     V = y.shape[-1]
     combine[(len(joins), most, rows.groups)](
-        values, sums, y, joins, y.shape[1], rows.group, V, triton.next_power_of_2(V), tile["M"], JOINED, num_warps=2
-    )
+        values, sums, y, joins, y.shape[1], rows.group, V, triton.next_power_of_2(V), tile["M"], JOINED,
+        num_warps=4 if y.dtype.itemsize > 2 else 2,  # with two, float32 spills on an H100 to have room for more blocks
+    )  # fmt: skip
 
 
 def part_of_keys(seen: Seen, numbers: Sequence[int], *, groups: int, most: int, device: torch.device) -> int:
