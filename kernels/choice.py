@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -76,11 +76,30 @@ def using(kernels: Kernels) -> Iterator[None]:
         _current.reset(token)
 
 
+Tell = Callable[[str, str | None], None]
+_imagined: ContextVar[Tell | None] = ContextVar("imagined", default=None)
+
+
+@contextmanager
+def imagined_gpu(tell: Tell) -> Iterator[None]:
+    """Inside, tensors of meta are chosen for as those of a GPU; `tell` is told each op, and why it is plain torch."""
+    token = _imagined.set(tell)
+    try:
+        yield
+    finally:
+        _imagined.reset(token)
+
+
+def is_on_gpu(x: Tensor) -> bool:
+    """Whether `x` is on a GPU, or on an imagined one."""
+    return x.is_cuda or (x.is_meta and _imagined.get() is not None)
+
+
 def wants_kernel(op: str, x: Tensor) -> bool:
     """Whether an op is to run its kernel on `x` if it can: for who has to make what it takes first."""
     kernels = _current.get()
     kind = kernels.ops.get(op, kernels.others) if kernels.ops else kernels.others
-    return kind == "triton" or (kind == "auto" and x.is_cuda)
+    return kind == "triton" or (kind == "auto" and is_on_gpu(x))
 
 
 def kernel_for(op: str, x: Tensor, *args: Any, **options: Any) -> Any:
@@ -91,15 +110,18 @@ def kernel_for(op: str, x: Tensor, *args: Any, **options: Any) -> Any:
     """
     kernels = _current.get()
     kind = kernels.ops.get(op, kernels.others) if kernels.ops else kernels.others
-    if kind == "reference" or (kind == "auto" and not x.is_cuda):
+    if kind == "reference" or (kind == "auto" and not is_on_gpu(x)):
         return None
     module, why = None, f"tensors are on {x.device.type}; a GPU is needed, or TRITON_INTERPRET=1"
-    if x.is_cuda or interpreting():
+    if is_on_gpu(x) or interpreting():
         module = import_module(f"triptych.kernels.{op}.kernel")
         why = module.refuses(x, *args, **options)
     if kind == "triton" and why:
         raise KernelError(f"{op}: kernels are `triton`, but {why}; `auto` runs plain torch then")
-    _log_once(op, f"plain torch, for {why}" if why else "its Triton kernel")
+    if tell := _imagined.get():
+        tell(op, why)
+    else:
+        _log_once(op, f"plain torch, for {why}" if why else "its Triton kernel")
     return None if why else module
 
 

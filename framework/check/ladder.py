@@ -8,28 +8,35 @@ from pathlib import Path
 from triptych.arguments import check_arguments
 from triptych.assembly import Assembled, assemble
 from triptych.capabilities.report import capability_report
+from triptych.check.gpu import check_kernels
 from triptych.check.shape import check_shapes
 from triptych.errors import CapabilityError, Problem, SpecError, TriptychError
 from triptych.spec.catalog import sample_config, spec_file
 from triptych.spec.claims import claim_problems
 from triptych.spec.document import Tree
 from triptych.spec.merge import load_tree
-from triptych.spec.rungs import BELOW, RUNGS, Report, Rung
+from triptych.spec.rungs import BELOW, RUNGS, Report, Rung, gpu_named
 from triptych.spec.validate import validate
 from triptych.weights import Checkpoint, Matching, match, tables, unused_rows
 
 FRAGMENT = "a fragment: it is checked with what is built on it"
 
 
-def check_spec(spec: str, *, checkpoint: Path | None = None, rungs: Iterable[str] = RUNGS) -> Report:
+def check_spec(
+    spec: str, *, checkpoint: Path | None = None, rungs: Iterable[str] = RUNGS, gpu: str | None = None
+) -> Report:
     """Climb `rungs`, from the lowest, as far as the spec goes; a failed rung leaves out those above it.
 
     `spec` is a registered name or the path of a YAML file. Without a checkpoint the spec's own `sample` config is used.
+    `gpu` names the architecture of the last rung, `sm_90`. Raises OptionError for one that is not known.
     """
-    check_arguments(spec=(spec, str), checkpoint=(checkpoint, Path | None), rungs=(rungs, Iterable))
+    check_arguments(
+        spec=(spec, str), checkpoint=(checkpoint, Path | None), rungs=(rungs, Iterable), gpu=(gpu, str | None)
+    )
+    arch = None if gpu is None else gpu_named(gpu)
     climbed = tuple(map(Rung, rungs))
     try:
-        climb = _Climb(spec_file(spec), checkpoint)
+        climb = _Climb(spec_file(spec), checkpoint, arch)
     except TriptychError as error:
         climbed[0].problems += error.problems
         return Report(spec, _left_out(climbed))
@@ -55,8 +62,8 @@ def _left_out(rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
 class _Climb:
     """What is known of one spec, more with each rung. A step returns '' when it was climbed, else why it was not."""
 
-    def __init__(self, path: Path, folder: Path | None) -> None:
-        self.path, self.folder = path, folder
+    def __init__(self, path: Path, folder: Path | None, arch: int | None) -> None:
+        self.path, self.folder, self.arch = path, folder, arch
         self.checkpoint: Checkpoint | None = None
         self.built: Assembled | TriptychError | None = None
 
@@ -105,6 +112,16 @@ class _Climb:
         rung.notes += _notes(found)
         return ""
 
+    def gpu(self, rung: Rung) -> str:
+        if not isinstance(self.built, Assembled):
+            return FRAGMENT
+        if self.arch is None:
+            return "no GPU; --gpu sm_90 names one"
+        notes, problems = check_kernels(self.built, self.arch)
+        rung.notes += notes
+        rung.problems += problems
+        return ""
+
     def _build(self, tree: Tree) -> Assembled | None:
         """For the checkpoint's config, else for the sample in the spec itself; None for a spec without one."""
         if self.folder:
@@ -120,6 +137,7 @@ STEPS: dict[str, Callable[[_Climb, Rung], str]] = {
     "capabilities": _Climb.capabilities,
     "shape": _Climb.shape,
     "weights": _Climb.weights,
+    "gpu": _Climb.gpu,
 }
 
 

@@ -34,28 +34,30 @@ def _notes(assembled: Assembled) -> list[str]:
     parameters = sum(p.numel() for p in module.parameters())
     notes = [f"{parameters:,} parameters"]
     if isinstance(module, Tower):
-        _check_tower(module, assembled)
+        check_tower(module, assembled)
         return notes
     if isinstance(module, MultimodalModel):
         notes += check_counts(assembled)
-    _check_text(module, _sources(module, assembled))
+    _check_text(module, sources_of(module, assembled, count=len(LENGTHS)))
     per_token = row_size(module.cache_needs())
     return [*notes, f"{per_token} numbers of cache a token"]
 
 
-def _sources(module: TextModel | MultimodalModel, assembled: Assembled) -> dict[str, Source]:
-    """What a decoder looks at beside its prompts, by its towers. Raises SpecError for other rows than are declared."""
+def sources_of(
+    module: TextModel | MultimodalModel, assembled: Assembled, *, count: int, dtype: torch.dtype = torch.float32
+) -> dict[str, Source]:
+    """What a decoder looks at beside so many prompts, by its towers. Raises SpecError for other rows than declared."""
     found = {}
     for modality, rule in assembled.plan.sources.items():
         declared = rule.rows(rule.largest({}), {})
         item = stated(assembled, modality)
-        rows = torch.empty(declared, module.width, device="meta")
+        rows = torch.empty(declared, module.width, dtype=dtype, device="meta")
         if item is not None:
-            (rows,) = module.embed_multimodal(**{modality: [item]})
+            (rows,) = module.embed_multimodal(**{modality: [item.to(dtype)]})
         if tuple(rows.shape) != (declared, module.width):
             message = f"gives rows of shape {tuple(rows.shape)}; {(declared, module.width)} is declared"
             raise SpecError(message, path=f"towers.{modality}")
-        found[modality] = Source.of([rows] * len(LENGTHS))
+        found[modality] = Source.of([rows] * count)
     return found
 
 
@@ -73,14 +75,15 @@ def _check_shape(what: str, found: torch.Tensor, wanted: tuple[int, ...], path: 
         raise SpecError(f"{what} of shape {tuple(found.shape)}; {wanted} is declared", path=path)
 
 
-def _check_tower(module: Tower, assembled: Assembled) -> None:
+def check_tower(module: Tower, assembled: Assembled, *, dtype: torch.dtype = torch.float32) -> None:
+    """Run it on the first item that its size takes. Raises SpecError for other rows than are declared."""
     scope = assembled.plan.scopes[""]
     items = scope.tree.get("items") or {}
     if not items.get("size") or items.get("rows") is None:
         raise SpecError("a tower says the `size` of its items, and the `rows` that it gives for one", path="items")
     size = scope.at("items", "size").part("size", items["size"])[1].build()
     grid = _any_grid(size)
-    rows, _ = module([pictures(grid, module, several=False)], [grid])
+    rows, _ = module([pictures(grid, module, several=False).to(dtype)], [grid])
     declared = scope.knowing(grid=grid._asdict()).value(items["rows"])
     given = len(rows[0]) + module.skip
     if given != declared:

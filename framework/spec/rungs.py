@@ -16,9 +16,13 @@ RUNGS = {
     "capabilities": "what a spec says that it can do, against what it holds",
     "shape": "a model without memory gives the widths, counts and schemas that are declared",
     "weights": "the table of names, against the header of a checkpoint",
+    "gpu": "the kernels that its steps launch compile for a GPU that is not there, and fit it",
 }
 """Name -> what is proven there, from the bottom up; the first is rung 1."""
 ON_FILES = ("spec", "capabilities")
+GPUS = {"sm_80": 80, "sm_90": 90, "sm_100": 100}
+"""The architectures for which kernels are compiled -> their compute capability, times 10."""
+KNOWN = "sm_80 (A100), sm_90 (H100), sm_100 (B200)"
 BELOW = "a rung below it failed"
 
 
@@ -61,6 +65,13 @@ def rungs_up_to(word: str, *, among: Iterable[str] = RUNGS) -> tuple[str, ...]:
         known = ", ".join(f"{number} or {name}" for number, name in numbers.items())
         raise OptionError(f"no rung {word!r} here; known: {known}")
     return tuple(names[: names.index(last) + 1])
+
+
+def gpu_named(word: str) -> int:
+    """The compute capability, times 10, of an architecture by name. Raises OptionError for one that is not known."""
+    if word not in GPUS:
+        raise OptionError(f"no architecture {word!r} here; known: {KNOWN}", path="gpu")
+    return GPUS[word]
 
 
 def validate_file(path: Path, *, rungs: Iterable[str] = ON_FILES) -> Report:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from triptych.errors import KernelError
-from triptych.kernels.choice import kernel_for
+from triptych.kernels.choice import is_on_gpu, kernel_for
 from triptych.kernels.moe import imagined, reference
 from triptych.kernels.moe.reference import Biases
 
@@ -40,7 +40,8 @@ def moe(
         chosen = f"{tuple(chosen_TK.shape)} chosen with shares {tuple(shares_TK.shape)}"
         raise KernelError(f"moe: rows {tuple(x_TD.shape)}, {chosen}, for experts {matrices}")
     has_values = _has_values(x_TD)
-    kernel = kernel_for("moe", x_TD, gate_up_EFD, down_EDH, inner=inner, biases=biases) if has_values else None
+    asks = has_values or is_on_gpu(x_TD)  # one that is imagined only compiles
+    kernel = kernel_for("moe", x_TD, gate_up_EFD, down_EDH, inner=inner, biases=biases) if asks else None
     op = kernel or (reference if has_values else imagined)
     found: Tensor = op.moe(
         x_TD,

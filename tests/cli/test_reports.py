@@ -224,7 +224,7 @@ def test_a_rung_is_named_or_numbered_and_takes_those_below_it(number: int, name:
     assert rungs_up_to(name) == rungs_up_to(str(number)) == tuple(RUNGS)[:number]
 
 
-@pytest.mark.parametrize("word", ["0", "5", "", "-1", "shap", "kernels"])
+@pytest.mark.parametrize("word", ["0", "6", "", "-1", "shap", "kernels"])
 def test_a_rung_that_there_is_not_is_refused_with_those_that_there_are(word: str) -> None:
     with pytest.raises(OptionError, match=f"no rung {word!r} here; known: 1 or spec, 2 or capabilities, 3 or"):
         rungs_up_to(word)

@@ -12,7 +12,7 @@ import torch
 from tests.kernels.call import calls
 from triptych.errors import KernelError, OptionError
 from triptych.kernels import choice
-from triptych.kernels.choice import AUTO, Kernels, kernel_for, using
+from triptych.kernels.choice import AUTO, Kernels, imagined_gpu, kernel_for, using, wants_kernel
 from triptych.kernels.rms_norm import kernel, rms_norm
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -68,3 +68,17 @@ def test_the_page_lists_the_kernels_that_there_are_their_gradients_and_what_was_
     assert {op for op, gradients, _ in listed if gradients == "yes"} == with_gradients
     results = " ".join(file.read_text("utf-8") for file in (ROOT / "benchmarks" / "results").glob("*.json"))
     assert {op for op, _, timed in listed if timed == "yes"} == {op for op, *_ in listed if f'"{op}"' in results}
+
+
+def test_on_an_imagined_gpu_tensors_without_memory_are_chosen_for_and_each_choice_is_told() -> None:
+    rows, weight, told = ROWS.to("meta"), WEIGHT.to("meta"), list[tuple[str, str | None]]()
+    with imagined_gpu(lambda op, why: told.append((op, why))):
+        assert wants_kernel("rms_norm", rows)
+        assert kernel_for("rms_norm", rows, weight) is kernel
+        assert kernel_for("rms_norm", rows, weight.half()) is None
+        assert kernel_for("rms_norm", ROWS, WEIGHT) is None  # which has memory
+        with using(Kernels.of("reference")):
+            assert kernel_for("rms_norm", rows, weight) is None
+    assert told == [("rms_norm", None), ("rms_norm", "rows are torch.float32, and not all of the rest is")]
+    assert kernel_for("rms_norm", rows, weight) is None
+    assert not wants_kernel("rms_norm", rows)
