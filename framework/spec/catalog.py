@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from os.path import isdir
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def spec_file(name: str) -> Path:
             raise SpecError(f"unknown spec {name!r}; {' and '.join(serving)} answers for it") from None
         if name in model_names():
             raise SpecError(f"{name} is a model class, written by hand; there is no spec of it") from None
-        if Path(name).is_dir():
+        if isdir(name):
             wanted = f"a spec's name or YAML file is wanted; of a checkpoint: triptych check SPEC --checkpoint {name}"
             raise SpecError(f"{name} is a folder; {wanted}") from None
         raise

@@ -55,9 +55,13 @@ def _by_block(values_BV: Tensor, reduced: Callable[[Tensor, int], Tensor]) -> Te
     count, width = values_BV.shape
     whole = width // SIZE * SIZE
     if whole == width:
-        return reduced(values_BV.reshape(count, -1, SIZE), -1)
+        return reduced(values_BV.reshape(count, width // SIZE, SIZE), -1)
     rest_B1 = reduced(values_BV[:, None, whole:], -1)
-    return torch.cat([reduced(values_BV[:, :whole].reshape(count, -1, SIZE), -1), rest_B1], -1) if whole else rest_B1
+    return (
+        torch.cat([reduced(values_BV[:, :whole].reshape(count, width // SIZE, SIZE), -1), rest_B1], -1)
+        if whole
+        else rest_B1
+    )
 
 
 def _block(values_BV: Tensor, block_B1: Tensor, *, beyond: float) -> tuple[Tensor, Tensor]:

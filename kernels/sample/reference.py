@@ -46,7 +46,7 @@ def sample(
 def _by_block(z_BV: Tensor, state_B: Tensor) -> Tensor:
     """A token for each row, [B]."""
     size = min(SIZE, z_BV.shape[1])
-    z_BNS = pad(z_BV, (0, -z_BV.shape[1] % size), value=-torch.inf).view(len(z_BV), -1, size)
+    z_BNS = pad(z_BV, (0, -z_BV.shape[1] % size), value=-torch.inf).view(len(z_BV), -(-z_BV.shape[1] // size), size)
     numbers_N, numbers_S = (torch.arange(count, device=z_BV.device) for count in z_BNS.shape[1:])
     block_B = (z_BNS.logsumexp(-1) + gumbel(state_B, SIZE + numbers_N)).argmax(-1)
     z_BS = z_BNS[torch.arange(len(z_BV), device=z_BV.device), block_B]

@@ -188,7 +188,7 @@ def test_check_says_each_rung(capsys: Capture, tmp_path: Path) -> None:
     assert [line.partition(" (")[0] for line in out.splitlines()] == [
         f"{name}: {rung}"
         for name in ("llama", "vit")
-        for rung in ("spec: passed", "capabilities: passed", "shape: passed", "weights: skipped")
+        for rung in ("spec: passed", "capabilities: passed", "shape: passed", "weights: skipped", "gpu: skipped")
     ]
     (tmp_path / "wrong.yaml").write_text(WRONG)
     status, out, _ = ran(capsys, "check", "llama", str(tmp_path / "wrong.yaml"))
@@ -211,7 +211,7 @@ def test_check_as_json_holds_rungs_problems_and_notes(capsys: Capture) -> None:
     assert status == 1
     llama, lama = json.loads(out)
     assert (llama["passed"], lama["passed"]) == (True, False)
-    assert [rung["state"] for rung in llama["rungs"]] == ["passed", "passed", "passed", "skipped"]
+    assert [rung["state"] for rung in llama["rungs"]] == ["passed", "passed", "passed", "skipped", "skipped"]
     unknown = {"path": "", "message": "unknown spec 'lama'; did you mean 'llama'?"}
     assert lama["rungs"][0]["problems"] == [{"file": None, "line": None, "column": None} | unknown]
     assert lama["file"] is None

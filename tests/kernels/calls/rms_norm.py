@@ -29,8 +29,9 @@ def added(draw: Draw, **options: Any) -> Given:
     return {**given, "residual": draw(*options["shape"])}
 
 
-def one(name: str, **options: Any) -> list[Call]:
-    asked = ("x", "weight") if options.get("weight", True) else ("x",)
+def one(name: str, *, learns: bool = True, **options: Any) -> list[Call]:
+    """Also the gradient of the weight, where it `learns`."""
+    asked = ("x", "weight") if learns and options.get("weight", True) else ("x",)
     return [
         Call("rms_norm", name, partial(alone, **options), asked),
         Call("add_rms_norm", name, partial(added, **options), (*asked, "residual")),
@@ -39,7 +40,8 @@ def one(name: str, **options: Any) -> list[Call]:
 
 INTERPRETED = [
     *one("rows", shape=(5, 64)),
-    *one("one channel", shape=(3, 1)),
+    # of one channel gradients may be the little that is left of a few numbers: of x by a small eps, of the weight always
+    *one("one channel", shape=(3, 1), eps=1.0, learns=False),
     *one("many narrow rows", shape=(129, 7)),
     *one("odd width, sliced", shape=(7, 769), layout="sliced"),
     *one("heads apart", shape=(5, 3, 100), layout="apart", cast_first=False),
