@@ -40,7 +40,7 @@ def one(name: str, *, learns: bool = True, **options: Any) -> list[Call]:
 
 INTERPRETED = [
     *one("rows", shape=(5, 64)),
-    # of one channel gradients may be the little that is left of a few numbers: of x by a small eps, of the weight always
+    # gradients of one channel may be the little that is left of a few numbers: that of x where eps is small
     *one("one channel", shape=(3, 1), eps=1.0, learns=False),
     *one("many narrow rows", shape=(129, 7)),
     *one("odd width, sliced", shape=(7, 769), layout="sliced"),
