@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from os.path import isdir
@@ -171,4 +172,5 @@ def sample_config(tree: Tree, *, needed_by: str = "") -> dict[str, Any]:
     if not isinstance(sample, Mapping):
         raise SpecError(f"a mapping is wanted, not {short(sample)}", path="sample", place=tree.values_at.get("sample"))
     classes, types = _words(tree, "architectures"), _words(tree, "model_types")
-    return {"architectures": list(classes), "model_type": next(iter(types), None), **sample}
+    own = deepcopy(sample)  # the tree is read once for all, and a config is its owner's to change
+    return {"architectures": list(classes), "model_type": next(iter(types), None), **own}

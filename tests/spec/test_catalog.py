@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from triptych.errors import SpecError
-from triptych.spec.catalog import catalog, find_family, sample_config
+from triptych.spec.catalog import catalog, find_family, load_named, sample_config
 from triptych.spec.document import parse_document
 
 
@@ -67,6 +67,12 @@ def test_a_config_of_no_registered_architecture_is_refused_with_the_nearest_name
 def test_inside_another_config_the_type_counts_beside_the_class() -> None:
     assert find_family({"architectures": ["LlamaModel"], "model_type": "llama"}, inside=True) == "llama"
     assert find_family({"architectures": "Qwen2ForCausalLM", "model_type": "llama"}, inside=True) == "qwen2"
+
+
+def test_who_changes_a_config_changes_no_spec() -> None:
+    config = sample_config(load_named("llava")[1])
+    config["text_config"]["hidden_size"] = 4096
+    assert sample_config(load_named("llava")[1])["text_config"]["hidden_size"] == 64
 
 
 def test_a_sample_of_another_form_is_refused() -> None:
