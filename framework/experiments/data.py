@@ -119,7 +119,7 @@ def _lines(path: Path, key: str) -> Iterator[tuple[Place, bytes]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: {error}", path=key) from None
+        raise InputError(f"{path}: {error.strerror or error}", path=key) from None
     for number, line in enumerate(content.removeprefix(BOM_UTF8).split(b"\n"), 1):
         if line.strip():
             yield Place(str(path), number, 1), line

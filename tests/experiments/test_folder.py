@@ -196,7 +196,7 @@ def test_prompts_are_told_by_line_where_they_cannot_be_read() -> None:
     assert "data.jsonl:6:1: prompt: input should be a valid string; found 3" in told
     with pytest.raises(InputError, match=r"data: no prompts; give `data.prompts`, or a `data.file` of JSON lines"):
         run_experiment("speak", ["data.prompts=[]"])
-    with pytest.raises(InputError, match=r"data.file: nowhere"):
+    with pytest.raises(InputError, match=r"data.file: nowhere: No such file or directory"):
         run_experiment("speak", ["data.file=nowhere"])
 
 

@@ -63,7 +63,7 @@ def test_all_mistakes_are_told_at_once_with_their_places() -> None:
             (),
             "'a'",
         ),
-        ("  - {train: {projector: 1e-3}, steps: 1}", ("data.file=gone.jsonl",), "gone.jsonl"),
+        ("  - {train: {projector: 1e-3}, steps: 1}", ("data.file=gone.jsonl",), "gone.jsonl: No such file"),
         ("  - {train: {projector: 1e-3}, steps: 1}", ("data.file=null",), "no examples; give a `data.file`"),
         ("  - {train: {projector: 1e-3}, steps: 1}", ("train.stages=[]",), "no stages"),
         ("  - {train: {projector: 1e-3}, steps: 1}", ("train.tokenizer=gone",), "no folder with a tokenizer.json"),
