@@ -7,8 +7,11 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
+
+from triptych.public import WHERE
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -44,5 +47,14 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     files = re.findall(r"`((?:docs|tests|tools|conf)/[\w./]+)`", text)
     assert all((ROOT / file).exists() for file in files)
     names = re.findall(r"\btriptych\.(\w+)", text)
-    groups = ("models", "specs", "parts", "processors", "dummy_inputs", "schemas", "transcriptions", "conf", "plugins")
-    assert not [name for name in names if name not in dir(triptych) and name not in groups]
+    groups = ("models", "specs", "processors", "dummy_inputs", "transcriptions", "plugins")
+    folders = {"conf", "kernels", "schemas", *(module.name for module in iter_modules(triptych.__path__))}
+    known = {*WHERE, *groups, *folders}
+    assert not {*names} - known
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """Those of pages are held to it where the site is built."""
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]

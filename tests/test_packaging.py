@@ -70,7 +70,7 @@ def import_from_root(name: str, *, then: str = "") -> subprocess.CompletedProces
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("extra", ["", "audio", "constrain", "train", "video", "handwriting", "test", "dev"])
+@pytest.mark.parametrize("extra", ["", "audio", "constrain", "train", "video", "handwriting", "test", "docs", "dev"])
 def test_every_dependency_has_a_tested_version_that_its_range_allows(extra: str) -> None:
     listed = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     for requirement in map(Requirement, listed):
