@@ -1,8 +1,12 @@
-"""Images -> tensors, by the checkpoint's own image processor: transformers' for Pillow, and no code of the folder."""
+"""Images -> tensors, by the checkpoint's own image processor: no code of the folder.
+
+It is transformers' for Pillow, or for those of a few plain steps what gives the same without importing that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -17,6 +21,7 @@ from torch import Tensor
 from triptych.errors import InputError
 from triptych.inputs.media import accepted_kwargs
 from triptych.inputs.media.calling import as_arguments
+from triptych.inputs.processing.plain_images import load_plain, plain_images
 from triptych.inputs.processing.unusable import unusable
 from triptych.parts.stand_ins import StandIn
 
@@ -121,17 +126,25 @@ def stand_in_for_checkpoint(size: object) -> ImageProcessor:
     if found is None:
         raise InputError("images need the image processor of a checkpoint folder, and this model came without one")
     module, _, name = found.target.partition(":")
-    processor = getattr(import_module(module), name)(**found.settings)
-    return ImageProcessor(processor, origin=f"{name}, as the spec's size asks")
+
+    def others() -> Any:
+        return getattr(import_module(module), name)(**found.settings)
+
+    said = {"image_processor_type": name.removesuffix("Pil"), **found.settings}
+    return ImageProcessor(plain_images(said, others=others) or others(), origin=f"{name}, as the spec's size asks")
 
 
 def load_image_processor(folder: Path) -> ImageProcessor:
     """The image processor of a checkpoint folder. Raises CheckpointError when it has none that can be used."""
+    others = partial(_of_transformers, folder)
+    return ImageProcessor(load_plain(folder, others=others) or others(), origin=str(folder))
+
+
+def _of_transformers(folder: Path) -> Any:
     from transformers import AutoImageProcessor
 
     load: Callable[..., Any] = AutoImageProcessor.from_pretrained
     try:
-        found = load(folder, backend="pil", trust_remote_code=False, local_files_only=True)
+        return load(folder, backend="pil", trust_remote_code=False, local_files_only=True)
     except Exception as error:  # whatever a missing or broken file makes transformers raise
         raise unusable(folder, what="image processor", error=error) from error
-    return ImageProcessor(found, origin=str(folder))
