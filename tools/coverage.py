@@ -71,9 +71,15 @@ def rows(kinds: Iterable[str] = TEXT) -> Iterator[Row]:
         row = Row(module["module"], module["kind"], "", 0, (), "", oracle, relation)
         if known is not None:
             tree = load_named(known.name)[1]
-            lines = sum(bool(line.split("#")[0].strip()) for line in known.path.read_text("utf-8").splitlines())
-            row = replace(row, spec=known.name, lines=lines, parts=parts_of(tree), structure=structure_of(tree))
+            row = replace(
+                row, spec=known.name, lines=lines_of(known.path), parts=parts_of(tree), structure=structure_of(tree)
+            )
         yield row
+
+
+def lines_of(path: Path) -> int:
+    """How many lines of a file say something."""
+    return sum(bool(line.split("#")[0].strip()) for line in path.read_text("utf-8").splitlines())
 
 
 def measured(found: Iterable[Row]) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""What mkdocs.yml has generated as it builds: how the home page begins, and the pages of the API.
+"""What mkdocs.yml has generated as it builds: how the home page begins, the gallery, the pages of the API.
 
 A hook of MkDocs: its functions are called by their names. `python -m mkdocs build --strict` builds the site.
 """
@@ -19,6 +19,7 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from tools import gallery
 from triptych.public import NAMES
 from triptych.registry import KINDS, get_part, part_names
 from triptych.registry.part_targets import spec_of
@@ -44,8 +45,9 @@ def on_config(config: MkDocsConfig) -> None:
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add the pages that stand in no file."""
-    for name, text in api().items():
-        files.append(File.generated(config, f"api/{name}.md", content=text))
+    for folder, found in {"api": api(), "gallery": gallery.pages()}.items():
+        for name, text in found.items():
+            files.append(File.generated(config, f"{folder}/{name}.md", content=text))
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -43,11 +44,11 @@ class Drawing:
         return int(right) + GAP + PAD, int(self.boxes[-1].y + self.boxes[-1].height) + GAP
 
 
-def lay_out(root: Node) -> Drawing:
-    """Every component at its place."""
+def lay_out(root: Node, said: Callable[[Node], list[str]] = label) -> Drawing:
+    """Every component at its place; `said` are the lines in its box."""
     nodes, boxes, y = list(numbered(root)), dict[int, Box](), float(GAP)
     for depth, node in nodes:
-        lines = label(node)
+        lines = said(node)
         width, height = max(map(cell_len, lines)) * LETTER + 2 * PAD, len(lines) * LINE + 2 * PAD
         boxes[id(node)] = Box(GAP + depth * INDENT, y, width, height, lines, COLOURS.get(node.kind, PLAIN))
         y += height + GAP
