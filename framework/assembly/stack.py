@@ -56,10 +56,13 @@ class Branch(Part):
         self._last = tuple(m for m, p in zip(self._members, plan.parallel, strict=False) if p.last)
         self._now = tuple(m for m in self._members if m not in self._last)
 
-    def forward(self, x_TD: Tensor, step: Step) -> Tensor | tuple[Tensor, Tensor]:
-        """What is added to the rows, or stands in their place; with members that come last also what these give."""
+    def forward(self, x_TD: Tensor, step: Step, y_TD: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """What is added to the rows, or stands in their place; with members that come last also what these give.
+
+        `y_TD` are the normed rows, where they are there already.
+        """
         own = self._modules
-        y = own["norm"](x_TD) if "norm" in own else x_TD
+        y = y_TD if y_TD is not None else own["norm"](x_TD) if "norm" in own else x_TD
         y_sum = _summed(self._now, y, step)
         if "post_norm" in own:
             y_sum = own["post_norm"](y_sum)
@@ -85,6 +88,8 @@ class Block(nn.Module):
         super().__init__()
         self.in_fp32 = in_fp32
         self._branches = tuple(Branch(p, width=width, key=f"{key}.{p.name}") for p in plan)
+        after = (*self._branches[1:], None)
+        self._norming = tuple(map(self._next_that_norms, self._branches, after))
         for branch_plan, branch in zip(plan, self._branches, strict=True):
             own(self, branch_plan.name, branch, where=key)
             for member_plan, member in zip(branch_plan.parallel, branch._members, strict=False):
@@ -93,15 +98,25 @@ class Block(nn.Module):
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         last: list[Tensor] = []
         x_TD = x_TD.to(sum_dtype(x_TD.dtype)) if self.in_fp32 else x_TD
-        for branch in self._branches:
-            given = branch(narrowed(x_TD, branch) if self.in_fp32 else x_TD, step)
+        y_TD = None
+        for branch, following in zip(self._branches, self._norming, strict=True):
+            given = branch(narrowed(x_TD, branch) if self.in_fp32 else x_TD, step, y_TD)
             if isinstance(given, tuple):
                 given, later = given
                 last.append(later)
-            x_TD = given if branch.replaces else x_TD + given
+            if following is not None:
+                norm: Any = following._modules["norm"]
+                y_TD, x_TD = norm.of_sum(x_TD, given)
+            else:
+                y_TD, x_TD = None, given if branch.replaces else x_TD + given
             if branch.sum_norm is not None:
                 x_TD = branch.sum_norm(x_TD)
         return sum(last, x_TD)
+
+    def _next_that_norms(self, branch: Branch, following: Branch | None) -> Branch | None:
+        """The branch that follows, where its norm takes the sum on the way."""
+        is_plain = not (self.in_fp32 or branch.replaces or branch.sum_norm is not None)
+        return following if is_plain and hasattr(getattr(following, "norm", None), "of_sum") else None
 
 
 def narrowed(x: Tensor, module: nn.Module) -> Tensor:

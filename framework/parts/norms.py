@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from triptych.kernels.add_rms_norm import add_rms_norm
 from triptych.kernels.layer_norm import layer_norm
 from triptych.kernels.rms_norm import rms_norm
 from triptych.parts.norms_spec import (
@@ -30,6 +31,11 @@ class RmsNorm(Part):
     def forward(self, x: Tensor) -> Tensor:
         weight = self._parameters.get("weight")
         return rms_norm(x, weight, eps=self.eps, offset=self.offset, cast_first=self.cast_first)
+
+    def of_sum(self, x: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
+        """The normed sum, and the sum: as one operation where there is a kernel. A norm need not have this."""
+        weight = self._parameters.get("weight")
+        return add_rms_norm(x, beside, weight, eps=self.eps, offset=self.offset, cast_first=self.cast_first)
 
 
 class LayerNorm(Part):

@@ -20,8 +20,10 @@ def refuses(x: Tensor, weight: Tensor | None, residual: Tensor | None = None) ->
     """Why a call cannot run here."""
     if x.shape[-1] > WIDEST:
         return f"rows are {x.shape[-1]} wide, more than {WIDEST}"
-    if any(each is not None and each.dtype != x.dtype for each in (weight, residual)):
-        return f"rows are {x.dtype}, and not all of the rest is"
+    if weight is not None and weight.dtype != x.dtype:
+        return f"rows are {x.dtype}, and their weight is {weight.dtype}"
+    if residual is not None and torch.promote_types(x.dtype, residual.dtype) != x.dtype:
+        return f"rows are {x.dtype}, and what is added to them is {residual.dtype}"
     return None
 
 

@@ -42,9 +42,17 @@ def test_the_kernel_runs_where_it_can_and_what_runs_is_told_once(
     with using(Kernels.of({"rms_norm": "triton"})):
         for _ in range(2):
             assert kernel_for("rms_norm", ROWS, WEIGHT) is kernel
-        with pytest.raises(KernelError, match=r"but rows are torch\.float32, and not all of the rest is; `auto` runs"):
+        with pytest.raises(KernelError, match=r"but .*, and their weight is torch\.float16; `auto` runs"):
             kernel_for("rms_norm", ROWS, WEIGHT.half())
     assert caplog.messages == ["rms_norm: its Triton kernel"]
+
+
+def test_what_is_added_to_rows_is_no_wider_than_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "interpreting", lambda: True)
+    with using(Kernels.of({"add_rms_norm": "triton"})):
+        assert kernel_for("add_rms_norm", ROWS, WEIGHT, ROWS.half())
+        with pytest.raises(KernelError, match=r"rows are torch\.float16, and what is added to them is torch\.float32"):
+            kernel_for("add_rms_norm", ROWS.half(), WEIGHT.half(), ROWS)
 
 
 def test_all_mistakes_are_told_at_once() -> None:
@@ -79,6 +87,6 @@ def test_on_an_imagined_gpu_tensors_without_memory_are_chosen_for_and_each_choic
         assert kernel_for("rms_norm", ROWS, WEIGHT) is None  # which has memory
         with using(Kernels.of("reference")):
             assert kernel_for("rms_norm", rows, weight) is None
-    assert told == [("rms_norm", None), ("rms_norm", "rows are torch.float32, and not all of the rest is")]
+    assert told == [("rms_norm", None), ("rms_norm", "rows are torch.float32, and their weight is torch.float16")]
     assert kernel_for("rms_norm", rows, weight) is None
     assert not wants_kernel("rms_norm", rows)

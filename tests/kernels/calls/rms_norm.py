@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
+
 from tests.kernels.call import Call, Draw, Given
 
 PLAIN = {"eps": 1e-2, "offset": 0.0, "cast_first": True}
@@ -24,9 +26,9 @@ def alone(
     return {"x": x, "weight": draw(shape[-1]) if weight else None, **PLAIN, **options}
 
 
-def added(draw: Draw, **options: Any) -> Given:
+def added(draw: Draw, *, beside: torch.dtype | None = None, **options: Any) -> Given:
     given = alone(draw, **options)
-    return {**given, "residual": draw(*options["shape"])}
+    return {**given, "residual": draw(*options["shape"], dtype=beside)}
 
 
 def one(name: str, *, learns: bool = True, **options: Any) -> list[Call]:
@@ -50,6 +52,7 @@ INTERPRETED = [
     *one("numbers whose squares pass half precision", shape=(3, 33), size=600),
     *one("no rows", shape=(0, 64)),
     *one("wide", shape=(2, 4099), offset=1.0, cast_first=False),
+    Call("add_rms_norm", "less wide numbers", partial(added, shape=(5, 64), beside=torch.float16), ("x", "weight")),
 ]
 COMPILED = [
     *one("rows", shape=(8192, 4096)),
