@@ -47,7 +47,7 @@ def test_lines_are_those_that_say_something() -> None:
     [
         ("norm: {eps: 0.5}", False),
         ("attention: {kv_heads: =config.num_key_value_heads // 2}", False),
-        ("attention: {window: 5}", True),
+        ("attention: {reach: {window: 5}}", True),
         ("mlp: {activation: gelu}", True),
         ("attention: {position: null}", True),
     ],

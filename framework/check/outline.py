@@ -11,7 +11,7 @@ from triptych.assembly import Assembled, MultimodalModel, TextModel, Tower
 from triptych.assembly.stack import needs_of
 from triptych.assembly.tower import DeepProjector, Projector
 from triptych.check.counts import cache_facts, parameters_of
-from triptych.spec.base import PartSpec
+from triptych.spec.base import BaseSpec, PartSpec
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan
 from triptych.spec.stack import BlockPlan, BranchPlan, StackPlan
@@ -173,8 +173,13 @@ def _branch(plan: BranchPlan, block: nn.Module, *, loops: int) -> Node:
     )
 
 
-def _options(spec: PartSpec | None) -> dict[str, Option]:
-    """What is said of a part beside its defaults, less the parts inside it."""
-    fields = type(spec).model_fields if spec is not None else {}
-    given = {name: getattr(spec, name) for name in fields}
-    return {name: v for name, v in given.items() if isinstance(v, Option) and v != fields[name].default}
+def _options(spec: BaseSpec | None, before: str = "") -> dict[str, Option]:
+    """What is said of a part beside its defaults, less the parts inside it; `reach.window` of what stands deeper."""
+    found = dict[str, Option]()
+    for name, known in type(spec).model_fields.items() if spec is not None else ():
+        value = getattr(spec, name)
+        if isinstance(value, Option) and value != known.default:
+            found[before + name] = value
+        elif isinstance(value, BaseSpec) and not isinstance(value, PartSpec):
+            found |= _options(value, f"{before}{name}.")
+    return found

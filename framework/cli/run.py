@@ -27,7 +27,7 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         nargs="*",
         default=[],
         metavar="key=value",
-        help="on top of the spec, e.g. parts.attention.window=64",
+        help="on top of the spec, e.g. parts.attention.reach.window=64",
     )
     parser.add_argument(
         "--image", action="append", default=[], metavar="FILE", help="an image that goes with the prompt; repeatable"

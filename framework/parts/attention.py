@@ -24,28 +24,30 @@ class Attention(Part):
 
     def __init__(self, spec: AttentionSpec, *, width: int, key: str) -> None:
         super().__init__()
-        self.spec, self.key, self.clip = spec, key, spec.clip
-        self.scale = spec.head_dim**-0.5 if spec.scale is None else spec.scale
+        self.spec, self.key = spec, key
+        self.scale = spec.head_dim**-0.5 if spec.scores.scale is None else spec.scores.scale
         value_dim = spec.value_dim or spec.head_dim
-        self.cache_need = (
-            Rows(spec.kv_heads, (spec.head_dim, value_dim), spec.window, spec.reach.chunk) if spec.causal else None
-        )
+        heads_kept, reach = (spec.kv_heads, (spec.head_dim, value_dim)), spec.reach
+        self.cache_need = Rows(*heads_kept, reach.window, reach.chunk) if reach.causal else None
         inner, inner_kv = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
         pieces = (inner, inner_kv, spec.kv_heads * value_dim)
         self.qkv = Linear(width, sum(pieces), bias=spec.bias, pieces=pieces)
-        self.out = Linear(spec.heads * value_dim, width, bias=spec.bias if spec.out_bias is None else spec.out_bias)
-        self.sinks = parameter(spec.heads) if spec.sinks else None
-        self.gate = Gate(spec.gate, width=width, heads=spec.heads, value_dim=value_dim) if spec.gate else None
+        self.out = Linear(spec.heads * value_dim, width, bias=spec.bias if spec.out.bias is None else spec.out.bias)
+        self.sinks = parameter(spec.heads) if spec.scores.sinks else None
+        gate = spec.out.gate
+        self.gate = Gate(gate, width=width, heads=spec.heads, value_dim=value_dim) if gate else None
         told = spec.position
         self.position: nn.Module | None = told.build(head_dim=spec.head_dim) if told and told.turns else None
         self.on_scores = told.on_scores if told else None
-        self.q_position: nn.Module | None = spec.q_position and spec.q_position.build(head_dim=spec.head_dim)
+        temperature = spec.scores.temperature
+        self.temperature: nn.Module | None = temperature and temperature.build(head_dim=spec.head_dim)
         self._add_norms(spec.qk_norm or HeadNorms(), value_dim)
         self.fuses = can_fuse(self)
-        knows = (self.position, self.q_position)  # how long sequences are, which is not told where steps are recorded
+        knows = (self.position, self.temperature)  # how long sequences are, which is not told where steps are recorded
         self.decodes_on_device = self.on_scores is None and not any(getattr(p, "by_length", False) for p in knows)
 
     def _add_norms(self, norms: HeadNorms, value_dim: int) -> None:
+        self.clip = norms.clip
         self.norms_first, self.over_all = norms.norm is not None and norms.when == "before", norms.over == "all"
         heads, kv_heads = (self.spec.heads, self.spec.kv_heads) if self.over_all else (1, 1)
         self.q_norm: nn.Module | None = norms.norm and norms.norm.build(width=heads * self.spec.head_dim)
@@ -65,7 +67,7 @@ class Attention(Part):
 
     def _attended(self, q_THK: Tensor, rows: SeenRows, step: Step, *, window: int | None = None) -> Tensor:
         """What heads [T, H, V] make of rows; `window` instead of that of the spec."""
-        spec, reach = self.spec, self.spec.reach
+        scores, reach = self.spec.scores, self.spec.reach
         return attention(
             q_THK,
             rows[0],
@@ -73,12 +75,12 @@ class Attention(Part):
             spans=step.cut(reach.within),
             kept=rows[2],
             scale=self.scale,
-            causal=spec.causal,
-            window=window or spec.window,
+            causal=reach.causal,
+            window=window or reach.window,
             chunk=reach.chunk,
             whole_blocks=reach.whole_blocks,
-            softcap=spec.softcap,
-            temperature_length=spec.temperature_length,
+            softcap=scores.softcap,
+            temperature_length=scores.temperature_length,
             sinks=self._parameters.get("sinks"),
             alibi=self.on_scores,
         )
@@ -101,7 +103,7 @@ class Attention(Part):
             q, k = self._turned(q, step), self._turned(k, step)
         v = own["v_norm"](v) if "v_norm" in own else v
         v = v if self.clip is None else v.clamp(-self.clip, self.clip)
-        return (own["q_position"](q, step) if "q_position" in own else q), k, v
+        return (own["temperature"](q, step) if "temperature" in own else q), k, v
 
     def _projected(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and keys [T, H + G, K] side by side, and values."""

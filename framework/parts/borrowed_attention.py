@@ -21,10 +21,12 @@ class BorrowedAttention(Part):
     def __init__(self, spec: BorrowedAttentionSpec, *, width: int, key: str) -> None:
         super().__init__()
         self.spec, self.key = spec, key
-        self.scale = spec.head_dim**-0.5 if spec.scale is None else spec.scale
+        self.scale = spec.head_dim**-0.5 if spec.scores.scale is None else spec.scores.scale
         self.q = Linear(width, spec.heads * spec.head_dim, bias=spec.bias)
         self.out = Linear(spec.heads * spec.head_dim, width, bias=spec.bias)
         self.position: nn.Module | None = spec.position.build(head_dim=spec.head_dim) if spec.position else None
+        temperature = spec.scores.temperature
+        self.temperature: nn.Module | None = temperature and temperature.build(head_dim=spec.head_dim)
         self.q_norm: nn.Module | None = spec.q_norm.build(width=spec.head_dim) if spec.q_norm else None
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
@@ -32,9 +34,21 @@ class BorrowedAttention(Part):
         q_THK: Tensor = own["q"](x_TD).unflatten(-1, (self.spec.heads, -1))
         q_THK = own["q_norm"](q_THK) if "q_norm" in own else q_THK
         q_THK = own["position"](q_THK, step) if "position" in own else q_THK
+        q_THK = own["temperature"](q_THK, step) if "temperature" in own else q_THK
         y: Tensor = own["out"](self._attended(q_THK, rows, step).flatten(1))
         return y
 
     def _attended(self, q_THK: Tensor, rows: SeenRows, step: Step) -> Tensor:
         k, v, kept = rows
-        return attention(q_THK, k, v, spans=step.spans, kept=kept, scale=self.scale, window=self.spec.window)
+        reach = self.spec.reach
+        return attention(
+            q_THK,
+            k,
+            v,
+            spans=step.cut(reach.within),
+            kept=kept,
+            scale=self.scale,
+            window=reach.window,
+            chunk=reach.chunk,
+            whole_blocks=reach.whole_blocks,
+        )

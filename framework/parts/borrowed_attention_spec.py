@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import FiniteFloat, PositiveInt
-
-from triptych.parts.attention_spec import Heads
+from triptych.parts.attention_spec import Heads, KeepingReach, ReachSpec, ScaleSpec
 from triptych.spec.base import Norm, PartSpec, Position, Width
 
 
 class BorrowedAttentionSpec(PartSpec):
     """Queries of its own, over the keys and values that the last layer `left` under that name.
 
-    `scale` is head_dim ** -0.5 unless given; a row sees the `window` rows up to itself, else all.
+    `scores` are times head_dim ** -0.5 unless they say otherwise, a row's `reach` is all rows up to itself.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.borrowed_attention:BorrowedAttention"
@@ -24,6 +22,6 @@ class BorrowedAttentionSpec(PartSpec):
     bias: bool = False
     position: Position | None = None
     q_norm: Norm | None = None
-    scale: FiniteFloat | None = None
-    window: PositiveInt | None = None
+    scores: ScaleSpec = ScaleSpec()
+    reach: KeepingReach = ReachSpec()
     causal: ClassVar[bool] = True

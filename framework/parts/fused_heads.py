@@ -27,7 +27,7 @@ def can_fuse(part: Attention) -> bool:
     """Whether what lies between the matrix of an attention and its scores is what the kernel does."""
     norms, position = (part.q_norm, part.k_norm), part.position
     is_normed = all(type(norm) is RmsNorm for norm in norms) and not part.over_all
-    is_plain = part.clip is None and part.v_norm is None and part.q_position is None
+    is_plain = part.clip is None and part.v_norm is None and part.temperature is None
     return (
         part.spec.causal
         and is_plain

@@ -1,5 +1,6 @@
 """Latent attention to chosen rows: DeepSeek-V3.2, arXiv 2512.02556; shared by layers: arXiv 2603.12201."""
-# T rows, D width, H heads, R kv_rank, N and P channels of a head that stay and that turn, V width of a value, C = R + P
+# T rows, D width, H heads, R channels of the latent of keys and values, N and P channels of a head that stay and that
+# turn, V width of a value, C = R + P
 
 from __future__ import annotations
 
@@ -48,9 +49,9 @@ class IndexedMla(ChoosingMla):
 
     def __init__(self, spec: IndexedMlaSpec, *, width: int, key: str) -> None:
         super().__init__(spec, width=width, key=key)
-        assert spec.q_rank is not None
+        assert spec.latents.q is not None
         self.leaves = spec.leaves
-        sizes = {"width": width, "q_rank": spec.q_rank, "rope_dim": spec.rope_dim}
+        sizes = {"width": width, "q_rank": spec.latents.q, "rope_dim": spec.rope_dim}
         self.indexer = Indexer(spec.indexer, **sizes, key=f"{key}.indexer")
 
     def _chosen(self, x_TD: Tensor, low_TI: Tensor, step: Step) -> list[Tensor] | None:

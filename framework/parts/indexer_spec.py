@@ -33,8 +33,8 @@ class IndexedMlaSpec(MlaSpec):
 
     @model_validator(mode="after")
     def _has_latent(self) -> IndexedMlaSpec:
-        if self.q_rank is None:
-            raise ValueError("an indexer's queries come of a latent, which `q_rank` makes")
+        if self.latents.q is None:
+            raise ValueError("an indexer's queries come of a latent, which `latents.q` makes")
         if self.indexer.head_dim < self.rope_dim:
             raise ValueError(f"{self.rope_dim} channels turn, of {self.indexer.head_dim} in a head of the indexer")
         return self

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from triptych.parts.attention_spec import AttentionSpec
+from triptych.parts.attention_spec import AttentionSpec, KeepingReach, ReachSpec
 
 
 class LendingAttentionSpec(AttentionSpec):
@@ -15,4 +15,4 @@ class LendingAttentionSpec(AttentionSpec):
 
     builds: ClassVar[str | type] = "triptych.parts.lending_attention:LendingAttention"
     leaves: str
-    causal: Literal[True] = True
+    reach: KeepingReach = ReachSpec()

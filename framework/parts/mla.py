@@ -2,7 +2,8 @@
 
 DeepSeek-AI 2024, arXiv 2405.04434, section 2.1.
 """
-# T rows, D width, H heads, R kv_rank, N and P channels of a head that stay and that turn, V width of a value, C = R + P
+# T rows, D width, H heads, R channels of the latent of keys and values, N and P channels of a head that stay and that
+# turn, V width of a value, C = R + P
 
 from __future__ import annotations
 
@@ -31,25 +32,26 @@ class Mla(Part):
 
     def __init__(self, spec: MlaSpec, *, width: int, key: str) -> None:
         super().__init__()
-        self.spec, self.key = spec, key
-        scale = (spec.nope_dim + spec.rope_dim) ** -0.5 if spec.scale is None else spec.scale
+        self.spec, self.key, latents, scores = spec, key, spec.latents, spec.scores
+        scale = (spec.nope_dim + spec.rope_dim) ** -0.5 if scores.scale is None else scores.scale
         stretched = score_factor(spec.position) if isinstance(spec.position, RopeSpec) else 1.0
-        self.scale = scale * stretched * spec.q_scale
-        self.cache_need = Rows(1, (spec.kv_rank + spec.rope_dim,))
+        self.scale = scale * stretched * latents.q_scale
+        self.cache_need = Rows(1, (latents.kv + spec.rope_dim,))
         q_width = spec.heads * (spec.nope_dim + spec.rope_dim)
-        if spec.q_rank:
-            self.q_a = Linear(width, spec.q_rank, bias=spec.bias)
-            self.q_a_norm: nn.Module = spec.norm.build(width=spec.q_rank)
-            self.q_b = Linear(spec.q_rank, q_width, bias=False)
+        if latents.q:
+            self.q_a = Linear(width, latents.q, bias=spec.bias)
+            self.q_a_norm: nn.Module = latents.norm.build(width=latents.q)
+            self.q_b = Linear(latents.q, q_width, bias=False)
         else:
             self.q = Linear(width, q_width, bias=False)
-        self.kv_a = Linear(width, spec.kv_rank + spec.rope_dim, bias=spec.bias)
-        self.kv_a_norm: nn.Module = spec.norm.build(width=spec.kv_rank)
-        self.kv_b = Linear(spec.kv_rank, spec.heads * (spec.nope_dim + spec.value_dim), bias=False)
+        self.kv_a = Linear(width, latents.kv + spec.rope_dim, bias=spec.bias)
+        self.kv_a_norm: nn.Module = latents.norm.build(width=latents.kv)
+        self.kv_b = Linear(latents.kv, spec.heads * (spec.nope_dim + spec.value_dim), bias=False)
         self.gate = Linear(width, spec.heads, bias=False) if spec.gate else None
         self.out = Linear(spec.heads * spec.value_dim, width, bias=spec.bias)
         self.position: nn.Module | None = spec.position.build(head_dim=spec.rope_dim) if spec.position else None
-        self.q_position: nn.Module | None = spec.q_position and spec.q_position.build(head_dim=spec.rope_dim)
+        temperature = scores.temperature
+        self.temperature: nn.Module | None = temperature and temperature.build(head_dim=spec.rope_dim)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         q_THN, q_THP, row_T1C = self._turned(x_TD, self._low(x_TD), step)
@@ -74,10 +76,10 @@ class Mla(Part):
         """The two parts of the queries, and what a cache keeps of each row: its latent, then the key that is turned."""
         spec, own = self.spec, self._modules
         q = own["q_b" if "q_b" in own else "q"](low_TI).view(len(x_TD), spec.heads, -1)
-        q = own["q_position"](q, step) if "q_position" in own else q
+        q = own["temperature"](q, step) if "temperature" in own else q
         q_THN, q_THP = q.split_with_sizes((spec.nope_dim, spec.rope_dim), -1)
-        latent_TR, k_TP = own["kv_a"](x_TD).split_with_sizes((spec.kv_rank, spec.rope_dim), -1)
-        latent_TR, k_T1P = own["kv_a_norm"](latent_TR) * spec.kv_scale, k_TP[:, None]
+        latent_TR, k_TP = own["kv_a"](x_TD).split_with_sizes((spec.latents.kv, spec.rope_dim), -1)
+        latent_TR, k_T1P = own["kv_a_norm"](latent_TR) * spec.latents.kv_scale, k_TP[:, None]
         if (position := own.get("position")) is not None:
             q_THP, k_T1P = position(torch.cat((q_THP, k_T1P), 1), step).split_with_sizes((spec.heads, 1), 1)
         return q_THN, q_THP, torch.cat((latent_TR[:, None], k_T1P), -1)
@@ -91,7 +93,7 @@ class Mla(Part):
     def _unfolded(self, q_THN: Tensor, q_THP: Tensor, row_T1C: Tensor, step: Step) -> Tensor:
         """Over the rows of the step alone, with keys and values of each head."""
         spec = self.spec
-        latent_T1R, k_T1P = row_T1C.split_with_sizes((spec.kv_rank, spec.rope_dim), -1)
+        latent_T1R, k_T1P = row_T1C.split_with_sizes((spec.latents.kv, spec.rope_dim), -1)
         kv_THI = self._modules["kv_b"](latent_T1R[:, 0]).view(len(row_T1C), spec.heads, -1)
         k_THN, v_THV = kv_THI.split_with_sizes((spec.nope_dim, spec.value_dim), -1)
         k = torch.cat((k_THN, k_T1P.expand(-1, spec.heads, -1)), -1)
@@ -103,13 +105,13 @@ class Mla(Part):
 
     def _values(self, y_THC: Tensor) -> Tensor:
         """Values [T, H, V] of means of latents."""
-        return torch.einsum("thr,hvr->thv", y_THC[..., : self.spec.kv_rank], self._sides()[1])
+        return torch.einsum("thr,hvr->thv", y_THC[..., : self.spec.latents.kv], self._sides()[1])
 
     def _sides(self) -> tuple[Tensor, Tensor]:
         """The matrices of each head that make its keys and its values of a latent."""
         spec = self.spec
         weight: Tensor = self._modules["kv_b"]._parameters["weight"]  # type: ignore[assignment]
-        k_up_HNR, v_up_HVR = weight.view(spec.heads, -1, spec.kv_rank).split_with_sizes(
+        k_up_HNR, v_up_HVR = weight.view(spec.heads, -1, spec.latents.kv).split_with_sizes(
             (spec.nope_dim, spec.value_dim), 1
         )
         return k_up_HNR, v_up_HVR

@@ -220,7 +220,7 @@ class Draft:
     def _type(self, model: type[BaseModel], fields: Tree, place: Place | None) -> None:
         """Type what is constant; fields that hold an expression count as given."""
         later = {key for key, value in fields.items() if any(is_expression(leaf) for _, leaf, _ in walk(value))}
-        constant = fields.without(*later, *(key for key, value in fields.items() if value is None))
+        constant = _given(fields.without(*later))
         path, problems = self.path, list[Problem]()
         for key in fields:
             if key in later and key not in model.model_fields:
@@ -248,6 +248,15 @@ class Draft:
             self.path = path
             with self.problems.catching():
                 self._type(inner, value, place)
+
+
+def _given(tree: Tree) -> Tree:
+    """What a tree says: null is absent, however deep it stands."""
+    found = Tree()
+    for key, value in tree.items():
+        if value is not None:
+            found.put(key, _given(value) if isinstance(value, Tree) else value, tree)
+    return found
 
 
 def words_of(value: object) -> set[str] | None:

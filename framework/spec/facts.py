@@ -200,6 +200,7 @@ def _child(stack: Tree) -> Tree | None:
 
 def _causal(known: type[BaseModel], fields: Tree) -> Iterator[bool]:
     """Of a mixer that attends, whether it is causal; what only a config can tell counts as causal."""
-    if "causal" in known.model_fields:
-        given = fields.get("causal")
-        yield (known.model_fields["causal"].default if given is None else given) is not False
+    reach = known.model_fields.get("reach")
+    if isinstance(causal := getattr(reach and reach.default, "causal", None), bool):
+        given = (fields.get("reach") or Tree()).get("causal")
+        yield (causal if given is None else given) is not False

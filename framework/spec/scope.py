@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -261,8 +262,13 @@ def _steps(detail: ErrorDetails, fields: Tree) -> tuple[str | int, ...]:
 def unknown_key(key: str, model: type[BaseModel]) -> str:
     """A message with what would do beside a key that the model has not: a name near it, or where that key stands."""
     names = {field.alias or name: field for name, field in model.model_fields.items()}
-    below = [name for name, field in names.items() for inner in models_in(field) if key in inner.model_fields]
-    return f"unknown key {key!r}{f'; it stands under {below[0]!r}' if len(below) == 1 else suggest(key, names)}"
+    within = [(f, name) for name, field in names.items() for inner in models_in(field) for f in inner.model_fields]
+    below = [name for inner, name in within if inner == key]
+    if len(below) == 1:
+        return f"unknown key {key!r}; it stands under {below[0]!r}"
+    if not get_close_matches(key, names, 1) and (near := get_close_matches(key, [inner for inner, _ in within], 1)):
+        return f"unknown key {key!r}; did you mean '{dict(within)[near[0]]}.{near[0]}'?"
+    return f"unknown key {key!r}{suggest(key, names)}"
 
 
 def _model_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:

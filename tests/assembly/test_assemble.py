@@ -62,7 +62,7 @@ def test_names_of_modules_are_those_of_branches_and_parts() -> None:
 
 
 def test_a_variant_of_a_part_keeps_its_path() -> None:
-    text = "parts: {local: {like: attention, window: 4}}\n"
+    text = "parts: {local: {like: attention, reach: {window: 4}}}\n"
     text += "blocks: {layer: {mix: {mixer: ='local' if layer else 'attention'}}}"
     module = assembled(text).module
     assert isinstance(module, LanguageModel)
@@ -217,7 +217,7 @@ def test_a_spec_without_a_model_is_refused() -> None:
 
 def test_overrides_are_on_top_of_the_spec() -> None:
     tree = load_named("llama")[1]
-    found = assemble("llama", sample_config(tree), overrides=["parts.attention.window=5"]).module
+    found = assemble("llama", sample_config(tree), overrides=["parts.attention.reach.window=5"]).module
     assert isinstance(found, LanguageModel)
     assert {need.window for need in found.cache_needs().values()} == {5}
 

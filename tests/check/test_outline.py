@@ -87,7 +87,7 @@ def test_the_cache_is_what_the_mixers_ask_for(name: str) -> None:
 
 
 def test_a_tower_keeps_no_cache_whatever_its_attention() -> None:
-    tree = outline(assembled("vit", "parts.attention.causal=true"))
+    tree = outline(assembled("vit", "parts.attention.reach.causal=true"))
     assert one(tree, "mix").parameters
     assert not any("cache" in node.facts for node in walk(tree))
 
@@ -172,7 +172,7 @@ def test_a_released_gemma_2_has_its_published_size_and_half_its_cache_in_windows
     assert tree.facts == {"cache": 26 * 2 * 4 * 256, "cache_in_windows": 13 * 2 * 4 * 256}
     even, odd = [node for node in walk(tree) if node.kind == "layer"]
     assert (even.which, odd.which) == (tuple(range(0, 26, 2)), tuple(range(1, 26, 2)))
-    assert [node.children[0].options.get("window") for node in (even, odd)] == [4096, None]
+    assert [node.children[0].options.get("reach.window") for node in (even, odd)] == [4096, None]
     assert one(tree, "head").parameters == 0, "tied"
 
 

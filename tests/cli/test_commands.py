@@ -63,11 +63,11 @@ def test_show_prints_a_spec_that_reads_back_equal(capsys: Capture, tmp_path: Pat
 
 
 def test_show_takes_overrides_and_says_so(capsys: Capture) -> None:
-    status, out, _ = ran(capsys, "show", "llama", "parts.attention.window=64", "parts.norm.eps=1e-3")
+    status, out, _ = ran(capsys, "show", "llama", "parts.attention.reach.window=64", "parts.norm.eps=1e-3")
     assert status == 0
-    assert parse_document(out, file="shown.yaml")["parts"]["attention"]["window"] == 64
+    assert parse_document(out, file="shown.yaml")["parts"]["attention"]["reach"]["window"] == 64
     (line,) = [line for line in out.splitlines() if line.strip().startswith("window:")]
-    assert line.endswith("# override 'parts.attention.window=64'")
+    assert line.endswith("# override 'parts.attention.reach.window=64'")
 
 
 def test_show_as_json_holds_the_tree_and_where_each_value_came_from(capsys: Capture) -> None:

@@ -103,7 +103,7 @@ def test_names_that_the_terminal_cannot_show_are_shown_escaped(tmp_path: Path) -
 
 
 def test_bytes_that_are_no_text_in_an_override_are_refused() -> None:
-    done = ran("show", "llama", b"parts.attention.window=\xff")
+    done = ran("show", "llama", b"parts.attention.reach.window=\xff")
     assert done.returncode == 1
     assert b"not UTF-8 text" in done.stderr
 

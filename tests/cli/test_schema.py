@@ -144,7 +144,7 @@ def test_an_editor_flags_mistakes_where_they_are_and_no_expression(server: Langu
         "base: llama",
         "parts:",
         "  mlp: {hiden: 5}",
-        "  attention: {use: attention, heads: =config.a, kv_heads: many, scale: null}",
+        "  attention: {use: attention, heads: =config.a, kv_heads: many, scores: {scale: null}}",
         "  other: {use: atention}",
         "  norm: {use: rms_norm, eps: 1e-6, bias: true}",
         "language_model: {width: =config.b, layers: {cont: 3}}",

@@ -14,7 +14,9 @@ import pytest
 from tests.cli import command
 from tests.cli.command import Capture
 
-CHILD = "schema: 1\nbase: llama\nparts: {attention: {window: 8}, norm: {eps: 1e-3}}\nsample: {hidden_size: 32}\n"
+CHILD = (
+    "schema: 1\nbase: llama\nparts: {attention: {reach: {window: 8}}, norm: {eps: 1e-3}}\nsample: {hidden_size: 32}\n"
+)
 
 
 def ran(capsys: Capture, *words: str) -> tuple[int, str, str]:
@@ -37,7 +39,7 @@ def test_only_what_differs_is_shown_with_both_origins(capsys: Capture, child: st
         "architectures",
         "model_types",
         "parts.norm.eps",
-        "parts.attention.window",
+        "parts.attention.reach.window",
         "sample.hidden_size",
     ]
     origin = json.loads(ran(capsys, "llama", "--json")[1])["origins"]["parts.norm.eps"]
@@ -52,9 +54,9 @@ def test_json_holds_values_and_whole_places(capsys: Capture, child: str) -> None
     found = json.loads(ran(capsys, "--json", child, "llama")[1])
     assert (found["left"], found["right"], found["equal"]) == ("child.yaml", "llama", False)
     by_path = {difference["path"]: difference for difference in found["differences"]}
-    assert by_path["parts.attention.window"] == {
-        "path": "parts.attention.window",
-        "left": {"value": 8, "origin": "child.yaml:3:29"},
+    assert by_path["parts.attention.reach.window"] == {
+        "path": "parts.attention.reach.window",
+        "left": {"value": 8, "origin": "child.yaml:3:37"},
         "right": None,
     }
     assert by_path["sample.hidden_size"]["right"]["origin"].rpartition("/")[2].startswith("llama.yaml:")

@@ -21,7 +21,7 @@ llava  128 numbers of cache a token, 149,632 parameters
 36,544 parameters
 │   ├── embed (size 14, class_token)  19,456 parameters
 │   └── 2 x layer (0 to 1)  8,544 parameters each
-│       ├── mix: attention (heads 2, kv_heads 2, head_dim 16, bias, no causal)  4,288 parameters
+│       ├── mix: attention (heads 2, kv_heads 2, head_dim 16, bias, no reach.causal)  4,288 parameters
 │       └── ffn: mlp (hidden 64, activation quick_gelu)  4,256 parameters
 ├── projectors.image  32 -> 64 wide, 6,272 parameters
 │   └── mlp  6,272 parameters
@@ -66,7 +66,7 @@ def test_the_tree_is_that_of_a_config_where_one_is_given(capsys: Capture, tmp_pa
 
 
 def test_overrides_change_the_tree(capsys: Capture) -> None:
-    out = ran(capsys, "show", "--tree", "llama", "parts.attention.window=64", "sample.num_hidden_layers=5")[1]
+    out = ran(capsys, "show", "--tree", "llama", "parts.attention.reach.window=64", "sample.num_hidden_layers=5")[1]
     assert out.startswith("llama  320 numbers of cache a token in windows, ")
     assert "5 x layer (0 to 4)  64 numbers of cache a token each in windows, " in out
 
@@ -86,7 +86,7 @@ def test_json_holds_the_same_tree(capsys: Capture) -> None:
     }
     embed, layers, norm, head = text["parts"]
     assert [layer["which"] for layer in layers["parts"]] == [[0], [1]]
-    assert layers["parts"][0]["parts"][0]["options"]["window"] == 16
+    assert layers["parts"][0]["parts"][0]["options"]["reach.window"] == 16
     assert (embed["options"]["vocab"], norm["kind"], head["options"]["tied"]) == (256, "norm", True)
 
 

@@ -21,7 +21,7 @@ SPECS = {
         "parts: {mlp: {hiden: 5}}",
         r"s\.yaml:3:15: .*hiden: unknown key 'hiden'; did you mean 'hidden'\?",
     ),
-    "wrong type": ("parts: {attention: {softcap: high}}", r"s\.yaml:3:30: .*softcap: .*number.*found 'high'"),
+    "wrong type": ("parts: {attention: {scores: {softcap: high}}}", r"s\.yaml:3:39: .*softcap: .*number.*found 'high'"),
     "duplicate key": ("sample: {}\nsample: {}", r"s\.yaml:4:1: duplicate key 'sample'; it stands at line 3 already"),
     "missing required": ("parts: {mlp: {use: mlp}}", r"s\.yaml:3:.*hidden: required, and not given"),
     "unknown part": (
@@ -90,7 +90,7 @@ def test_all_mistakes_of_a_file_are_said_at_once_in_the_order_of_its_lines(
         language_model: {context: =confg.x}
         parts:
           norm: {epss: 1}
-          attention: {window: wide}
+          attention: {reach: {window: wide}}
           mlp: {use: gated_mlpp}
         """
     Path("s.yaml").write_text(dedent(text), encoding="utf-8")

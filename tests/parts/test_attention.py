@@ -15,6 +15,7 @@ from triptych.parts.borrowed_attention import BorrowedAttention
 from triptych.parts.borrowed_attention_spec import BorrowedAttentionSpec
 from triptych.parts.lending_attention import LendingAttention
 from triptych.parts.lending_attention_spec import LendingAttentionSpec
+from triptych.parts.log_scale_spec import LogScaleSpec
 from triptych.parts.norms_spec import RmsNormSpec
 from triptych.parts.rope_spec import RopeSpec
 from triptych.parts.step import Step
@@ -48,7 +49,7 @@ def rows() -> Tensor:
 def test_a_gate_is_a_factor_before_the_last_matrix(
     over: str, channels: int, activation: str, formula: Any, bias: bool
 ) -> None:
-    gated = built(gate={"over": over, "activation": activation, "bias": bias})
+    gated = built(out={"gate": {"over": over, "activation": activation, "bias": bias}})
     plain = built()
     plain.load_state_dict({name: gated.state_dict()[name] for name in plain.state_dict()})
     plain.out = torch.nn.Identity()  # type: ignore[assignment]
@@ -110,7 +111,7 @@ def test_values_have_a_norm_of_their_own() -> None:
 
 @pytest.mark.parametrize("norm", [None, NORM])
 def test_queries_keys_and_values_are_clipped_after_norms_and_before_they_turn(norm: Any) -> None:
-    part = built(position=ROPE, qk_norm=norm, clip=0.5)
+    part = built(position=ROPE, qk_norm={"norm": norm, "clip": 0.5})
     step, x = Step.of([5]), rows()
     qk, v = part._projected(x)
     q, k = qk.split([4, 2], 1)
@@ -121,16 +122,36 @@ def test_queries_keys_and_values_are_clipped_after_norms_and_before_they_turn(no
     assert v.abs().max() > 0.5
 
 
-def test_later_layers_look_at_what_a_layer_lends() -> None:
-    lender = filled(LendingAttention(LendingAttentionSpec(**SIZES, leaves="here"), width=8, key="it"))
-    plain = built()
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"position": ROPE, "scores": {"scale": 0.7, "temperature": LogScaleSpec(beta=3.0, length=2)}},
+        {"reach": {"window": 2}},
+        {"reach": {"chunk": 2}},
+    ],
+)
+def test_later_layers_look_at_what_a_layer_lends(said: dict[str, Any]) -> None:
+    lender = filled(LendingAttention(LendingAttentionSpec(**SIZES, **said, leaves="here"), width=8, key="it"))
+    plain = built(**said)
     plain.load_state_dict(lender.state_dict())
-    borrower = filled(BorrowedAttention(BorrowedAttentionSpec(left="here", heads=4, head_dim=6), width=8, key="b"))
+    spec = BorrowedAttentionSpec(left="here", heads=4, head_dim=6, **said)
+    borrower = filled(BorrowedAttention(spec, width=8, key="b"))
     borrower.load_state_dict({"q.weight": plain.qkv.weight[:24], "out.weight": plain.out.weight})
     step = Step.of([3, 2])
     lent = lender(rows(), step)
     torch.testing.assert_close(lent, plain(rows(), Step.of([3, 2])))
     torch.testing.assert_close(borrower(rows(), step), lent)
+    assert not said or (lent - built()(rows(), Step.of([3, 2]))).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("spec", [LendingAttentionSpec, BorrowedAttentionSpec])
+def test_what_is_lent_is_kept_and_so_no_row_sees_those_after_it(spec: type[PartSpec]) -> None:
+    sizes = {"heads": 4, "head_dim": 6} | (
+        {"kv_heads": 2, "leaves": "here"} if spec is LendingAttentionSpec else {"left": "it"}
+    )
+    with pytest.raises(ValueError, match=r"reach\n.*rows that are kept, and attention both ways keeps none"):
+        spec.model_validate({**sizes, "reach": {"causal": False}})
 
 
 def test_positions_that_add_to_scores_turn_nothing() -> None:

@@ -27,9 +27,9 @@ WIDTH = 24
 LENGTHS = (11, 7, 11, 1)
 SPECS: dict[str, dict[str, Any]] = {
     "plain": {"position": RopeSpec(theta=100.0)},
-    "window": {"position": RopeSpec(theta=100.0), "window": 4},
+    "window": {"position": RopeSpec(theta=100.0), "reach": ReachSpec(window=4)},
     "chunk": {"position": RopeSpec(theta=100.0), "reach": ReachSpec(chunk=4)},
-    "softcap": {"softcap": 2.0},
+    "softcap": {"scores": {"softcap": 2.0}},
     "one key head": {"kv_heads": 1},
     "normed heads": {"qk_norm": RmsNormSpec(eps=1e-2), "position": RopeSpec(theta=100.0)},
     "normed over all": {"qk_norm": HeadNorms(norm=RmsNormSpec(eps=1e-2), over="all"), "bias": True},
@@ -225,11 +225,11 @@ def test_an_unknown_cut_is_named() -> None:
 
 
 def test_a_named_cut_keeps_rows_apart() -> None:
-    spec = AttentionSpec(heads=2, kv_heads=2, head_dim=8, causal=False, reach=ReachSpec(within="frame"))
+    spec = AttentionSpec(heads=2, kv_heads=2, head_dim=8, reach=ReachSpec(causal=False, within="frame"))
     part, x = filled(spec, width=WIDTH, key="x"), prompts()[0]
     frames = Step.of([4, 7])
     step = Step(Step.of([11]).spans, device="cpu", cuts={"frame": frames.spans})
-    plain = filled(spec.model_copy(update={"reach": ReachSpec()}), width=WIDTH, key="x")
+    plain = filled(spec.model_copy(update={"reach": ReachSpec(causal=False)}), width=WIDTH, key="x")
     torch.testing.assert_close(part(x, step), plain(x, frames))
     assert (part(x, step) - plain(x, Step.of([11]))).abs().max() > 1e-2
 

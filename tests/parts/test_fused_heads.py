@@ -25,13 +25,13 @@ FUSED: list[dict[str, Any]] = [
     {"position": ROPE},
     {"position": RopeSpec(theta=100.0, fraction=0.5, interleaved=True), "value_dim": 6},
     {"position": ROPE, "qk_norm": HeadNorms(norm=NORM, when="before")},
-    {"position": ROPE, "qk_norm": HeadNorms(norm=RmsNormSpec(eps=1e-2), when="after"), "window": 4},
+    {"position": ROPE, "qk_norm": HeadNorms(norm=RmsNormSpec(eps=1e-2), when="after"), "reach": {"window": 4}},
     {"qk_norm": HeadNorms(norm=RmsNormSpec(eps=1e-2, weight=False))},
 ]
 NOT_FUSED: list[dict[str, Any]] = [
     {},
-    {"position": ROPE, "clip": 1.0},
-    {"position": ROPE, "causal": False},
+    {"position": ROPE, "qk_norm": HeadNorms(clip=1.0)},
+    {"position": ROPE, "reach": {"causal": False}},
     {"position": ROPE, "qk_norm": HeadNorms(norm=RmsNormSpec(eps=1e-2), over="all")},
     {"position": ROPE, "qk_norm": HeadNorms(norm=LayerNormSpec(eps=1e-2))},
     {"position": ROPE, "qk_norm": HeadNorms(norm=NORM, values=NORM)},

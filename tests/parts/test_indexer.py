@@ -14,15 +14,16 @@ from triptych.parts.norms_spec import LayerNormSpec
 from triptych.parts.step import Step
 
 NORM = LayerNormSpec(eps=1e-6)
-SIZES: dict[str, Any] = {"heads": 2, "kv_rank": 6, "nope_dim": 4, "rope_dim": 2, "value_dim": 3, "norm": NORM}
+LATENTS: dict[str, Any] = {"kv": 6, "q": 5, "norm": NORM}
+SIZES: dict[str, Any] = {"heads": 2, "latents": LATENTS, "nope_dim": 4, "rope_dim": 2, "value_dim": 3}
 INDEXER: dict[str, Any] = {"heads": 2, "head_dim": 4, "k": 2, "norm": NORM}
 
 
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ({"q_rank": None}, "an indexer's queries come of a latent"),
-        ({"q_rank": 5, "indexer": INDEXER | {"head_dim": 1}}, "2 channels turn, of 1 in a head of the indexer"),
+        ({"latents": LATENTS | {"q": None}}, "an indexer's queries come of a latent"),
+        ({"indexer": INDEXER | {"head_dim": 1}}, "2 channels turn, of 1 in a head of the indexer"),
     ],
 )
 def test_an_indexer_that_cannot_be_is_refused(said: dict[str, Any], told: str) -> None:
@@ -31,7 +32,7 @@ def test_an_indexer_that_cannot_be_is_refused(said: dict[str, Any], told: str) -
 
 
 def test_of_equal_rows_the_first_are_chosen() -> None:
-    part = IndexedMlaSpec(**SIZES, q_rank=5, indexer=IndexerSpec(**INDEXER)).build(width=8, key="mix.mla").indexer
+    part = IndexedMlaSpec(**SIZES, indexer=IndexerSpec(**INDEXER)).build(width=8, key="mix.mla").indexer
     for module in part.modules():
         for name, parameter in module.named_parameters(recurse=False):
             setattr(module, name, nn.Parameter(torch.zeros(parameter.shape)))

@@ -9,7 +9,7 @@ from torch import Tensor
 from triptych.parts.cache import Cache
 from triptych.parts.cache_layout import Layout
 from triptych.parts.mla import Mla
-from triptych.parts.mla_spec import MlaSpec
+from triptych.parts.mla_spec import LatentsSpec, MlaSpec
 from triptych.parts.norms_spec import RmsNormSpec
 from triptych.parts.rope_spec import RopeSpec
 from triptych.parts.step import Step
@@ -17,8 +17,9 @@ from triptych.parts.step import Step
 
 def built(*, scales: bool) -> Mla:
     factors = {"q_scale": 1.5, "kv_scale": 0.6} if scales else {}
-    sizes = {"heads": 4, "kv_rank": 12, "nope_dim": 8, "rope_dim": 4, "value_dim": 6, "q_rank": 10}
-    spec = MlaSpec.model_construct(**sizes, norm=RmsNormSpec(eps=0.01), position=RopeSpec(theta=100.0), **factors)
+    latents = LatentsSpec.model_validate({"kv": 12, "q": 10, "norm": RmsNormSpec(eps=0.01), **factors})
+    sizes = {"heads": 4, "nope_dim": 8, "rope_dim": 4, "value_dim": 6}
+    spec = MlaSpec.model_construct(**sizes, latents=latents, position=RopeSpec(theta=100.0))
     part = Mla(spec, width=16, key="it")
     drawn = torch.Generator().manual_seed(5)
     values = {name: torch.randn(p.shape, generator=drawn) for name, p in part.named_parameters()}

@@ -48,16 +48,16 @@ SPECS: list[PartSpec] = [
     ("model", "fields", "message"),
     [
         (AttentionSpec, HEADS | {"kv_heads": 4}, "6 heads cannot share 4 kv_heads evenly"),
-        (AttentionSpec, HEADS | {"causal": False, "window": 4}, "a window of 4 rows needs causal attention"),
-        (AttentionSpec, HEADS | {"causal": False, "reach": {"chunk": 4}}, "a chunk of 4 rows needs causal attention"),
-        (AttentionSpec, HEADS | {"window": 0}, "greater than 0"),
+        (AttentionSpec, HEADS | {"reach": {"causal": False, "window": 4}}, "a window of 4 rows needs causal attention"),
+        (AttentionSpec, HEADS | {"reach": {"causal": False, "chunk": 4}}, "a chunk of 4 rows needs causal attention"),
+        (AttentionSpec, HEADS | {"reach": {"window": 0}}, "greater than 0"),
         (AttentionSpec, HEADS | {"head_dim": 2**21}, "less than or equal to 1048576"),
         (AttentionSpec, HEADS | {"heads": 2**15}, "less than or equal to 16384"),
         (PatchesSpec, {"size": 2**13}, "less than or equal to 4096"),
         (AttentionSpec, HEADS | {"heads": None}, "valid integer"),
-        (AttentionSpec, HEADS | {"softcap": 0.0}, "greater than 0"),
-        (AttentionSpec, HEADS | {"scale": float("nan")}, "finite number"),
-        (AttentionSpec, HEADS | {"winow": 4}, "winow"),
+        (AttentionSpec, HEADS | {"scores": {"softcap": 0.0}}, "greater than 0"),
+        (AttentionSpec, HEADS | {"scores": {"scale": float("nan")}}, "finite number"),
+        (AttentionSpec, HEADS | {"reach": {"winow": 4}}, "winow"),
         (RmsNormSpec, {}, "eps\n.*Field required"),
         (RmsNormSpec, {"eps": -1.0}, "greater than or equal to 0"),
         (RmsNormSpec, {"eps": 1e-5, "cast": "first"}, "'before' or 'after'"),
@@ -106,5 +106,5 @@ def test_parts_are_built_on_meta_and_say_which_spec_is_theirs(spec: PartSpec) ->
 
 
 def test_a_scale_of_nought_is_a_scale() -> None:
-    assert AttentionSpec(**HEADS, scale=0.0).build(width=8, key="").scale == 0.0
+    assert AttentionSpec(**HEADS, scores={"scale": 0.0}).build(width=8, key="").scale == 0.0
     assert AttentionSpec(**HEADS).build(width=8, key="").scale == 8**-0.5

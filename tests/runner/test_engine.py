@@ -31,10 +31,10 @@ ECHO = Path(__file__).parent / "echo.yaml"
 SPECS = ["llama", "gemma2", "mistral", "gpt2", "llama in chunks", "gemma2 in chunks", "echo", "mamba", "bamba"]
 STATES = ("echo", "mamba", "bamba")  # nothing of a prompt is known again
 OVERRIDES = {
-    "llama with sinks": ["parts.attention.sinks=true"],
+    "llama with sinks": ["parts.attention.scores.sinks=true"],
     "llama that turns by length": ["parts.rope.scaling={type: dynamic, factor: 2.0}"],
     "llama in chunks": ["parts.attention.reach.chunk=24"],
-    "gemma2 in chunks": ["parts.attention.window=null", "parts.attention.reach.chunk==24 if layer % 2 else None"],
+    "gemma2 in chunks": ["parts.attention.reach.window=null", "parts.attention.reach.chunk==24 if layer % 2 else None"],
 }
 LONGEST = 128
 PREFIX = [7 * n % 250 for n in range(45)]

@@ -67,12 +67,12 @@ CHANGES = {
     ("llama", "pooler.take=first"): {"default_seq_pooling_type": "CLS", "is_text_generation_model": True},
     ("llama", "pooler.take=max"): {"default_seq_pooling_type": "LAST", "is_pooling_model": True},
     ("llama", "language_model.head=null"): {"is_text_generation_model": False, "is_pooling_model": False},
-    ("llama", "parts.attention.causal=false"): {"attn_type": "encoder_only"},
-    ("llama", "parts.attention.causal==layer == 0"): {"attn_type": "decoder"},
+    ("llama", "parts.attention.reach.causal=false"): {"attn_type": "encoder_only"},
+    ("llama", "parts.attention.reach.causal==layer == 0"): {"attn_type": "decoder"},
     ("bert", "pooler=null"): {"is_pooling_model": False, "attn_type": "encoder_only"},
-    ("bert", "parts.attention.causal=null"): {"attn_type": "decoder", "default_seq_pooling_type": "CLS"},
+    ("bert", "parts.attention.reach.causal=null"): {"attn_type": "decoder", "default_seq_pooling_type": "CLS"},
     ("bert", "pooler.labels=3"): {"score_type": "cross-encoder"},
-    ("clip_vision", "parts.attention.causal=true"): {"attn_type": "decoder"},
+    ("clip_vision", "parts.attention.reach.causal=true"): {"attn_type": "decoder"},
     ("llava", "capabilities.has_noops=true"): {"supports_multimodal": True, "has_noops": True},
 }
 
@@ -99,11 +99,11 @@ language_model:
   head: {}
 blocks:
   one: {mix: {norm: norm, parallel: {a: {mixer: ahead}, b: {mixer: mlp}}}}
-  two: {mix: {mixer: {like: ahead, causal: true}}}
+  two: {mix: {mixer: {like: ahead, reach: {causal: true}}}}
   three: {like: one}
 parts:
   norm: {use: rms_norm, eps: 1}
-  ahead: {use: attention, heads: 2, kv_heads: 2, head_dim: 4, causal: false}
+  ahead: {use: attention, heads: 2, kv_heads: 2, head_dim: 4, reach: {causal: false}}
   mlp: {use: mlp, hidden: 8, activation: relu}
 sample: {}
 """
@@ -129,7 +129,7 @@ def test_a_sub_model_by_name_is_looked_into_and_one_that_a_config_names_is_taken
     of_bert = "language_model: {spec: bert, config: =config.text}\n"
     assert model_info(tree_of(of_bert), architecture="A").attn_type == "encoder_only"
     assert not model_info(tree_of(of_bert), architecture="A").is_text_generation_model
-    changed = of_bert.replace("text}", "text, with: {parts: {attention: {causal: true}}}}")
+    changed = of_bert.replace("text}", "text, with: {parts: {attention: {reach: {causal: true}}}}}")
     assert model_info(tree_of(changed), architecture="A").attn_type == "decoder"
     anyone = model_info(tree_of("language_model: {spec: =config.text}\n"), architecture="A")
     assert (anyone.attn_type, anyone.is_text_generation_model) == ("decoder", True)

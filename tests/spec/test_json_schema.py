@@ -90,7 +90,7 @@ MISTAKES = [
     ("parts: {attention: {use: attention, heads: many}}", "parts.attention.heads"),
     ("parts: {attention: {heads: many}}", "parts.attention.heads"),
     ("parts: {attention: {use: attention, heads: 0}}", "parts.attention.heads"),
-    ("parts: {attention: {use: attention, causal: 3}}", "parts.attention.causal"),
+    ("parts: {attention: {use: attention, reach: {causal: 3}}}", "parts.attention.reach.causal"),
     ("parts: {attention: {use: attention, qk_norm: {over: heads}}}", "parts.attention.qk_norm.over"),
     ("parts: {attention: {use: attention, qk_norm: {norm: {use: rms_nrm}}}}", "parts.attention.qk_norm.norm.use"),
     ("parts: {mlp: {use: gated_mlp, activation: slu}}", "parts.mlp.activation"),

@@ -23,7 +23,7 @@ def at(tree: Tree, path: str) -> object:
 @pytest.mark.parametrize(
     ("text", "path", "value"),
     [
-        ("parts.attention.window=64", "parts.attention.window", 64),
+        ("parts.attention.reach.window=64", "parts.attention.reach.window", 64),
         ("parts.norm.eps=1e-3", "parts.norm.eps", 1e-3),
         ("parts.norm.eps==config.norm_eps * 2", "parts.norm.eps", "=config.norm_eps * 2"),
         ("parts.attention.position=null", "parts.attention.position", None),
@@ -48,9 +48,14 @@ def test_an_override_sets_one_value(text: str, path: str, value: object) -> None
 
 def test_overrides_are_merged_in_order_and_may_lean_on_each_other() -> None:
     found = overridden(
-        LLAMA, ["parts.local={like: attention, window: 4}", "blocks.layer.mix.mixer=local", "parts.local.window=8"]
+        LLAMA,
+        [
+            "parts.local={like: attention, reach: {window: 4}}",
+            "blocks.layer.mix.mixer=local",
+            "parts.local.reach.window=8",
+        ],
     )
-    assert found["parts"]["local"] == {"like": "attention", "window": 8}
+    assert found["parts"]["local"] == {"like": "attention", "reach": {"window": 8}}
 
 
 def test_without_overrides_the_tree_is_what_it_was() -> None:
@@ -70,11 +75,11 @@ def test_without_overrides_the_tree_is_what_it_was() -> None:
         ("parts.attention.window=1\nparts: 2", "one value is wanted"),
         ("parts.attention.window=\udcff", "not UTF-8 text"),
         ("parts.attention.window=" + "[" * 100, "nested more than 40 deep"),
-        ("parts.attention.windw=3", "windw: unknown key 'windw'; did you mean 'window'"),
-        ("parts.attention.window=wide", "window: input should be a valid integer.*found 'wide'"),
-        ("parts.attention.window==confg.x", "'confg' has no meaning here; did you mean 'config'"),
-        ("parts.attention.window.x=3", "window: .*integer"),
-        ("parts.atention.window=3", "nothing uses the part 'atention'; did you mean 'attention'"),
+        ("parts.attention.reach.windw=3", "windw: unknown key 'windw'; did you mean 'window'"),
+        ("parts.attention.reach.window=wide", "window: input should be a valid integer.*found 'wide'"),
+        ("parts.attention.reach.window==confg.x", "'confg' has no meaning here; did you mean 'config'"),
+        ("parts.attention.reach.window.x=3", "window: .*integer"),
+        ("parts.atention.reach.window=3", "nothing uses the part 'atention'; did you mean 'attention'"),
         ("blocks.lyer={mix: {norm: norm, mixer: mlp}}", "nothing uses the block 'lyer'; did you mean 'layer'"),
         ("blocks.layer.mix.mixer=atention", "no 'atention' in parts; did you mean 'attention'"),
         ("defaults.hiden_size=3", "nothing reads 'hiden_size'; did you mean 'hidden_size'"),

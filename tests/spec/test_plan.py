@@ -56,15 +56,15 @@ def test_a_layer_is_planned_once_when_all_are_the_same() -> None:
 
 
 def test_layers_that_differ_in_a_number_share_the_parts_that_do_not() -> None:
-    layers = stack("parts: {attention: {window: =8 if layer % 2 else None}}").layers
-    assert [layer[0].mixer.window for layer in layers] == [None, 8, None, 8]  # type: ignore[union-attr]
+    layers = stack("parts: {attention: {reach: {window: =8 if layer % 2 else None}}}").layers
+    assert [layer[0].mixer.reach.window for layer in layers] == [None, 8, None, 8]  # type: ignore[union-attr]
     assert all(layer[1].mixer is layers[0][1].mixer for layer in layers)
 
 
 def test_layers_may_differ_in_a_part() -> None:
-    text = "parts: {local: {like: attention, window: 4}}\n"
+    text = "parts: {local: {like: attention, reach: {window: 4}}}\n"
     text += "blocks: {layer: {mix: {mixer: ='local' if layer else 'attention'}}}"
-    assert [mixer.window for mixer in mixers(text)] == [None, 4, 4, 4]
+    assert [mixer.reach.window for mixer in mixers(text)] == [None, 4, 4, 4]
     assert [branch.label for branch in branches(text)] == ["attention"] * 4  # the root of what it is like: its path
 
 
@@ -88,11 +88,12 @@ def test_a_part_may_be_named_derived_or_inline_within_another_too() -> None:
 
 def test_a_chain_of_like_takes_the_nearest_value_of_each_key() -> None:
     chain = (
-        "parts: {a: {like: b, window: 3}, b: {like: c, window: 4, softcap: 5.0}, c: {like: attention, softcap: 6.0}}"
+        "parts: {a: {like: b, reach: {window: 3}}, b: {like: c, reach: {window: 4}, scores: {softcap: 5.0}},"
+        " c: {like: attention, scores: {softcap: 6.0}}}"
     )
     (found, *_) = mixers(f"{chain}\nblocks: {{layer: {{mix: {{mixer: a}}}}}}")
     assert isinstance(found, AttentionSpec)
-    assert (found.window, found.softcap, found.heads) == (3, 5.0, 4)
+    assert (found.reach.window, found.scores.softcap, found.heads) == (3, 5.0, 4)
 
 
 def test_what_is_like_another_part_may_be_of_another_use() -> None:
@@ -133,12 +134,12 @@ def test_what_a_use_by_an_expression_comes_to_is_typed() -> None:
         ("", {"num_key_value_heads": 3}, r"llama.yaml:\d+:\d+: .*0.mix.mixer: 4 heads cannot share 3 kv_heads evenly"),
         ("", {"head_dim": 5}, r"llama.yaml:\d+:\d+: .*rope turns pairs of channels; 1.0 of a head of 5 are 5"),
         (
-            "parts: {attention: {q_position: {use: alibi}}}",
+            "parts: {attention: {scores: {temperature: {use: alibi}}}}",
             {},
-            r"q_position: AlibiSpec adds to scores, and here positions turn heads",
+            r"scores.temperature: AlibiSpec adds to scores, and here positions turn heads",
         ),
         (
-            "parts: {attention: {window: 4, position: {use: alibi, form: scaled}}}",
+            "parts: {attention: {reach: {window: 4}, position: {use: alibi, form: scaled}}}",
             {},
             r"mixer: scaled ALiBi counts from the start of the sequence, which windows and chunks forget",
         ),
@@ -166,9 +167,9 @@ def test_what_a_use_by_an_expression_comes_to_is_typed() -> None:
         ),
         ("parts: {norm: {use: =config.kind, eps: 1}}", {"kind": "rms_nrm"}, r"my.yaml:1:21: .*unknown norm 'rms_nrm'"),
         (
-            "parts: {attention: {window: =2 ** 99}}",
+            "parts: {attention: {reach: {window: =2 ** 99}}}",
             {},
-            r"my.yaml:1:29: .*mixer.window: '=2 \*\* 99': an exponent of 99",
+            r"my.yaml:1:37: .*mixer.reach.window: '=2 \*\* 99': an exponent of 99",
         ),
         ("parts: {attention: {qk_norm: {use: rms_norm}}}", {}, r"my.yaml:1:36: .*mixer.qk_norm.eps: required, and not"),
     ],
@@ -188,7 +189,7 @@ def test_all_that_is_wrong_with_a_config_is_told_at_once() -> None:
 
 
 def test_a_mistake_in_every_layer_is_told_once() -> None:
-    assert len(refused("parts: {attention: {window: =layer - 9}}")) == 1
+    assert len(refused("parts: {attention: {reach: {window: =layer - 9}}}")) == 1
 
 
 def test_a_key_that_nothing_reads_is_refused() -> None:
@@ -224,7 +225,7 @@ blocks:
   unnamed: {like: layer, ffn: {mixer: far}}
 parts:
   inner: {like: norm, eps: =config.inner_eps}
-  other: {like: attention, softcap: =config.cap, qk_norm: inner}
+  other: {like: attention, scores: {softcap: =config.cap}, qk_norm: inner}
   wide: {like: mlp, hidden: =config.wide}
   far: {like: mlp, hidden: =config.far}
 """
@@ -242,7 +243,7 @@ def test_what_only_a_part_or_block_reads_that_no_choice_has_is_refused(key: str,
 
 
 def test_a_key_counts_as_read_by_an_expression_whichever_way_that_went() -> None:
-    text = "parts: {attention: {window: \"=config.far if config.use_far else config['near']\"}}"
+    text = "parts: {attention: {reach: {window: \"=config.far if config.use_far else config['near']\"}}}"
     assert planned(text, use_far=True, far=8, near=4)
 
 

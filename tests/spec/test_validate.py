@@ -45,8 +45,10 @@ ONE = {
     "language_model: {layers: {cuont: 3}}": r"3:27: language_model.layers.cuont: .* did you mean 'count'\?",
     "language_model: {head: {tide: true}}": r"3:25: language_model.head.tide: .* did you mean 'tied'\?",
     "blocks: {layer: {mix: {nrom: norm}}}": r"3:24: blocks.layer.mix.nrom: unknown key 'nrom'; did you mean 'norm'\?",
-    "parts: {attention: {windw: 3}}": r"3:21: parts.attention.windw: unknown key 'windw'; did you mean 'window'\?",
-    "parts: {attention: {windw: =config.x}}": r"3:21: parts.attention.windw: unknown key 'windw'; did you mean",
+    "parts: {attention: {reach: {windw: 3}}}": (
+        r"3:29: parts.attention.reach.windw: unknown key 'windw'; did you mean 'window'\?"
+    ),
+    "parts: {attention: {windw: =config.x}}": r"3:21: .*: unknown key 'windw'; did you mean 'reach.window'\?",
     "parts: {attention: {qk_norm: {use: rms_norm, eps: 1, epps: 2}}}": (
         r"3:54: parts.attention.qk_norm.epps: unknown key 'epps'; did you mean 'eps'\?"
     ),
@@ -61,7 +63,9 @@ ONE = {
     # values of the wrong kind
     "parts: {attention: {heads: many}}": r"3:28: parts.attention.heads: input should be a valid integer.*found 'many'",
     "parts: {attention: {heads: 2.5}}": r"3:28: parts.attention.heads: .*integer.*; found 2\.5",
-    "parts: {attention: {window: -3}}": r"3:29: parts.attention.window: input should be greater than 0; found -3",
+    "parts: {attention: {reach: {window: -3}}}": (
+        r"3:37: parts.attention.reach.window: input should be greater than 0; found -3"
+    ),
     "parts: {attention: {bias: perhaps}}": r"3:27: parts.attention.bias: .*boolean.*; found 'perhaps'",
     "parts: {attention: {qk_norm: {over: heads}}}": r"3:37: .*over: input should be 'head' or 'all'; found 'heads'",
     "parts: {mlp: {activation: sylu}}": r"3:27: parts.mlp.activation: unknown activation 'sylu'; did you mean 'silu'\?",
@@ -110,12 +114,18 @@ ONE = {
         r"3:74: blocks.layer.both.parallel.a.parallel: a member stands beside others; it has none within"
     ),
     # expressions
-    "parts: {attention: {window: =confg.x}}": r"3:29: .*: '=confg.x': 'confg' has no meaning here; did you mean",
-    "parts: {attention: {window: =rows}}": r"3:29: .*window: '=rows': 'rows' has no meaning here; known: config, layer",
-    "parts: {attention: {window: =config.x.__class__}}": r"3:29: .*more than an expression may hold; register a part",
-    "parts: {attention: {window: =1 +}}": r"3:29: parts.attention.window: '=1 \+': invalid syntax",
+    "parts: {attention: {reach: {window: =confg.x}}}": (
+        r"3:37: .*: '=confg.x': 'confg' has no meaning here; did you mean"
+    ),
+    "parts: {attention: {reach: {window: =rows}}}": (
+        r"3:37: .*window: '=rows': 'rows' has no meaning here; known: config, layer"
+    ),
+    "parts: {attention: {reach: {window: =config.x.__class__}}}": (
+        r"3:37: .*more than an expression may hold; register a part"
+    ),
+    "parts: {attention: {reach: {window: =1 +}}}": r"3:37: parts.attention.reach.window: '=1 \+': invalid syntax",
     # what nothing uses or reads
-    "parts: {atention: {window: 3}}": r"3:9: parts.atention: nothing uses the part 'atention'; did you mean",
+    "parts: {atention: {reach: {window: 3}}}": r"3:9: parts.atention: nothing uses the part 'atention'; did you mean",
     "parts: {more: {use: mlp, hidden: 2, activation: gelu}}": r"3:9: parts.more: nothing uses the part 'more'",
     "blocks: {other: {mix: {norm: norm, mixer: mlp}}}": r"3:10: blocks.other: nothing uses the block 'other'",
     "defaults: {hiden_size: 3}": r"3:12: defaults.hiden_size: nothing reads 'hiden_size'; did you mean 'hidden_size'\?",
@@ -171,7 +181,7 @@ parts:
   attention:
     heads: many
     windw: 3
-    window: =confg.x
+    reach: {window: =confg.x}
     qk_norm: {use: rms_nrm, eps: =config.norm_eps}
   mlp: {use: gated_mlp, hidden: 0}
   norm: {use: rms_norm, eps: !x 1}
@@ -191,7 +201,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_the_order_of_its_lines(valid
         (4, "langage_model"),
         (7, "blocks.layer.mix.nrom"),
         (7, "blocks.layer.mix.mixer"),
-        (12, "parts.attention.window"),
+        (12, "parts.attention.reach.window"),
         (14, "parts.mlp.hidden"),
         (15, None),
         (17, "weights.head"),
@@ -274,7 +284,7 @@ def test_what_is_used_in_any_way_is_used(text: str, validated: Validated) -> Non
         "blocks: {layer: {ffn: {norm: null}}}",
         "blocks: {layer: {ffn: null}}",
         "parts: {attention: {position: null}, rope: null}",
-        "parts: {attention: {window: null}}",
+        "parts: {attention: {reach: {window: null}}}",
         "weights: {head: null}",
         "config: {hidden_size: null}",
         "defaults: {hidden_size: null}",

@@ -102,7 +102,7 @@ def test_a_drop_stands_for_all_below_it_and_for_nothing_beside(tmp_path: Path) -
 
 
 ABSENT = """
-parts: {attention: {bias: true, out_bias: false}}
+parts: {attention: {bias: true, out: {bias: false}}}
 weights:
   layers.{i}:
     mix.attention.qkv.bias: [self_attn.q_proj.bias, {from: self_attn.k_proj.bias, absent: 0}, self_attn.v_proj.bias]

@@ -121,7 +121,7 @@ def test_a_transform_that_cannot_be_is_a_wrong_shape(tmp_path: Path) -> None:
 
 def test_of_two_that_are_absent_neither_is_guessed(tmp_path: Path) -> None:
     text = """
-parts: {attention: {bias: true, out_bias: false}}
+parts: {attention: {bias: true, out: {bias: false}}}
 weights:
   layers.{i}:
     mix.attention.qkv.bias:
