@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
-from benchmarks import attention_rows, expert_rows, kernel_rows
+from benchmarks import attention_rows, expert_rows, kernel_rows, sample_rows
 from benchmarks.gpu_clock import Timing, ceilings, device, sets_of, timed
 from benchmarks.kernel_rows import Given, Row
 from triptych.kernels.choice import Kernels, using
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def rows() -> list[Row]:
     """All that is timed."""
-    return [*kernel_rows.rows(), *attention_rows.rows(), *expert_rows.rows()]
+    return [*kernel_rows.rows(), *sample_rows.rows(), *attention_rows.rows(), *expert_rows.rows()]
 
 
 def op_of(row: Row, module: str = "") -> Callable[..., Any]:
@@ -73,11 +73,10 @@ def measured(row: Row, tops: Mapping[str, float]) -> dict[str, Any]:
 
 def rehearsed(row: Row) -> Iterator[str]:
     """What of the row does not agree with the definition, at small sizes."""
-    given = row.make(**row.small)
+    given = row.make(**{**row.small, **row.tried})
     wanted = tree_leaves(op_of(row)(**given))
     for name, peer in row.peers.items():
-        found = tree_leaves(peer(**given))
-        if not all(torch.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(found, wanted, strict=True)):
+        if not row.agrees(given, tree_leaves(peer(**given)), wanted):
             yield f"{row.op}: {name} gives something else"
 
 
@@ -96,9 +95,10 @@ def _timed(call: Callable[..., Any], sets: list[Given]) -> Timing:
 
 
 def _beside(peer: Callable[..., Any], sets: list[Given]) -> Timing | str:
-    """A peer's time, or why it has none."""
+    """A peer's time, or why it has none; an op as a peer is plain torch."""
     try:
-        return _timed(peer, sets)
+        with using(Kernels.of("reference")):
+            return _timed(peer, sets)
     except Exception as error:  # of somebody else's
         return f"{type(error).__name__}: {error}".splitlines()[0]
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +19,13 @@ import torch
 import triptych
 from tests.beside import imported
 from tests.parity.oracle import build_oracle, tiny_config
+from triptych.kernels.choice import wants_kernel
 from triptych.spec.catalog import load_named, sample_config
 
 ROOT = Path(__file__).resolve().parent.parent
-gpu, gpu_images, gpu_models, gpu_text, gpu_trace = (
-    imported("benchmarks", name) for name in ("gpu", "gpu_images", "gpu_models", "gpu_text", "gpu_trace")
+gpu, gpu_images, gpu_models, gpu_text, gpu_trace, kernel_times = (
+    imported("benchmarks", name)
+    for name in ("gpu", "gpu_images", "gpu_models", "gpu_text", "gpu_trace", "kernel_times")
 )
 Shape, Timing = gpu_models.Shape, imported("benchmarks", "gpu_clock").Timing
 STAND_IN = """
@@ -123,6 +126,21 @@ def test_every_op_that_is_timed_agrees_with_its_peers() -> None:
     done = measured("--rehearse")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"[1-9]\d* rows agree with their peers\n", done.stdout)
+
+
+def test_a_peer_that_draws_otherwise_is_told() -> None:
+    row = next(row for row in imported("benchmarks", "sample_rows").rows() if "top_p" in row.sizes)
+    peer = row.peers["sort"]
+    changed = {"temperature_B": lambda each: each * 1.5, "limits": lambda each: each._replace(top_p=each.top_k / 9)}
+    for name, change in changed.items():
+        other = replace(row, peers={"other": lambda n=name, c=change, **given: peer(**{**given, n: c(given[n])})})
+        assert [*kernel_times.rehearsed(other)] == ["sample: other gives something else"]
+
+
+def test_an_op_is_a_peer_of_its_kernel_in_plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_times, "timed", lambda calls: [call() for call in calls])
+    on_gpu: Any = SimpleNamespace(is_cuda=True)
+    assert kernel_times._beside(lambda: wants_kernel("rms_norm", on_gpu), [{}]) == [False]
 
 
 def test_without_a_gpu_nothing_is_timed_and_that_is_told() -> None:
