@@ -23,7 +23,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     file = _found(path) if os.path.isdir(path) else path
     found = read_json(file)
-    return found if file.name not in other_names() else {**found, **_claim(file, found)}
+    usual = file.name == USUAL or file.name not in other_names()
+    return found if usual else {**found, **_claim(file, found)}
 
 
 def own_spec(folder: Path) -> str | None:
@@ -38,6 +39,8 @@ def other_names() -> list[str]:
 
 
 def _found(folder: Path) -> Path:
+    if (usual := folder / USUAL).is_file():  # which needs none of the specs to be read
+        return usual
     names = [USUAL, *other_names()]
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:

@@ -36,6 +36,12 @@ def test_the_usual_name_goes_before(tmp_path: Path) -> None:
     assert read_config(tmp_path) == {"mine": 1}
 
 
+def test_no_spec_is_read_for_the_usual_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(config_file, "catalog")
+    write(tmp_path, "config.json", "mine")
+    assert read_config(tmp_path) == read_config(tmp_path / "config.json") == {"mine": 1}
+
+
 def test_a_child_does_not_inherit_what_its_base_answers_for(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("schema: 1\nbase: mistral_native\nmodel_types: [mine]\n", encoding="utf-8")
     assert "config_file" not in load_tree(tmp_path / "mine.yaml")
