@@ -74,6 +74,11 @@ def multiprocessors(device: torch.device) -> int:
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
+def registers(num_warps: int) -> int:
+    """As many as a thread may have. Told so (`maxnreg`), the assembler spills none to have room for more blocks."""
+    return min(255, 2**16 // (32 * num_warps))
+
+
 def capability(device: torch.device) -> int:
     """Ten times the compute capability of a GPU: 80 of an A100, 90 of an H100."""
     return _capability(device) if device.type == "cuda" else without_gpu.get()

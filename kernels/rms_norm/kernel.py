@@ -10,7 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from triptych.kernels.rows import rows_of
-from triptych.kernels.tuned import multiprocessors, tuned
+from triptych.kernels.tuned import multiprocessors, registers, tuned
 
 PART = 2**12  # so much of a row at a time, where gradients are taken
 WIDEST = 2**14  # a row stands in the registers of one block of threads
@@ -95,7 +95,7 @@ def _gradients(
     if grad_x.numel():
         _backward[(programs,)](
             grad_y, grad_total, total, weight, grad_x, parts,
-            rows.rows, *rows[2:], rows.width, eps, OFFSET=offset, **tile,
+            rows.rows, *rows[2:], rows.width, eps, OFFSET=offset, maxnreg=registers(tile["num_warps"]), **tile,
         )  # fmt: skip
     return grad_x, None if parts is None or weight is None else parts.sum(0).to(weight.dtype)
 

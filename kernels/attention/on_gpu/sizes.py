@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import triton
 
-from triptych.kernels.tuned import Config, capability, tuned
+from triptych.kernels.tuned import Config, capability, registers, tuned
 
 LARGE = 160 * 1024  # bytes of shared memory that a block has on GPUs of data centres
 SMALL_ROWS = 64  # packed rows of the longest sequence, up to which tiles are small
@@ -39,10 +39,10 @@ def part_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device) -
     M = min(64, max(16, triton.next_power_of_2(rows)))
     found = _tuned(f"parts of {M} rows of {block}", dtype, device)
     if dtype.itemsize > 2:
-        return {"N": 16, "num_warps": 8, "num_stages": 1, **(found or {}), "M": M}
+        return {"N": 16, "num_warps": 8, "num_stages": 1, "maxnreg": registers(8), **(found or {}), "M": M}
     keys = 64 if block <= 128 and capability(device) >= 90 else 32
     stages = 4 if shared_memory(device) >= LARGE else 2
-    return {"N": keys, "num_warps": 4, "num_stages": stages, **(found or {}), "M": M}
+    return {"N": keys, "num_warps": 4, "num_stages": stages, "maxnreg": registers(4), **(found or {}), "M": M}
 
 
 def backward_tile(of: str, width: int, dtype: torch.dtype, device: torch.device) -> Config:
@@ -66,7 +66,7 @@ def _tuned(bucket: str, dtype: torch.dtype, device: torch.device) -> Config | No
 
 def _exact(block: int) -> Config:
     """Of float32, which takes so many registers that little of it is loaded ahead."""
-    return {"M": 16, "N": 32 if block <= 128 else 16, "num_warps": 8, "num_stages": 1}
+    return {"M": 16, "N": 32 if block <= 128 else 16, "num_warps": 8, "num_stages": 1, "maxnreg": registers(8)}
 
 
 @cache
