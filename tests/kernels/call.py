@@ -37,6 +37,10 @@ class Draw:
     def __call__(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         return torch.randn(shape, generator=self.generator).to(self.device, dtype or self.dtype)
 
+    def matrices(self, *shape: int) -> Tensor:
+        """[..., O, I], whose products with random rows are about as large as these."""
+        return self(*shape) / shape[-1] ** 0.5
+
     def sliced(self, *shape: int) -> Tensor:
         """Cut out of wider rows, from a column that no alignment helps."""
         return self(*shape[:-1], shape[-1] + 8)[..., 3 : 3 + shape[-1]]
@@ -55,6 +59,10 @@ class Blank(Draw):
 
     def __call__(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         return torch.empty(shape, dtype=dtype or self.dtype, device=self.device)
+
+    def matrices(self, *shape: int) -> Tensor:
+        """As they are: what nobody writes to takes no memory, and these may be gigabytes."""
+        return self(*shape)
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,6 @@ class Call:
 
     def outcome(self, op: Callable[..., Any], given: Given) -> list[Tensor]:
         """What the op returns, and the gradients of a sum of it in which each number has a weight of its own."""
-        given = tree_map(lambda each: each.clone() if type(each) is Tensor and each.is_contiguous() else each, given)
         asked = [given[name].detach().requires_grad_() for name in self.gradients]
         found = tree_leaves(op(**given | dict(zip(self.gradients, asked, strict=True))))
         if asked:
@@ -110,8 +117,8 @@ def check(call: Call, draw: Draw) -> None:
     given = call.make(draw)
     wide = tree_map(lambda x: x.double() if isinstance(x, Tensor) and x.is_floating_point() else x, given)
     with poisoned():
-        found = call.outcome(call.kernel, given)
-    wanted, plain = call.outcome(call.reference, wide), call.outcome(call.reference, given)
+        found = call.outcome(call.kernel, _copied(given))
+    wanted, plain = call.outcome(call.reference, _copied(wide)), call.outcome(call.reference, _copied(given))
     results = len(wanted) - len(call.gradients)
     assert len(found) == len(wanted)
     for i, (y, true, near) in enumerate(zip(found, wanted, plain, strict=True)):
@@ -128,6 +135,12 @@ def check(call: Call, draw: Draw) -> None:
         assert error.square().mean().sqrt() <= more * RATIOS[draw.dtype] * size, told
         ulp = ULPS[y.dtype] * torch.finfo(y.dtype).eps * true.abs().max()
         assert error.abs().max() <= more * WORSE * (near.double() - true).abs().max() + ulp, told
+
+
+def _copied(given: Given) -> Given:
+    """For an op that writes into what it is given."""
+    copies: Given = tree_map(lambda x: x.clone() if type(x) is Tensor and x.is_contiguous() else x, given)
+    return copies
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def alone(
 def after(
     draw: Draw, *, rows: int, vocab: int, ignored: int = 0, width: int, at_once: int | None, bias: bool, **options: Any
 ) -> Given:
-    x, weight = draw(rows, width), draw(vocab, width) / width**0.5
+    x, weight = draw(rows, width), draw.matrices(vocab, width)
     given = {"x": x, "weight": weight, "bias": draw(vocab) if bias else None, "rows": at_once}
     return {**given, "targets": targets(draw, rows, vocab, ignored), **PLAIN, **options}
 

@@ -55,8 +55,8 @@ def make(
     x = draw.sliced(rows, width) if choice == "sliced" else draw(rows, width)
     return {
         "x_TD": x,
-        "gate_up_EFD": draw(experts, outer, width) / width**0.5,
-        "down_EDH": draw(experts, width, hidden) / hidden**0.5,
+        "gate_up_EFD": draw.matrices(experts, outer, width),
+        "down_EDH": draw.matrices(experts, width, hidden),
         "chosen_TK": chosen,
         "shares_TK": draw(rows, k).abs(),
         "inner": inner,
