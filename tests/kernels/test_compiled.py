@@ -39,10 +39,10 @@ def test_a_kernel_compiles_for_an_h100(call: Call) -> None:
 
 
 @pytest.mark.compile
-@pytest.mark.parametrize("arch", [80, 100])
+@pytest.mark.parametrize(("arch", "dtype"), [(80, torch.float16), (100, torch.bfloat16)], ids=str)
 @pytest.mark.parametrize("call", FIRST, ids=str)
-def test_a_variant_compiles_for_the_gpus_before_and_after(call: Call, arch: int) -> None:
-    held(call, arch, torch.bfloat16)
+def test_a_variant_compiles_for_the_gpus_before_and_after(call: Call, arch: int, dtype: torch.dtype) -> None:
+    held(call, arch, dtype)
 
 
 @pytest.mark.compile

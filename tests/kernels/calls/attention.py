@@ -191,7 +191,7 @@ COMPILED = [
     older("a chunk", new=(512,), past=(1024,), page=64, **LLAMA, **H100),
     older("decoding", new=(1,) * 3, past=(2048, 7, 300), page=64, **LLAMA, ahead=True),
     listed("decoding", past=(2048, None, 300), page=64, **LLAMA, ahead=True),
-    own("images", new=(577,) * 4, heads=(16, 16), widths=(64, 64), causal=False, **H100),
+    older("decoding of narrow heads, a cap", new=(1, 1), past=(600, 37), page=512, widths=(16, 16), softcap=2.0),
     own("images in heads of 72", new=(729,), heads=(16, 16), widths=(72, 72), causal=False, **H100),
     own("training", *QKV, new=(1024, 300), **LLAMA, **H100),
     own("wide heads in a window", new=(2048,), heads=(8, 4), widths=(256, 256), window=512, **H100),
@@ -200,6 +200,7 @@ GEMMA: dict[str, Any] = {"heads": (8, 4), "widths": (256, 256)}
 COMPILED_ALL = [
     *(own(name, new=(300,), **LLAMA, **seen) for name, seen in SEEN.items()),
     *(older(name, new=(300,), past=(300,), page=64, **LLAMA, **seen) for name, seen in SEEN.items()),
+    own("images", new=(577,) * 4, heads=(16, 16), widths=(64, 64), causal=False, **H100),
     own("blocks", new=(300,), blocks=((range(5, 200),),), **GEMMA),
     older("whole blocks", new=(300,), past=(90,), blocks=((range(95, 200),),), whole_blocks=True, window=64, **GEMMA),
     *(own(f"widths {widths}", new=(300,), widths=widths) for widths in ((32, 32), (72, 72), (80, 80), (192, 128))),
