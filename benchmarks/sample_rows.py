@@ -25,7 +25,7 @@ def rows() -> Iterator[Row]:
     yield row(sizes, small, _given, floor=0.83, peers={"max": lambda logits_BV, **_: logits_BV.max(-1)[::-1]})
     drawn = partial(row, agrees=_draws_the_same, tried={"B": MANY})
     yield drawn({**sizes, **warm}, {**small, **warm}, _given, floor=0.83, peers=_of_all())
-    few = {**warm, "top_k": 4, "top_p": 0.8}
+    few = {**warm, "top_k": 3, "top_p": 0.9}
     yield drawn({**sizes, **warm, **some}, {**small, **few}, _given, floor=0.40, peers=_of_some())
 
 
