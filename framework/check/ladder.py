@@ -11,13 +11,13 @@ from triptych.capabilities.report import capability_report
 from triptych.check.gpu import check_kernels
 from triptych.check.shape import check_shapes
 from triptych.errors import CapabilityError, Problem, SpecError, TriptychError
-from triptych.spec.catalog import sample_config, spec_file
+from triptych.spec.catalog import own_spec, sample_config, spec_file
 from triptych.spec.claims import claim_problems
 from triptych.spec.document import Tree
 from triptych.spec.merge import load_tree
 from triptych.spec.rungs import BELOW, RUNGS, Report, Rung, gpu_named
 from triptych.spec.validate import validate
-from triptych.weights import Checkpoint, Matching, match, tables, unused_rows
+from triptych.weights import Checkpoint, Matching, Table, match, names_in, tables, unused_rows
 
 FRAGMENT = "a fragment: it is checked with what is built on it"
 
@@ -27,7 +27,8 @@ def check_spec(
 ) -> Report:
     """Climb `rungs`, from the lowest, as far as the spec goes; a failed rung leaves out those above it.
 
-    `spec` is a registered name or the path of a YAML file. Without a checkpoint the spec's own `sample` config is used.
+    `spec` is a registered name, the path of a YAML file, or a checkpoint folder that brings its spec, as a trained one
+    does. Without a checkpoint the spec's own `sample` config is used.
     `gpu` names the architecture of the last rung, `sm_90`. Raises OptionError for one that is not known.
     """
     check_arguments(
@@ -36,7 +37,8 @@ def check_spec(
     arch = None if gpu is None else gpu_named(gpu)
     climbed = tuple(map(Rung, rungs))
     try:
-        climb = _Climb(spec_file(spec), checkpoint, arch)
+        folder = Path(spec) if own_spec(spec) is not None else None
+        climb = _Climb(spec_file(spec), checkpoint or folder, arch)
     except TriptychError as error:
         climbed[0].problems += error.problems
         return Report(spec, _left_out(climbed))
@@ -95,7 +97,7 @@ class _Climb:
         if self.built is None:
             return FRAGMENT
         rung.notes += check_shapes(self.built)
-        unused = unused_rows(self.built.module, tables(self.built.plan.scopes)[0])
+        unused = unused_rows(self.built.module, self._names(self.built)[0])
         if own := [row.path for row in unused if row.place is None or row.place.file == str(self.path)]:
             rung.notes.append(
                 f"rows of weights that this config does not use: {', '.join(own)}"
@@ -107,7 +109,7 @@ class _Climb:
             return FRAGMENT
         if self.checkpoint is None:
             return "no checkpoint; --checkpoint DIR names one"
-        found = match(self.built.module, tables(self.built.plan.scopes), self.checkpoint.tensors)
+        found = match(self.built.module, self._names(self.built), self.checkpoint.tensors)
         rung.problems += [Problem(f"{f.fault}: {f.message}", f.path) for f in found.findings]
         rung.notes += _notes(found)
         return ""
@@ -121,6 +123,11 @@ class _Climb:
         rung.notes += notes
         rung.problems += problems
         return ""
+
+    def _names(self, built: Assembled) -> list[Table]:
+        """Every way in which the tensors of a checkpoint may be named."""
+        scopes = built.plan.scopes
+        return names_in(self.folder, built.module, scopes) if self.folder is not None else tables(scopes)
 
     def _build(self, tree: Tree) -> Assembled | None:
         """For the checkpoint's config, else for the sample in the spec itself; None for a spec without one."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("check", help="build specs without memory; compare them with a checkpoint's headers")
-    parser.add_argument("specs", nargs="+", metavar="NAME|PATH", help="a registered spec, or the path of a YAML file")
+    parser.add_argument(
+        "specs", nargs="+", metavar="NAME|PATH", help="a registered spec, a YAML file, or a trained folder"
+    )
     parser.add_argument("--checkpoint", metavar="DIR", help="a folder with config.json and safetensors files")
     parser.add_argument(
         "--gpu", nargs="?", const="sm_90", type=_gpu, metavar="ARCH", help="compile its kernels for this one (sm_90)"

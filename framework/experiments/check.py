@@ -13,7 +13,7 @@ from triptych.experiments.read import Ready
 from triptych.experiments.whole import Row, number
 from triptych.spec.catalog import sample_config
 from triptych.tasks.source import fetched
-from triptych.weights import Checkpoint, check, match, tables
+from triptych.weights import Checkpoint, check, match, names_in
 
 
 def rows(ready: Ready, spec: Path, done: int) -> Iterator[Row]:
@@ -47,7 +47,8 @@ def _built(ready: Ready) -> Assembled:
         return assemble(ready.spec, _sample(ready), name=ready.name)
     checkpoint = Checkpoint(fetched(ready.settings.checkpoint))
     built = assemble(ready.spec, checkpoint.config, name=ready.name)
-    check(match(built.module, tables(built.plan.scopes), checkpoint.tensors), checkpoint=str(checkpoint.folder))
+    names = names_in(checkpoint.folder, built.module, built.plan.scopes)
+    check(match(built.module, names, checkpoint.tensors), checkpoint=str(checkpoint.folder))
     return built
 
 

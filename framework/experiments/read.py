@@ -15,8 +15,8 @@ from triptych.experiments.document import Experiment
 from triptych.experiments.overrides import MODEL
 from triptych.experiments.refused import at_override
 from triptych.experiments.train_check import train_problems
-from triptych.spec.catalog import find_family
-from triptych.spec.config_file import own_spec, read_config
+from triptych.spec.catalog import find_family, own_spec
+from triptych.spec.config_file import read_config
 from triptych.spec.document import Tree
 from triptych.spec.mapping import tree_of
 from triptych.spec.merge import inherited, load_tree, merge

@@ -115,7 +115,7 @@ def _stage(ready: Ready, folder: RunFolder, *, name: str, stage: StageForm, befo
 
 def _loaded(ready: Ready, folder: RunFolder, path: Path) -> Model:
     """Weights are float32 while they are trained, whatever products are in."""
-    from triptych.spec.config_file import own_spec
+    from triptych.spec.catalog import own_spec
 
     run = ready.settings.run
     spec = None if own_spec(path) else str(folder.spec)

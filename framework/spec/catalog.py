@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
-from os.path import isdir
+from os import PathLike
+from os.path import isdir, isfile, join
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from triptych.registry.suffixes import family_words
 from triptych.spec.classifier import TOKENS
 from triptych.spec.document import Tree
 from triptych.spec.merge import Loader, find_spec, load_tree
+
+OWN_SPEC = "spec.yaml"  # of a folder that brings its spec, as one that was trained here does
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def load_named(name: str) -> tuple[str, Tree]:
 
 
 def spec_file(name: str) -> Path:
-    """The file of a spec by its name, or by its path.
+    """The file of a spec by its name, by its path, or by that of a checkpoint folder which brings it.
 
     Raises SpecError; for a name that is no spec's it says whose it is, or the nearest.
     """
@@ -105,6 +108,8 @@ def spec_file(name: str) -> Path:
     try:
         return find_spec(name)
     except SpecError:
+        if (own := own_spec(name)) is not None:
+            return Path(own)
         if serving := [s.name for s in catalog().values() if name in (*s.architectures, *s.model_types)]:
             raise SpecError(f"unknown spec {name!r}; {' and '.join(serving)} answers for it") from None
         if name in model_names():
@@ -113,6 +118,12 @@ def spec_file(name: str) -> Path:
             wanted = f"a spec's name or YAML file is wanted; of a checkpoint: triptych check SPEC --checkpoint {name}"
             raise SpecError(f"{name} is a folder; {wanted}") from None
         raise
+
+
+def own_spec(folder: str | PathLike[str]) -> str | None:
+    """The path of the spec that a checkpoint folder brings; None where there is none, and its config chooses."""
+    path = join(folder, OWN_SPEC)
+    return path if isfile(path) else None
 
 
 def find_family(config: Mapping[str, Any], *, inside: bool = False) -> str:

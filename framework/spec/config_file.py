@@ -12,7 +12,6 @@ from triptych.spec.catalog import catalog
 from triptych.spec.json_file import read_json
 
 USUAL = "config.json"
-OWN_SPEC = "spec.yaml"  # of a folder that brings its spec, as one that was trained here does
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -25,12 +24,6 @@ def read_config(path: Path) -> dict[str, Any]:
     found = read_json(file)
     usual = file.name == USUAL or file.name not in other_names()
     return found if usual else {**found, **_claim(file, found)}
-
-
-def own_spec(folder: Path) -> str | None:
-    """The path of the spec that a checkpoint folder brings; None where there is none, and its config chooses."""
-    path = os.path.join(folder, OWN_SPEC)
-    return path if os.path.isfile(path) else None
 
 
 def other_names() -> list[str]:

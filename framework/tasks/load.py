@@ -41,7 +41,7 @@ from triptych.tasks.hand_written import check_cut, check_runs, load_model
 from triptych.tasks.model import Model
 from triptych.tasks.options import Device, Dtype, as_device, as_dtype, as_settings, stated_dtype
 from triptych.tasks.source import Conversion, Folder, Source, read_source
-from triptych.weights import check, fill, fill_random, match, own_names, tables
+from triptych.weights import check, fill, fill_random, match, names_in
 
 Progress = Callable[[int, int], None]
 APART = "of a processor that stands apart from its model; here items go straight to it: give a ProcessorCache, or bytes"
@@ -195,8 +195,7 @@ def _from_spec(model: type[FromSpec], source: Source, use: _Use, *, convert: str
         stage=use.stage,
     )
     _check_takes_text(built)
-    choices = tables(built.plan.scopes) if source.spec is None else [own_names(built.module)]
-    matching = match(built.module, choices, source.tensors)
+    matching = match(built.module, names_in(source.folder, built.module, built.plan.scopes), source.tensors)
     check(matching, checkpoint=str(source.folder))
     _check_room(built, device=use.device, dtype=use.dtype)
     with _room(built.name, use.device, use.dtype):

@@ -13,8 +13,8 @@ from triptych.inputs.label_tokens import with_label_ids
 from triptych.inputs.sentence import SentenceUse, load_sentence_use
 from triptych.inputs.tokenizer import Tokenizer, load_tokenizer
 from triptych.registry import spec_files
+from triptych.spec.catalog import own_spec
 from triptych.spec.classifier import METHOD, TOKENS, Method
-from triptych.spec.config_file import own_spec
 from triptych.weights import Checkpoint, Stored
 
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # no pickle and no code

@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
 from triptych.inputs.tokenizer import end_ids, load_tokenizer
-from triptych.spec.config_file import OWN_SPEC
+from triptych.spec.catalog import OWN_SPEC
 from triptych.tasks import Model
 from triptych.tasks.source import HUB_FILES
 from triptych.weights import save_tensors

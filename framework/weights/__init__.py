@@ -25,6 +25,7 @@ from triptych.weights.naming import flatten_bn as flatten_bn
 from triptych.weights.naming import get_layer_index as get_layer_index
 from triptych.weights.naming import maybe_prefix as maybe_prefix
 from triptych.weights.random import fill_random as fill_random
+from triptych.weights.saving import names_in as names_in
 from triptych.weights.saving import own_names as own_names
 from triptych.weights.saving import save_tensors as save_tensors
 from triptych.weights.stages import PPMissingLayer as PPMissingLayer

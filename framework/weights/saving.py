@@ -11,7 +11,9 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from triptych.weights.table import Row, Source, Table
+from triptych.spec.catalog import own_spec
+from triptych.spec.scope import Scope
+from triptych.weights.table import Row, Source, Table, tables
 
 FILE = "model.safetensors"
 
@@ -22,6 +24,11 @@ def own_names(model: nn.Module) -> Table:
     paths = [*built, *map(_counted, getattr(model, "skipped", ()))]
     rows = (Row(path, (Source(path),)) for path in paths)
     return Table("own names", {row.key: row for row in rows}, ())
+
+
+def names_in(folder: Path, model: nn.Module, scopes: Mapping[str, Scope]) -> list[Table]:
+    """Every way in which the tensors of a checkpoint folder may be named: their own, where it brings its spec."""
+    return tables(scopes) if own_spec(folder) is None else [own_names(model)]
 
 
 def _counted(path: str) -> str:

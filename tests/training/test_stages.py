@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import triptych
@@ -72,6 +73,21 @@ def test_a_stage_trains_what_it_names_and_leaves_the_rest() -> None:
     (row,) = [row for row in rows(run_experiment(name)) if row["stage"] == "second"]
     assert row["learning_rate.language_model"] == pytest.approx(1e-3)
     assert row["learning_rate.language_model.layers.1"] == pytest.approx(2e-3)
+
+
+def test_a_trained_folder_is_checked_against_the_spec_that_it_brings(capsys: Capture) -> None:
+    folder = run_experiment(written("  - {train: {projector: 1e-3}, steps: 1}")).folder / "model"
+    status, out, _ = ran(capsys, "check", str(folder))
+    assert (status, f"{folder}: weights: passed (48 parameters from 48 tensors" in out) == (0, True), out
+    assert ran(capsys, "show", str(folder)) == ran(capsys, "show", str(folder / "spec.yaml"))
+    Path("check.yaml").write_text(f"task: check\ncheckpoint: {folder}\n")
+    assert run_experiment("check.yaml").result["image_tokens"] == 5
+    tensors = load_file(folder / "model.safetensors")
+    save_file({"more": tensors.pop("projectors.image.mlp.up.bias"), **tensors}, folder / "model.safetensors")
+    status, out, _ = ran(capsys, "check", str(folder))
+    assert status == 1
+    assert "projectors.image.mlp.up.bias: missing: nothing on disk" in out
+    assert "more: unexpected: on disk" in out
 
 
 LORA = ", lora: {language_model: {rank: 2}}"
