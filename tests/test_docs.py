@@ -11,14 +11,16 @@ from pkgutil import iter_modules
 
 import pytest
 
+from tests.fences import fences
 from triptych.public import WHERE
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 SNIPPETS = [
-    pytest.param(text, id=f"{page.name} {number}")
+    pytest.param(fence.text, id=f"{page.name} {number}")
     for page in PAGES
-    for number, text in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S))
+    for number, fence in enumerate(fences(page))
+    if fence.language == "python" and not fence.file and not fence.mark
 ]
 
 

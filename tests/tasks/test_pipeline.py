@@ -149,7 +149,7 @@ def test_what_goes_wrong_in_one_process_ends_the_others_with_words(folder: Path,
 @pytest.mark.slow
 def test_the_script_of_the_page_runs(smollm2: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "pipeline.md").read_text("utf-8")
-    (script,) = re.findall(r"^```\n# answer\.py\n(.*?)^```$", page, re.M | re.S)
+    (script,) = re.findall(r"^```python\n# answer\.py\n(.*?)^```$", page, re.M | re.S)
     (tmp_path / "smollm2").symlink_to(smollm2)
     (tmp_path / "answer.py").write_text(script, encoding="utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "answer.py"]
