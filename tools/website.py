@@ -6,6 +6,7 @@ A hook of MkDocs: its functions are called by their names. `python -m mkdocs bui
 from __future__ import annotations
 
 import ast
+import logging
 import re
 import tempfile
 import tomllib
@@ -25,6 +26,8 @@ from triptych.registry import KINDS, get_part, part_names
 from triptych.registry.part_targets import spec_of
 
 ROOT = Path(__file__).resolve().parent.parent
+FETCHED = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?\b(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
+log = logging.getLogger("mkdocs.hooks.website")  # below MkDocs' own, which counts warnings
 BEGINNING = "<!-- how README.md begins -->"
 PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "models": ("Models and answers", ("tasks", "runner", "settings")),
@@ -55,6 +58,12 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     return markdown.replace(BEGINNING, beginning()) if page.is_homepage else markdown
 
 
+def on_post_page(output: str, page: Page, **_: object) -> None:
+    """Whoever reads a page fetches nothing from elsewhere: what would is told, and ends a strict build."""
+    for place in FETCHED.findall(output):
+        log.warning("Doc file '%s' has its reader fetch %s", page.file.src_uri, place)
+
+
 def beginning() -> str:
     """README.md between its title and its first heading, with links that lead to pages."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,7 +88,7 @@ def ops() -> Iterator[tuple[str, str]]:
 
 def _page(title: str, names: Iterator[tuple[str, str]]) -> str:
     """A heading for each name, below which its docstring is rendered."""
-    told = (f"::: {place}\n    options: {{heading: {name}}}\n" for name, place in names)
+    told = (f"::: {place}\n    options: {{heading: {name}, toc_label: {name}}}\n" for name, place in names)
     return "\n".join([f"# {title}\n", *told])
 
 
@@ -96,7 +105,7 @@ def _parts() -> Iterator[str]:
         for name in part_names(kind):
             found: Any = spec_of(get_part(kind, name).target)  # of an activation it is a function
             yield f"::: {found.__module__}.{found.__qualname__}"
-            yield f"    options: {{heading: {kind}.{name}, members: false, show_root_toc_entry: false}}\n"
+            yield f"    options: {{heading: {kind}.{name}, toc_label: {name}, members: false}}\n"
             if fields := [*_fields(found)]:
                 yield "\n".join(["| field | type | default |", "|---|---|---|", *fields, ""])
 
