@@ -23,6 +23,7 @@ from triptych.runner.event import Event, Failure, Log
 from triptych.runner.failures import INTERRUPTS, as_told, no_room
 from triptych.runner.flight import Landed
 from triptych.runner.graphs import capture_for
+from triptych.runner.heap import keep_freed
 from triptych.runner.logprobs import TokenLogprob
 from triptych.runner.prompt_scores import take_scores
 from triptych.runner.protocols import TextGenerationModel
@@ -56,6 +57,7 @@ class Engine:
         self._arrivals = Arrivals(model, sizes.longest, tokenizer, end_ids, live)
         self._in_stages = isinstance(model, Staged)
         self._capture = capture_for(model, run)
+        keep_freed(run.device)
         self._cache = sizes.cache(run)
         self._entries: dict[int, Entry] = {}
         self._numbers = count()

@@ -15,6 +15,7 @@ from triptych.parts.sources import Source
 from triptych.parts.step import Step
 from triptych.registry.authors import blaming
 from triptych.runner.encode import encode_items
+from triptych.runner.heap import keep_freed
 from triptych.runner.positions import positions_of, step_positions, with_rows
 from triptych.runner.protocols import TextGenerationModel, TextModel
 from triptych.runner.request import RunOptions
@@ -50,6 +51,7 @@ def step_of(prompts: Sequence[Prompt], *, device: torch.device) -> Step:
 
 def read_prompts(model: TextModel, prompts: Sequence[Prompt], step: Step, *, run: RunOptions) -> Tensor:
     """Hidden rows [T, D] of packed prompts, with those of their items in place. Raises what `forward` does."""
+    keep_freed(run.device)
     ids_T = torch.tensor([*chain.from_iterable(prompt.token_ids for prompt in prompts)], device=run.device)
     features = [feature for prompt in prompts for feature in prompt.features]
     embeds_TD = None
