@@ -37,7 +37,8 @@ class Vectors(nn.Module):
         self._check(items, grids)
         x_ND = self.patch(torch.cat(list(items)))
         if self.table is not None:
-            x_ND = x_ND + torch.cat([self._of_table(self.table, grid) for grid in grids])
+            rows = {grid: self._of_table(self.table, grid) for grid in dict.fromkeys(grids)}
+            x_ND = x_ND + torch.cat([rows[grid] for grid in grids])
         return x_ND, list(grids), [grid.rows for grid in grids]
 
     def places(self, grid: Grid) -> NDArray[np.int64]:
