@@ -33,6 +33,7 @@ class Item:
     answer: str | None
     images: tuple[str, ...]
     place: Place | None
+    kind: str | None = None
 
     @property
     def identity(self) -> Row:
@@ -110,7 +111,7 @@ def _item(line: bytes, place: Place) -> Item:
         at = tree if isinstance(tree, Tree) else Tree()
         raise InputError(p for detail in error.errors() for p in problems_of(detail, ItemForm, at, (), place)) from None
     beside = Path(place.file).parent
-    return Item(form.prompt, form.answer, tuple(str(beside / image) for image in form.images), place)
+    return Item(form.prompt, form.answer, tuple(str(beside / image) for image in form.images), place, form.kind)
 
 
 def _lines(path: Path, key: str) -> Iterator[tuple[Place, bytes]]:

@@ -11,6 +11,7 @@ from triptych.spec.base import BaseSpec
 from triptych.training.forms import TrainForm
 
 Task = Literal["check", "generate", "score", "bench", "train"]
+Made = Literal["handwriting"]  # data that an experiment makes itself
 
 
 def _known_device(name: str) -> str:
@@ -36,21 +37,27 @@ class DataForm(BaseSpec):
     """`prompts` in place, or the path of a `file` of JSON lines, an `ItemForm` each.
 
     A prompt is a user's turn where the checkpoint has a chat template, unless `raw`. `held_out` is such a file too, of
-    what a model is tried on that learns from the other.
+    what a model is tried on that learns from the other. `make` names what is drawn where the folder of `file` is
+    missing, from the seed of the run.
     """
 
     prompts: tuple[str, ...] = ()
     file: str | None = None
     held_out: str | None = None
+    make: Made | None = None
     raw: bool = False
 
 
 class ItemForm(BaseSpec):
-    """A prompt, the answer that is looked for, and the files of its images, from the folder of the data file."""
+    """A prompt, the answer that is looked for, and the files of its images, from the folder of the data file.
+
+    Questions of a `kind` are counted by themselves too.
+    """
 
     prompt: str
     answer: str | None = None
     images: tuple[str, ...] = ()
+    kind: str | None = None
 
 
 class GenerateForm(BaseSpec):

@@ -10,6 +10,7 @@ from pathlib import Path
 from triptych.experiments.compose import compose
 from triptych.experiments.folder import open_run
 from triptych.experiments.folders import named_with_their_distribution
+from triptych.experiments.making import folder_to_make, make
 from triptych.experiments.read import Ready, read
 from triptych.experiments.whole import Row
 
@@ -34,6 +35,8 @@ def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
         ready = read(compose(name, words))
     from triptych.experiments.tasks import TASKS  # and torch with it
 
+    if ready.settings.task == "train" and (missing := folder_to_make(ready.settings)):
+        make(missing, ready.settings)
     work = TASKS[ready.settings.task]
     asked = work.asked(ready) if work.asked else None
     with open_run(folder_of(ready, words), ready, asked) as folder:

@@ -50,7 +50,7 @@ def measure(ready: Ready, folder: RunFolder) -> None:
 def summary(found: Sequence[Row]) -> Row:
     """The steps of all stages, and the last of each thing that was measured."""
     steps = {str(row["stage"]): number(row, "step") for row in found}
-    last = {key: row[key] for row in found for key in ("loss", "eval_loss", "eval_exact") if key in row}
+    last = {key: row[key] for row in found for key in row if key.startswith(("loss", "eval_loss", "eval_exact"))}
     return {"steps": int(sum(steps.values())), **last}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from triptych.errors import InputError, Place, Problem, SpecError
 from triptych.experiments.data import of_file
 from triptych.experiments.document import Experiment
+from triptych.experiments.making import folder_to_make
 from triptych.spec.catalog import sample_config
 from triptych.spec.config_file import read_config
 from triptych.spec.document import Tree, locate
@@ -51,15 +52,17 @@ def _of_data(settings: Experiment) -> Iterator[Problem]:
         yield Problem("prompts in place have no answers; a `data.file` of JSON lines has", "data.prompts")
     if data.file is None:
         yield Problem("no examples; give a `data.file` of JSON lines with answers", "data.file")
+    made = folder_to_make(settings)
     for key in ("file", "held_out"):
-        if (path := getattr(data, key)) is None:
+        if (path := getattr(data, key)) is None or Path(path).parent == made:
             continue
         try:
             if not of_file(Path(path), answers=True, key=f"data.{key}"):
                 yield Problem(f"{path}: no examples in it", f"data.{key}")
         except InputError as error:
             yield from error.problems
-    if (folder := settings.train.tokenizer) is not None and not (Path(folder) / "tokenizer.json").is_file():
+    folder = settings.train.tokenizer
+    if folder is not None and Path(folder).parent != made and not (Path(folder) / "tokenizer.json").is_file():
         yield Problem(f"{folder}: no folder with a tokenizer.json", "train.tokenizer")
 
 

@@ -24,6 +24,9 @@ class Question(Protocol):
     @property
     def images(self) -> tuple[str, ...]: ...
 
+    @property
+    def kind(self) -> str | None: ...
+
 
 @dataclass(frozen=True)
 class Example:

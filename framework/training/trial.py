@@ -17,11 +17,11 @@ class Trial:
         self.examples, self.batch_size, self.max_tokens = examples, batch_size, max_tokens
 
     def __call__(self, learner: Learner) -> dict[str, float]:
-        """The mean loss of a token of the answers, and the share of questions that are answered exactly."""
+        """The mean loss of a token of the answers, and the share of questions answered exactly, of all and by kind."""
         was_training = learner.training
         learner.eval()
         try:
-            return {"eval_loss": self._loss(learner), "eval_exact": self._exact()}
+            return {"eval_loss": self._loss(learner), **self._exact()}
         finally:
             learner.train(was_training)
 
@@ -34,14 +34,16 @@ class Trial:
             total, count = total + tokens * float(learner(**given)["loss"]), count + tokens
         return total / count
 
-    def _exact(self) -> float:
-        hits, model = 0, self.examples.model
+    def _exact(self) -> dict[str, float]:
+        hits, model = dict[str | None, list[bool]](), self.examples.model
         for batch in self._batches():
             asked = [self.examples.questions[number] for number in batch]
             prompts, images = [each.prompt for each in asked], [[*each.images] for each in asked]
             found = model.generate(prompts, images, raw=self.examples.raw, max_tokens=self.max_tokens, temperature=0.0)
-            hits += sum(a.text.strip() == (each.answer or "").strip() for a, each in zip(found, asked, strict=True))
-        return hits / len(self.examples)
+            for given, each in zip(found, asked, strict=True):
+                hits.setdefault(each.kind, []).append(given.text.strip() == (each.answer or "").strip())
+        by_kind = {f"eval_exact.{kind}": sum(found) / len(found) for kind, found in hits.items() if kind}
+        return {"eval_exact": sum(map(sum, hits.values())) / len(self.examples), **by_kind}
 
     def _batches(self) -> Iterator[range]:
         count = len(self.examples)

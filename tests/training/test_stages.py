@@ -53,6 +53,19 @@ def test_what_is_learned_is_answered_from_the_command_line(capsys: Capture) -> N
         assert (status, out) == (0, f"{colour}\n"), err
 
 
+def test_what_is_held_out_is_counted_by_kinds_too() -> None:
+    asked = [("red", "red", "right"), ("blue", "blue", "right"), ("blue", "green", "wrong"), ("green", "green", None)]
+    said = [
+        {"prompt": "What?", "answer": answer, "images": [f"{colour}.png"]} | ({"kind": kind} if kind else {})
+        for colour, answer, kind in asked
+    ]
+    Path("held_out.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in said))
+    stages = "  - {train: {tower: 1e-3, projector: 3e-3, language_model: 3e-3}, steps: 40, batch_size: 3}"
+    found = run_experiment(written(stages, "log_every: 40"), ["data.held_out=held_out.jsonl"]).result
+    exact = {key: value for key, value in found.items() if key.startswith("eval_exact")}
+    assert exact == {"eval_exact": 0.75, "eval_exact.right": 1.0, "eval_exact.wrong": 0.0}
+
+
 def test_a_stage_trains_what_it_names_and_leaves_the_rest() -> None:
     name = written(
         "  - {name: first, train: {projector: 1e-3}, steps: 1}\n"
