@@ -25,9 +25,9 @@ ENTROPY = {TRAIN: 0, HELD_OUT: 1}  # beside the seed: no picture of one is drawn
 class Amount:
     """How many strips there are, and how often each is asked about."""
 
-    train: int = 16_000
-    held_out: int = 500
-    questions: int = 3
+    train: int = 40_000
+    held_out: int = 600
+    questions: int = 2
 
 
 def write_data(folder: Path, *, amount: Amount, seed: int = 0) -> None:
@@ -73,5 +73,6 @@ def _write_part(
         name = f"{part}/{number:05}.png"
         strip.picture.save(folder / name)
         for _, asked in zip(range(questions), about, strict=False):
-            lines.append(json.dumps({"prompt": asked.question, "answer": asked.answer, "images": [name]}) + "\n")
+            said = {"prompt": asked.question, "answer": asked.answer, "images": [name], "kind": asked.kind}
+            lines.append(json.dumps(said) + "\n")
     (folder / f"{part}.jsonl").write_text("".join(lines), encoding="utf-8")

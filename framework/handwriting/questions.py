@@ -53,32 +53,22 @@ KINDS: Mapping[str, Kind] = {
             "Count the digits.",
         ),
         lambda digits, _: str(len(digits)),
-        0.1,
+        0.12,
     ),
     "contains": Kind(
         ("Is there a {}?", "Is a {} in it?", "Does the number contain a {}?", "Do you see a {}?"),
         lambda digits, digit: "Yes" if digit in digits else "No",
-        0.15,
+        0.18,
     ),
     "first": Kind(
         ("What is the first digit?", "Which digit is first?", "With which digit does it begin?"),
         lambda digits, _: str(digits[0]),
-        0.07,
+        0.1,
     ),
     "last": Kind(
         ("What is the last digit?", "Which digit is last?", "With which digit does it end?"),
         lambda digits, _: str(digits[-1]),
-        0.07,
-    ),
-    "backwards": Kind(
-        ("What number is written, backwards?", "Read the number backwards."),
-        lambda digits, _: _written(digits[::-1]),
-        0.06,
-    ),
-    "even": Kind(
-        ("Is the number even?", "Is it an even number?"),
-        lambda digits, _: "No" if digits[-1] % 2 else "Yes",
-        0.05,
+        0.1,
     ),
 }
 

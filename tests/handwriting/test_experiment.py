@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import triptych
+from triptych.errors import SpecError
 from triptych.experiments.run import run_experiment
+from triptych.handwriting import files
 from triptych.handwriting.files import Amount, write_data
 
 FEW = ["train.stages=[{train: {towers: 1e-3, projectors: 1e-3, language_model: 1e-3}, steps: 2, batch_size: 4}]"]
@@ -28,6 +31,8 @@ def test_a_few_steps_leave_a_model_that_answers() -> None:
     pytest.importorskip("accelerate")
     write_data(Path("handwriting"), amount=Amount(train=4, held_out=2, questions=1))
     outcome = run_experiment("handwriting", FEW)
+    asked = {row["kind"] for row in map(json.loads, Path("handwriting/held_out.jsonl").read_text().splitlines())}
+    assert {f"eval_exact.{kind}" for kind in asked} < set(outcome.result)
     assert 0 <= float(str(outcome.result["eval_exact"])) <= 1
     model = triptych.load(outcome.folder / "model")
     (answer,) = model.generate(["What number is written?"], [["handwriting/held_out/00000.png"]], max_tokens=4)
@@ -35,3 +40,20 @@ def test_a_few_steps_leave_a_model_that_answers() -> None:
     assert model.tokenizer is not None
     assert list(answer.prompt_token_ids) == [model.tokenizer.token_id(token) for token in said]
     assert model.end_ids == {model.tokenizer.token_id("<end>")}
+
+
+def test_data_that_are_not_there_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("accelerate")
+    few = Amount(train=4, held_out=2, questions=1)
+    monkeypatch.setattr(files, "Amount", lambda: few)
+    outcome = run_experiment("handwriting", [*FEW, "run.seed=3"])
+    made = Path("handwriting/train.jsonl").read_bytes()
+    write_data(Path("by_hand"), amount=few, seed=3)
+    assert made == Path("by_hand/train.jsonl").read_bytes()
+    assert outcome.result["steps"] == 2
+
+
+def test_data_that_are_there_are_read_as_they_are() -> None:
+    Path("handwriting").mkdir()
+    with pytest.raises(SpecError, match=r"handwriting/train.jsonl: No such file"):
+        run_experiment("handwriting")
