@@ -29,10 +29,9 @@ class Lightning(Part):
         self.cache_need = State(((spec.heads, spec.head_dim, spec.head_dim),), sums=1)
         self.qkv = Linear(width, 3 * inner, bias=spec.bias, pieces=(inner,) * 3)
         self.gate = Linear(width, inner, bias=False)
-        self.norm = GatedNorm(
-            spec.groups, inner // spec.groups, eps=spec.eps, activation=torch.sigmoid, norm_first=True
-        )
-        self.out = Linear(inner, width, bias=spec.bias if spec.out_bias is None else spec.out_bias)
+        sizes = (spec.out.groups, inner // spec.out.groups)
+        self.norm = GatedNorm(*sizes, eps=spec.out.eps, activation=torch.sigmoid, norm_first=True)
+        self.out = Linear(inner, width, bias=spec.bias if spec.out.bias is None else spec.out.bias)
         self.position: nn.Module | None = spec.position and spec.position.build(head_dim=spec.head_dim)
         self.q_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(width=spec.head_dim)
         self.k_norm: nn.Module | None = spec.qk_norm and spec.qk_norm.build(width=spec.head_dim)
@@ -44,7 +43,7 @@ class Lightning(Part):
         rates_H = step.once(("rates", spec, state.dtype), lambda: self._rates(state))
         y_THK, state = ssd(q_THK, k_THK, v_THK, -rates_H.expand(len(x_TD), -1), state_BHPN=state, spans=step.spans)
         step.keep(self.key, state)
-        groups = (len(x_TD), spec.groups, -1)
+        groups = (len(x_TD), spec.out.groups, -1)
         y_TGK: Tensor = own["norm"](y_THK.reshape(groups), own["gate"](x_TD).reshape(groups))
         y_TD: Tensor = own["out"](y_TGK.flatten(1))
         return y_TD

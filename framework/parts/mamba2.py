@@ -34,10 +34,10 @@ class Mamba2(Part):
         self.in_proj = Linear(width, inner + mixed + spec.heads, bias=spec.bias)
         self.conv1d = Conv(mixed, spec.conv, bias=spec.conv_bias)
         self.A_log, self.D, self.dt_bias = (parameter(spec.heads) for _ in range(3))
-        if spec.eps is not None:
-            sizes, first = (spec.groups, inner // spec.groups), spec.norm_first
-            self.norm = GatedNorm(*sizes, eps=spec.eps, activation=silu, norm_first=first)
-        self.out_proj = Linear(inner, width, bias=spec.bias if spec.out_bias is None else spec.out_bias)
+        if spec.out.eps is not None:
+            sizes, first = (spec.groups, inner // spec.groups), spec.out.norm_first
+            self.norm = GatedNorm(*sizes, eps=spec.out.eps, activation=silu, norm_first=first)
+        self.out_proj = Linear(inner, width, bias=spec.bias if spec.out.bias is None else spec.out.bias)
 
     def forward(self, x_TD: Tensor, step: Step) -> Tensor:
         own, spec = self._modules, self.spec
@@ -57,11 +57,11 @@ class Mamba2(Part):
         x, B, C = mixed.split_with_sizes(self.widths, -1)
         x_THP = x.reshape(-1, spec.heads, spec.head_dim)
         B_TGN, C_TGN = (each.reshape(-1, spec.groups, spec.state) for each in (B, C))
-        dt_TH = F.softplus(dt_TH.to(state.dtype) + own["dt_bias"].to(state.dtype)).clamp(spec.dt_min, spec.dt_max)
+        dt_TH = F.softplus(dt_TH.to(state.dtype) + own["dt_bias"].to(state.dtype)).clamp(spec.dt.min, spec.dt.max)
         return scan(own, x_THP, B_TGN, C_TGN, dt_TH, state=state, spans=step.spans)
 
     def _gated(self, y_THP: Tensor, gate: Tensor) -> Tensor:
-        if self.spec.eps is None:
+        if self.spec.out.eps is None:
             return y_THP.flatten(1) * F.silu(gate)
         rows = (len(gate), self.spec.groups, self.widths[0] // self.spec.groups)
         y: Tensor = self._modules["norm"](y_THP.reshape(rows), gate.reshape(rows))

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BeforeValidator, Field, FiniteFloat, NonNegativeFloat, PositiveInt, model_validator
 
 from triptych.parts.attention_spec import Heads
-from triptych.spec.base import Activation, Norm, PartSpec, Width
+from triptych.spec.base import Activation, BaseSpec, Norm, PartSpec, Width
 
 
 def _limit(value: object) -> object:
@@ -38,11 +38,28 @@ class MambaSpec(PartSpec):
     norm: Norm | None = None
 
 
+class StepsSpec(BaseSpec):
+    """What steps are kept within."""
+
+    min: Limit = 0.0
+    max: Limit | None = None
+
+
+class Mamba2OutSpec(BaseSpec):
+    """The norm beside the gate has `eps`, and there is none without; it comes after the gate unless `norm_first`.
+
+    The `bias` of the last matrix is as the first's unless given.
+    """
+
+    eps: FiniteFloat | None = Field(default=None, ge=0)
+    norm_first: bool = False
+    bias: bool | None = None
+
+
 class Mamba2Spec(PartSpec):
     """`heads` of width `head_dim`, a state of `state` numbers a channel; `groups` of heads read and write alike.
 
-    Steps are kept within `dt_min` and `dt_max`. The norm beside the gate has `eps`, and there is none without; it comes
-    after the gate unless `norm_first`. `out_bias` is as `bias` unless given. `scales` are of what the input is made
+    `dt` says what steps are kept within, `out` what becomes of what heads give. `scales` are of what the input is made
     into: gate, rows, what is written and read, steps.
     """
 
@@ -54,14 +71,11 @@ class Mamba2Spec(PartSpec):
     groups: Heads
     conv: Taps
     bias: bool = False
-    out_bias: bool | None = None
     conv_bias: bool = True
     activation: Activation = "silu"
-    eps: FiniteFloat | None = Field(default=None, ge=0)
-    norm_first: bool = False
-    dt_min: Limit = 0.0
-    dt_max: Limit | None = None
+    dt: StepsSpec = StepsSpec()
     scales: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat] | None = None
+    out: Mamba2OutSpec = Mamba2OutSpec()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

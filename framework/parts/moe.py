@@ -32,20 +32,20 @@ class Moe(Part):
         self.key, self.experts, self.inner = key, spec.experts, _inner(spec)
         self.groups: int = getattr(spec.router, "groups", ExpertGroups()).count
         self.shared_experts = _in_experts(getattr(spec.shared and spec.shared.mixer, "hidden", 0), spec.hidden)
-        self.shares_of_inputs = spec.shares_of == "inputs"
+        self.shares_of_inputs = spec.inputs.weighed
         self._load_E: Tensor | None = None
         self._places_E: Tensor | None = None
-        self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
+        self.norm: nn.Module | None = spec.inputs.norm.build(width=width) if spec.inputs.norm else None
         self.router = spec.router.build(width=width, experts=spec.experts + spec.idle)
-        halves, inner = (spec.hidden,) * (2 if spec.gated else 1), spec.latent.width or width
+        halves, inner = (spec.hidden,) * (2 if spec.gated else 1), spec.inputs.width or width
         self.gate_up = parameter(spec.experts, sum(halves), inner)
         self.down = parameter(spec.experts, inner, spec.hidden)
         self.gate_up_bias = parameter(spec.experts, sum(halves)) if spec.bias else None
         self.down_bias = parameter(spec.experts, inner) if spec.bias else None
         # on disk maybe each by itself
         self.stacked = {"gate_up": halves, "down": (inner,), "gate_up_bias": halves, "down_bias": (inner,)}
-        self.into_latent = Linear(width, inner, bias=spec.latent.bias) if spec.latent.width else None
-        self.out_of_latent = Linear(inner, width, bias=spec.latent.bias) if spec.latent.width else None
+        self.into_latent = Linear(width, inner, bias=spec.inputs.bias) if spec.inputs.width else None
+        self.out_of_latent = Linear(inner, width, bias=spec.inputs.bias) if spec.inputs.width else None
         self.shared = spec.shared.mixer.build(width=width, key=f"{key}.shared") if spec.shared else None
         self.shared_gate = Linear(width, 1, bias=False) if spec.shared and spec.shared.gate else None
 
@@ -105,10 +105,10 @@ class Moe(Part):
 
 def _inner(spec: MoeSpec) -> Callable[[Tensor], Tensor]:
     """What stands between the two matrices of an expert: [N, F] -> [N, H]."""
-    if spec.clamped:
-        return Clamped(spec.clamped.limit, spec.clamped.alpha)
+    if spec.clamp.limit and spec.clamp.alpha:
+        return Clamped(spec.clamp.limit, spec.clamp.alpha)
     activation = get_activation(spec.activation)
-    return Gated(activation, spec.limit) if spec.gated else activation
+    return Gated(activation, spec.clamp.limit) if spec.gated else activation
 
 
 def _in_experts(hidden: int, size: int) -> int:

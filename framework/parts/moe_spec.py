@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import NonNegativeInt, PositiveFloat, model_validator
 
@@ -10,11 +10,21 @@ from triptych.parts.routers_spec import ExpertGroups, Experts
 from triptych.spec.base import Activation, BaseSpec, Mixer, Norm, OrPart, PartSpec, Router, Width
 
 
-class ClampedSpec(BaseSpec):
-    """(up + 1) * gate * sigmoid(alpha * gate), no gate above `limit` and each up within it: as gpt-oss has it."""
+class ClampSpec(BaseSpec):
+    """What goes through the activation gives at most `limit`, and the other is within, as in a gated MLP.
 
-    limit: PositiveFloat
-    alpha: PositiveFloat
+    With `alpha` it is (up + 1) * gate * sigmoid(alpha * gate), no gate above `limit` and each up within it: as gpt-oss
+    has it.
+    """
+
+    limit: PositiveFloat | None = None
+    alpha: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.alpha and not self.limit:
+            raise ValueError("`alpha` goes with a `limit`")
+        return self
 
 
 class SharedSpec(BaseSpec):
@@ -24,21 +34,24 @@ class SharedSpec(BaseSpec):
     gate: bool = False
 
 
-class LatentSpec(BaseSpec):
-    """Experts work on rows of a `width` of their own: a matrix makes these, and another takes what they give back."""
+class InputsSpec(BaseSpec):
+    """Experts are given rows through a `norm`, then of a `width` of their own: a matrix makes these, and another takes
 
+    what experts give back; `bias` is of both. With `weighed` shares weigh what experts are given, else what they give.
+    """
+
+    norm: Norm | None = None
     width: Width | None = None
     bias: bool = False
+    weighed: bool = False
 
 
 class MoeSpec(PartSpec):
     """So many `experts`, each an MLP of width `hidden`, of which the `router` chooses some for each row.
 
-    They are `gated`, by an activation, up to a `limit` as a gated MLP's, or as `clamped` says. Shares weigh what
-    experts give, or what they are given (`shares_of`). Every row goes through what is `shared` too: a mixer, or a
-    mapping that says more of it. A `norm` is of what experts are given, and neither the router nor the shared mixer;
-    so is a `latent`, after it. So many more that are `idle` give back what they are given (LongCat-Flash, arXiv
-    2509.01322, section 2.1).
+    They are `gated`, by an activation, within what `clamp` says. Every row goes through what is `shared` too: a mixer,
+    or a mapping that says more of it. `inputs` are what experts are given, and neither the router nor the shared mixer.
+    So many more that are `idle` give back what they are given (LongCat-Flash, arXiv 2509.01322, section 2.1).
     """
 
     builds: ClassVar[str | type] = "triptych.parts.moe:Moe"
@@ -49,13 +62,10 @@ class MoeSpec(PartSpec):
     activation: Activation
     router: Router
     gated: bool = True
-    clamped: ClampedSpec | None = None
-    limit: PositiveFloat | None = None
+    clamp: ClampSpec = ClampSpec()
     bias: bool = False
-    shares_of: Literal["outputs", "inputs"] = "outputs"
+    inputs: InputsSpec = InputsSpec()
     shared: Annotated[SharedSpec | None, OrPart("mixer")] = None
-    norm: Norm | None = None
-    latent: LatentSpec = LatentSpec()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -65,8 +75,6 @@ class MoeSpec(PartSpec):
         there = (self.experts + self.idle) // groups.count * groups.best
         if chosen > there:
             raise ValueError(f"a router that chooses {chosen} of {there} experts")
-        if (self.clamped or self.limit) and not self.gated:
+        if self.clamp.limit and not self.gated:
             raise ValueError("experts without a gate have none to clamp")
-        if self.clamped and self.limit:
-            raise ValueError("`clamped` has a limit of its own")
         return self

@@ -24,13 +24,13 @@ class PerLayerTokens(Tokens):
 
     def __init__(self, spec: PerLayerTokensSpec, *, width: int) -> None:
         super().__init__(spec, width=width)
-        self.width, self.layers, self.inputs, self.input_scale = width, spec.layers, spec.inputs, spec.input_scale
-        self.size = spec.size
-        if not spec.size:
+        of = spec.layers
+        self.width, self.layers, self.inputs, self.input_scale, self.size = width, of.count, of.rows, of.scale, of.size
+        if not of.size:
             return
-        self.per_layer = Lookup(spec.inputs, spec.layers * spec.size)
-        self.projection = Linear(width, spec.layers * spec.size, bias=False)
-        self.input_norm: nn.Module = spec.input_norm.build(width=spec.size)
+        self.per_layer = Lookup(of.rows, of.count * of.size)
+        self.projection = Linear(width, of.count * of.size, bias=False)
+        self.input_norm: nn.Module = of.norm.build(width=of.size)
 
     def lookup(self, ids_T: Tensor) -> Tensor:
         """Ids [T] -> rows [T, D + L P]."""

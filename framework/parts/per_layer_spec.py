@@ -7,22 +7,28 @@ from typing import ClassVar
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from triptych.parts.embed_spec import MAX_ROWS, TokensSpec
-from triptych.spec.base import MAX_WIDTH, Activation, Norm, PartSpec, Width
+from triptych.spec.base import MAX_WIDTH, Activation, BaseSpec, Norm, PartSpec, Width
 
 
-class PerLayerTokensSpec(TokensSpec):
-    """Tokens, of which each of `layers` has `size` numbers more, out of a table of `inputs` rows, times `input_scale`.
+class LayerInputsSpec(BaseSpec):
+    """Of each token each of so many layers (`count`) has `size` numbers, out of a table of `rows`, times `scale`.
 
-    Those are added to what a matrix and a norm make of the row that enters the model, and the sum is divided by the
+    Those are added to what a matrix and a `norm` make of the row that enters the model, and the sum is divided by the
     root of two. A token past the table has its first row. Where the `size` is nought, there is none of this.
     """
 
-    builds: ClassVar[str | type] = "triptych.parts.per_layer:PerLayerTokens"
-    layers: PositiveInt
+    count: PositiveInt
     size: NonNegativeInt = Field(le=MAX_WIDTH)
-    inputs: PositiveInt = Field(le=MAX_ROWS)
-    input_scale: FiniteFloat = 1.0
-    input_norm: Norm
+    rows: PositiveInt = Field(le=MAX_ROWS)
+    scale: FiniteFloat = 1.0
+    norm: Norm
+
+
+class PerLayerTokensSpec(TokensSpec):
+    """Tokens, which `layers` have inputs of their own of."""
+
+    builds: ClassVar[str | type] = "triptych.parts.per_layer:PerLayerTokens"
+    layers: LayerInputsSpec
 
 
 class PerLayerGateSpec(PartSpec):

@@ -20,7 +20,9 @@ def rates(part: Lightning) -> list[float]:
 
 @pytest.mark.parametrize("heads", [1, 2, 3, 5, 12, 16, 24])
 def test_slopes_of_alibi_are_those_of_the_reference(heads: int) -> None:
-    part = Lightning(LightningSpec(heads=heads, head_dim=4, fading=0.5, eps=0, slopes="alibi"), width=8, key="")
+    part = Lightning(
+        LightningSpec(heads=heads, head_dim=4, fading=0.5, out={"eps": 0}, slopes="alibi"), width=8, key=""
+    )
     assert rates(part) == pytest.approx((0.5 * _get_alibi_slopes(heads, torch.device("cpu"))).tolist())
 
 

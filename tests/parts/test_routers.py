@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from triptych.parts.mlp_spec import GatedMlpSpec
 from triptych.parts.moe import Moe
-from triptych.parts.moe_spec import ClampedSpec, MoeSpec
+from triptych.parts.moe_spec import MoeSpec
 from triptych.parts.norms_spec import RmsNormSpec
 from triptych.parts.routers import Grouped, TopK
 from triptych.parts.routers_spec import ExpertGroups, GroupedSpec, TopKSpec
@@ -85,9 +85,9 @@ def test_experts_are_as_their_spec_says(form: str) -> None:
         activation="relu2",
         router=TopKSpec(k=2, normalize=True),
         gated=form != "plain",
-        clamped=ClampedSpec(limit=0.5, alpha=1.7) if form == "clamped" else None,
+        clamp={"limit": 0.5, "alpha": 1.7} if form == "clamped" else {},
         bias=True,
-        shares_of="inputs" if form == "inputs" else "outputs",
+        inputs={"weighed": form == "inputs"},
     )
     part = built(spec)
     assert part.gate_up_bias is not None
@@ -121,12 +121,13 @@ def test_every_row_goes_through_the_shared_one_too(*, gate: bool) -> None:
     torch.testing.assert_close(part(rows(), step), plain(rows(), step) + wanted)
 
 
-@pytest.mark.parametrize("shares_of", ["outputs", "inputs"])
-def test_experts_of_a_latent_are_given_normed_rows_through_a_matrix_and_another_takes_them_back(shares_of: str) -> None:
+@pytest.mark.parametrize("weighed", [False, True])
+def test_experts_of_a_latent_are_given_normed_rows_through_a_matrix_and_another_takes_them_back(weighed: bool) -> None:
     of = {"experts": EXPERTS, "hidden": 3, "activation": "silu", "router": TopKSpec(k=2, normalize=True)}
-    of |= {"shares_of": shares_of, "bias": True}
-    part = built(MoeSpec(**of, norm=RmsNormSpec(eps=0.1), latent={"width": 4, "bias": True}))  # type: ignore[arg-type]
-    inside = MoeSpec(**of).build(width=4, key="moe")  # type: ignore[arg-type]
+    of |= {"bias": True}
+    given = {"norm": RmsNormSpec(eps=0.1), "width": 4, "bias": True, "weighed": weighed}
+    part = built(MoeSpec(**of, inputs=given))  # type: ignore[arg-type]
+    inside = MoeSpec(**of, inputs={"weighed": weighed}).build(width=4, key="moe")  # type: ignore[arg-type]
     for name in part.stacked:
         setattr(inside, name, getattr(part, name))
     inside.router.forward = lambda _: part.router(rows())
@@ -150,7 +151,8 @@ def test_experts_of_a_latent_are_given_normed_rows_through_a_matrix_and_another_
             {"router": GroupedSpec(k=5, normalize=True, groups={"count": 4, "best": 2})},
             "a router that chooses 5 of 4 experts",
         ),
-        ({"gated": False, "clamped": {"limit": 1, "alpha": 1}}, "experts without a gate have none to clamp"),
+        ({"gated": False, "clamp": {"limit": 1, "alpha": 1}}, "experts without a gate have none to clamp"),
+        ({"clamp": {"alpha": 1}}, "`alpha` goes with a `limit`"),
         ({"shared": {"gate": True}}, "mixer\n *Field required"),
     ],
 )
