@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import cache
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
@@ -25,16 +27,17 @@ MAX_PIXELS = 64 * 2**20
 MAX_RATIO = 200  # resizing by the shorter side makes the longer one this many times as long
 
 
-def open_image(image: object, *, name: str) -> Image.Image:
+def open_image(image: object, *, name: str, ratio: int | None = MAX_RATIO) -> Image.Image:
     """An image in RGB, its pixels read, upright where its EXIF data say how it was held; an array has none.
 
-    Raises InputError that says `name`, what was found and what would do.
+    One side of a file is at most `ratio` times the other, where that is not None. Raises InputError that says `name`,
+    what was found and what would do.
     """
     match image:
         case str() | os.PathLike():
-            return _open_file(Path(image), name)
+            return _open_file(Path(image), name, ratio)
         case bytes():
-            return _open(BytesIO(image), name)
+            return _open(BytesIO(image), name, ratio)
         case Image.Image():
             return _from_pillow(image, name)
         case np.ndarray() | Tensor():
@@ -47,7 +50,7 @@ def is_image_file(value: object) -> bool:
     """Whether a value names a file that should hold a picture, by the end of its name."""
     if not isinstance(value, str | os.PathLike):
         return False
-    Image.init()
+    _read_by()
     return Image.EXTENSION.get(Path(value).suffix.lower()) in FORMATS
 
 
@@ -66,31 +69,40 @@ def channels_last(array: NDArray[np.generic], *, name: str) -> NDArray[np.uint8]
     return found.view(np.uint8)
 
 
-def check_size(height: int, width: int, *, name: str) -> None:
+def check_size(height: int, width: int, *, name: str, ratio: int | None = MAX_RATIO) -> None:
     """Raise InputError for no pixels, too many, or a side far longer than the other."""
     size = f"{width} x {height}"
     if min(height, width) < 1:
         raise InputError(f"is {size} and has no pixels", path=name)
     if (pixels := height * width) > MAX_PIXELS:
         raise InputError(f"is {size}, that is {pixels:,} pixels; at most {MAX_PIXELS:,} are read", path=name)
-    if max(height, width) > MAX_RATIO * min(height, width):
-        raise InputError(f"is {size}; one side may be at most {MAX_RATIO} times the other", path=name)
+    if ratio is not None and max(height, width) > ratio * min(height, width):
+        raise InputError(f"is {size}; one side may be at most {ratio} times the other", path=name)
 
 
-def _open_file(file: Path, name: str) -> Image.Image:
+@cache
+def _read_by() -> list[str]:
+    """The formats that this Pillow reads. Their modules alone are imported, of about fifty."""
+    Image.preinit()
+    for name in ("Mpo", "Tiff", "WebP"):
+        import_module(f"PIL.{name}ImagePlugin")
+    return [known for known in FORMATS if known in Image.OPEN]
+
+
+def _open_file(file: Path, name: str, ratio: int | None) -> Image.Image:
     if not file.is_file():
         raise InputError("there is no such file", path=name)
-    return _open(file, name)
+    return _open(file, name, ratio)
 
 
-def _open(file: Path | BytesIO, name: str) -> Image.Image:
-    Image.init()
+def _open(file: Path | BytesIO, name: str, ratio: int | None) -> Image.Image:
+    known = _read_by()
     try:
         with warnings.catch_warnings():  # sizes are bounded below, before any pixel is decoded
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(file, formats=[known for known in FORMATS if known in Image.OPEN])
+            opened = Image.open(file, formats=known)
         with opened:
-            check_size(opened.height, opened.width, name=name)
+            check_size(opened.height, opened.width, name=name, ratio=ratio)
             return _upright(opened)
     except InputError:
         raise

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from transformers import CLIPImageProcessor, SiglipImageProcessor
 
 from triptych.errors import CheckpointError, InputError
-from triptych.inputs.images import open_image
+from triptych.inputs.images import KINDS, open_image
 from triptych.inputs.media import ProcessorKeywordWarning
 from triptych.inputs.media.videos import read_videos
 from triptych.inputs.processing.image_processor import ImageProcessor, load_image_processor
@@ -141,6 +141,30 @@ def test_a_file_that_is_no_fit_image_is_named(content: bytes, message: str, tmp_
     file.write_bytes(content)
     with pytest.raises(InputError, match=rf"images\[0\].*: .*{message}"):
         open_image(file, name=f"images[0] ({file})")
+
+
+def test_each_format_is_read_by_its_own_module_and_no_other_is_imported(tmp_path: Path) -> None:
+    kinds = ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"]
+    for kind in kinds:
+        Image.new("RGB", (3, 4)).save(tmp_path / f"{kind}.{kind.lower()}", kind)
+    (tmp_path / "EPS").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
+    code = f"""
+import sys
+from pathlib import Path
+from triptych.errors import InputError
+from triptych.inputs.images import is_image_file, open_image
+for kind in {kinds!r}:
+    file = Path({str(tmp_path)!r}, f"{{kind}}.{{kind.lower()}}")
+    assert is_image_file(file) and open_image(file, name=kind).size == (3, 4), kind
+    assert open_image(file.read_bytes(), name=kind).size == (3, 4), kind
+try:
+    open_image(Path({str(tmp_path)!r}, "EPS"), name="EPS")
+except InputError as error:
+    print(error)
+print("PIL.EpsImagePlugin" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"EPS: cannot be read as an image: it begins like no {KINDS}", "False"]
 
 
 def test_a_picture_20_000_pixels_wide_takes_little_more_memory_than_its_pixels(tmp_path: Path) -> None:
