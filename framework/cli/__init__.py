@@ -52,8 +52,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments of a command; overrides and texts may stand among its options."""
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
-    takes = next((name for name in ("overrides", "texts") if hasattr(args, name)), "")
-    if rest and (not takes or any(word.startswith("-") for word in rest)):
+    takes = next((name for name in ("overrides", "texts", "words") if hasattr(args, name)), "")
+    if rest and (not takes or any(word.startswith("-") and word != "-" for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         setattr(args, takes, [*getattr(args, takes), *rest])
