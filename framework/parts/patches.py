@@ -27,7 +27,7 @@ class Patches(nn.Module):
     def __init__(self, spec: PatchesSpec, *, width: int) -> None:
         super().__init__()
         self.size, self.channels = spec.size, spec.channels
-        self.patch = Linear(spec.channels * spec.size**2, width, bias=spec.bias)
+        self.patch = Linear(spec.channels * spec.size.height * spec.size.width, width, bias=spec.bias)
         self.class_token = parameter(width) if spec.class_token else None
         self.table: nn.Module | None = spec.table.build(width=width) if spec.table else None
         self.norm: nn.Module | None = spec.norm.build(width=width) if spec.norm else None
@@ -53,16 +53,18 @@ class Patches(nn.Module):
         return np.concatenate((apart, places_of(grid)))
 
     def _grid(self, pixels_CYX: Tensor) -> Grid:
-        if pixels_CYX.ndim != 3 or pixels_CYX.shape[0] != self.channels or min(pixels_CYX.shape[1:]) < self.size:
-            wanted = f"[{self.channels}, height, width] of at least {self.size} x {self.size}"
+        height, width = self.size
+        fits = pixels_CYX.ndim == 3 and pixels_CYX.shape[1] >= height and pixels_CYX.shape[2] >= width
+        if not fits or pixels_CYX.shape[0] != self.channels:
+            wanted = f"[{self.channels}, height, width] of at least {height} x {width}"
             raise InputError(f"an image of shape {list(pixels_CYX.shape)}; this tower takes {wanted}")
-        return Grid(1, pixels_CYX.shape[1] // self.size, pixels_CYX.shape[2] // self.size)
+        return Grid(1, pixels_CYX.shape[1] // height, pixels_CYX.shape[2] // width)
 
     def _cut(self, pixels_CYX: Tensor, grid: Grid) -> Tensor:
         """[C, Y, X] -> a flat patch for each place of the grid, channel by channel."""
-        size = self.size
-        whole = pixels_CYX[:, : grid.h * size, : grid.w * size]
-        places = whole.reshape(self.channels, grid.h, size, grid.w, size).permute(1, 3, 0, 2, 4)
+        height, width = self.size
+        whole = pixels_CYX[:, : grid.h * height, : grid.w * width]
+        places = whole.reshape(self.channels, grid.h, height, grid.w, width).permute(1, 3, 0, 2, 4)
         return places.reshape(grid.rows, -1)
 
     def _placed(self, x_ND: Tensor, grid: Grid) -> Tensor:

@@ -6,16 +6,20 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, PositiveInt
 
+from triptych.parts.sides import Sides
 from triptych.spec.base import Norm, PartSpec, Table
 
 Pixels = Annotated[PositiveInt, Field(le=2**12)]  # of a patch; also channels
 
 
 class PatchesSpec(PartSpec):
-    """Patches of `size` x `size` pixels through one matrix; with a class token, positions and a norm if asked for."""
+    """Patches of `size` pixels through one matrix; with a class token, positions and a norm if asked for.
+
+    `size` is height and width, or one number for both.
+    """
 
     builds: ClassVar[str | type] = "triptych.parts.patches:Patches"
-    size: Pixels
+    size: Sides
     channels: Pixels = 3
     bias: bool = False
     class_token: bool = False

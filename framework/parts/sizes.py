@@ -15,33 +15,36 @@ from typing import Self
 from pydantic import model_validator
 
 from triptych.parts.grid import Grid
-from triptych.parts.stand_ins import StandIn, square, stand_in
-from triptych.spec.base import PartSpec, Width
+from triptych.parts.sides import Sides, said
+from triptych.parts.stand_ins import StandIn, stand_in
+from triptych.spec.base import PartSpec
 from triptych.spec.item_facts import ImageFacts, ItemFacts, ProcessorConfig, VideoFacts
 
 
 class Fixed(PartSpec):
-    """Every image becomes a square of `image` pixels, cut in squares of `patch`; what is left over is not seen."""
+    """Every image becomes one of `image` pixels, cut in patches of `patch`, each in height and width or one number for
+    both; what is left over is not seen.
+    """
 
-    image: Width
-    patch: Width
+    image: Sides
+    patch: Sides
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.patch > self.image:
-            raise ValueError(f"a patch of {self.patch} pixels does not fit in an image of {self.image}")
+        if self.patch.height > self.image.height or self.patch.width > self.image.width:
+            raise ValueError(f"a patch of {said(self.patch)} pixels does not fit in an image of {said(self.image)}")
         return self
 
     @property
     def stand_in(self) -> StandIn:
         """What prepares images so where there is no checkpoint."""
-        return stand_in("siglip", "Siglip", size=square(self.image))
+        return stand_in("siglip", "Siglip", size=self.image._asdict())
 
     def largest(self, modality: str, processor: ProcessorConfig) -> ItemFacts:  # noqa: ARG002
         """Of an item that takes the most rows: here they all take as many."""
-        return ImageFacts(self.image, self.image)
+        return ImageFacts(*self.image)
 
     def __call__(self, item: ItemFacts, processor: ProcessorConfig) -> Grid:  # noqa: ARG002
         """The grid of an item; each frame of a video is an image."""
-        side = self.image // self.patch
-        return Grid(item.frames if isinstance(item, VideoFacts) else 1, side, side)
+        frames = item.frames if isinstance(item, VideoFacts) else 1
+        return Grid(frames, self.image.height // self.patch.height, self.image.width // self.patch.width)

@@ -14,7 +14,7 @@ from triptych.parts.tables_spec import BucketsSpec, LearnedSpec
 
 
 class Learned(nn.Module):
-    """The rows of a square, as they are or resampled to the grid."""
+    """The rows of a grid, as they are or resampled to the grid."""
 
     Spec = LearnedSpec
 
@@ -22,22 +22,22 @@ class Learned(nn.Module):
         super().__init__()
         self.side, self.prefix, self.resample, self.antialias = spec.side, spec.prefix, spec.resample, spec.antialias
         self.corners = spec.corners or None  # as torch has it, for which False is said with some modes alone
-        self.weight = parameter(spec.prefix + spec.side**2, width)
+        self.weight = parameter(spec.prefix + spec.side.height * spec.side.width, width)
 
     def forward(self, grid: Grid) -> Tensor:
         """The rows of `grid`, those of the prefix first. Raises InputError for a grid that they cannot be made for."""
-        if grid == (1, self.side, self.side):
+        if grid == (1, *self.side):
             return self.weight
         if self.resample is None or grid.t != 1:
             found = f"an image of {grid.h} x {grid.w} patches"
-            raise InputError(f"{found} for a tower whose positions are {self.side} x {self.side}")
+            raise InputError(f"{found} for a tower whose positions are {self.side.height} x {self.side.width}")
         before, square = self.weight[: self.prefix], self.weight[self.prefix :]
         return torch.cat((before, self._resampled(square, grid)))
 
     def _resampled(self, square_ND: Tensor, grid: Grid) -> Tensor:
         """In float32: few devices resample halves with antialias."""
         assert self.resample is not None
-        square_1DYX = square_ND.float().T.reshape(1, -1, self.side, self.side)
+        square_1DYX = square_ND.float().T.reshape(1, -1, *self.side)
         found = F.interpolate(
             square_1DYX, (grid.h, grid.w), mode=self.resample, antialias=self.antialias, align_corners=self.corners
         )

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
+from triptych.parts.sides import Side, Sides
 from triptych.spec.base import PartSpec
-
-Side = Annotated[PositiveInt, Field(le=2**12)]  # places along a side
 
 
 class LearnedSpec(PartSpec):
-    """A learned row for each place of a square grid of `side`, after `prefix` rows for what stands before it.
+    """A learned row for each place of a grid of `side`, after `prefix` rows for what stands before it.
 
-    Grids of another size are refused, or the square is resampled to them; `antialias` takes in all that shrinking
-    would pass over, with `corners` the outer places of both fall on each other.
+    `side` is height and width, or one number for both. Grids of another size are refused, or its rows are resampled to
+    them; `antialias` takes in all that shrinking would pass over, with `corners` the outer places of both fall on each
+    other.
     """
 
     builds: ClassVar[str | type] = "triptych.parts.tables:Learned"
-    side: Side
+    side: Sides
     prefix: NonNegativeInt = Field(0, le=2**12)
     resample: Literal["bicubic", "bilinear"] | None = None
     antialias: bool = False

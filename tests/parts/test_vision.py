@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig
+from transformers import CLIPVisionConfig, ViTConfig
 from transformers.models.clip.modeling_clip import CLIPVisionEmbeddings
 from transformers.models.idefics3.configuration_idefics3 import Idefics3VisionConfig
 from transformers.models.idefics3.modeling_idefics3 import Idefics3VisionEmbeddings
+from transformers.models.vit.modeling_vit import ViTEmbeddings
 
 from tests.parts.drawing import filled
 from triptych.errors import InputError
@@ -46,6 +47,27 @@ def test_patches_equal_clips_embeddings() -> None:
     rows, grids, lengths = part(images)
     assert (grids, lengths) == ([Grid(1, 3, 3)] * 2, [10, 10])
     torch.testing.assert_close(rows, oracle(torch.stack(images)).flatten(0, 1), rtol=1e-5, atol=1e-5)
+
+
+def test_oblong_patches_of_oblong_images_equal_vits_embeddings() -> None:
+    config = ViTConfig(hidden_size=8, image_size=[6, 12], patch_size=[6, 4], num_attention_heads=2)
+    oracle = ViTEmbeddings(config).requires_grad_(False).eval()
+    table = LearnedSpec.model_validate({"side": [1, 3], "prefix": 1})
+    spec = PatchesSpec.model_validate({"size": [6, 4], "class_token": True, "bias": True, "table": table})
+    part: Patches = filled(spec, width=8)
+    assert part.class_token is not None
+    assert isinstance(part.table, nn.Module)
+    projection = oracle.patch_embeddings.projection
+    projection.weight.copy_(part.patch.weight.view(8, 3, 6, 4))
+    projection.bias.copy_(part.patch.get_parameter("bias"))
+    oracle.cls_token.copy_(part.class_token)
+    oracle.position_embeddings.copy_(part.table.get_parameter("weight"))
+    images = [image(3, 6, 12), image(3, 6, 12, seed=1)]
+    rows, grids, lengths = part(images)
+    assert (grids, lengths) == ([Grid(1, 1, 3)] * 2, [4, 4])
+    torch.testing.assert_close(rows, oracle(torch.stack(images)).flatten(0, 1), rtol=1e-5, atol=1e-5)
+    with pytest.raises(InputError, match="at least 6 x 4"):
+        part([image(3, 5, 12)])
 
 
 def test_images_of_several_sizes_lose_what_is_left_over() -> None:
@@ -132,11 +154,16 @@ def test_an_mlp_step_is_as_wide_inside_as_it_says(hidden: int | str, width: int)
 
 
 def test_every_image_has_the_grid_of_a_fixed_size() -> None:
-    grid = Fixed(image=30, patch=14)(ImageFacts(480, 640), {"size": 1})
+    grid = Fixed.model_validate({"image": 30, "patch": 14})(ImageFacts(480, 640), {"size": 1})
     assert grid == Grid(1, 2, 2)
     assert grid.rows == 4
     with pytest.raises(ValidationError, match="a patch of 14 pixels does not fit in an image of 13"):
-        Fixed(image=13, patch=14)
+        Fixed.model_validate({"image": 13, "patch": 14})
+    oblong = Fixed.model_validate({"image": [16, 64], "patch": [16, 4]})
+    assert oblong(ImageFacts(480, 640), {}) == Grid(1, 1, 16)
+    assert oblong.stand_in.settings == {"size": {"height": 16, "width": 64}}
+    with pytest.raises(ValidationError, match="a patch of 8 x 2 pixels does not fit in an image of 7 x 9"):
+        Fixed.model_validate({"image": [7, 9], "patch": [8, 2]})
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
