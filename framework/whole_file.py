@@ -51,7 +51,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     Nothing may stand at `path`. What a process that was killed left half filled is cleared away. Raises OSError.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = part_of(path)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
@@ -63,6 +63,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def part_of(path: Path) -> Path:
+    """Where a folder stands while it is filled."""
+    return path.with_name(f".{path.name}.part")
 
 
 def _sync(path: Path) -> None:

@@ -38,9 +38,12 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.multirun:
         return _run_all(args.name, args.overrides, as_json=args.json)
+    from triptych.experiments.processes import is_first
     from triptych.experiments.run import run_experiment
 
     outcome = run_experiment(args.name, args.overrides)
+    if not is_first():
+        return 0
     print(f"kept in {outcome.folder}", file=sys.stderr)
     _print([{"experiment": args.name, **outcome.result}], as_json=args.json)
     return 0

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
@@ -60,6 +61,21 @@ class RunFolder:
             write_whole(self.path / "metrics.png", picture)
         write_whole(self.path / "result.json", f"{json.dumps(result, indent=2, ensure_ascii=False)}\n")
         self.result = result
+
+
+class JoinedRun(RunFolder):
+    """A run that another process has open, which writes it: rows and the result are noted here alone."""
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+
+    def finish(self, result: Row) -> None:
+        self.result = result
+
+
+def join_run(path: Path) -> JoinedRun:
+    """The run of a folder, as the first of several processes finds it or is about to make it."""
+    return JoinedRun(path, [], _result(path / "result.json"), BytesIO())
 
 
 def _name(row: Row) -> str:

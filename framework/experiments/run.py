@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from triptych.experiments.compose import compose
-from triptych.experiments.folder import open_run
+from triptych.experiments.folder import join_run, open_run
 from triptych.experiments.folders import named_with_their_distribution
 from triptych.experiments.making import folder_to_make, make
+from triptych.experiments.processes import is_first
 from triptych.experiments.read import Ready, read
 from triptych.experiments.whole import Row
 
@@ -28,18 +30,21 @@ class Outcome:
 def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
     """Compose an experiment, check all of it, and run its task in the folder of these words.
 
-    A run that was begun there is taken up where it stopped, and one that is done is not run again. Raises TriptychError
-    with all that is wrong with the experiment before anything is written; then what the task raises, and OSError.
+    A run that was begun there is taken up where it stopped, and one that is done is not run again. Several processes
+    train together; the first of them alone writes. Raises TriptychError with all that is wrong with the experiment
+    before anything is written; then what the task raises, and OSError.
     """
     with named_with_their_distribution():
         ready = read(compose(name, words))
     from triptych.experiments.tasks import TASKS  # and torch with it
 
-    if ready.settings.task == "train" and (missing := folder_to_make(ready.settings)):
+    joins = ready.settings.task == "train" and not is_first()
+    if ready.settings.task == "train" and not joins and (missing := folder_to_make(ready.settings)):
         make(missing, ready.settings)
     work = TASKS[ready.settings.task]
     asked = work.asked(ready) if work.asked else None
-    with open_run(folder_of(ready, words), ready, asked) as folder:
+    path = folder_of(ready, words)
+    with nullcontext(join_run(path)) if joins else open_run(path, ready, asked) as folder:
         if (result := folder.result) is None:
             work.measure(ready, folder)
             folder.finish(result := work.summary(folder.rows))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from triptych.errors import OptionError
 from triptych.experiments.data import Item, of_file, told_with_places
 from triptych.experiments.folder import RunFolder
+from triptych.experiments.processes import is_first, wait_for_all
 from triptych.experiments.read import Ready, checkpoint_folder
 from triptych.experiments.whole import Row, number
 from triptych.tasks import Model, load, random_init
@@ -36,11 +37,18 @@ def measure(ready: Ready, folder: RunFolder) -> None:
     if find_spec("accelerate") is None:
         raise OptionError("training needs Accelerate; pip install triptych[train]", path="task")
     before = _begin(ready, folder)
+    wait_for_all(cpu=ready.settings.run.device == "cpu")
     for name, stage in zip(names_of(ready.settings.train.stages), ready.settings.train.stages, strict=True):
         home = folder.path / "stages" / name
         if not (model := home / "model").is_dir():
             _run(ready, folder, name=name, stage=stage, before=before, home=home)
         before = model
+    if is_first():
+        _lead(folder, before)
+
+
+def _lead(folder: RunFolder, before: Path) -> None:
+    """`model` in the folder leads to that of the last stage."""
     link = folder.path / ".model.part"
     link.unlink(missing_ok=True)
     link.symlink_to(before.relative_to(folder.path), target_is_directory=True)
@@ -61,7 +69,7 @@ def _begin(ready: Ready, folder: RunFolder) -> Path:
     settings, path = ready.settings, folder.path / "begin"
     if settings.checkpoint is not None:
         return checkpoint_folder(settings.checkpoint)
-    if not path.is_dir():
+    if is_first() and not path.is_dir():
         model = random_init(str(folder.spec), seed=settings.run.seed)
         tokenizer = Path(settings.train.tokenizer) if settings.train.tokenizer is not None else None
         begin_folder(path, model, spec=folder.spec.read_text(encoding="utf-8"), tokenizer=tokenizer)
@@ -74,10 +82,12 @@ def _run(ready: Ready, folder: RunFolder, *, name: str, stage: StageForm, before
     spec = folder.spec.read_text(encoding="utf-8")
     training = _stage(ready, folder, name=name, stage=stage, before=before, home=home)
     parameters = training.run()
-    with whole_folder(home / "model") as part:
-        fill_folder(part, parameters, like=before, spec=spec)
-    for checkpoint in home.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
+    if is_first():
+        with whole_folder(home / "model") as part:
+            fill_folder(part, parameters, like=before, spec=spec)
+        for checkpoint in home.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
+    training.accelerator.wait_for_everyone()
 
 
 def _stage(ready: Ready, folder: RunFolder, *, name: str, stage: StageForm, before: Path, home: Path) -> Stage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from triptych.training.learner import Learner
 from triptych.training.trial import Trial
 from triptych.weights import save_tensors
 from triptych.weights.saving import FILE
-from triptych.whole_file import whole_folder
+from triptych.whole_file import part_of, whole_folder
 
 LEARNED = "learned.safetensors"  # low-rank matrices of a checkpoint, in whose model they are added already
 Log = Callable[[Mapping[str, object]], None]
@@ -77,8 +78,10 @@ class Stage(Trainer):
         Raises TrainingError when the loss or its gradient is no number any more.
         """
         self.home.mkdir(parents=True, exist_ok=True)
-        for part in self.home.glob(".*.part"):  # of a process that was killed while it saved
-            shutil.rmtree(part)
+        if self.args.should_save:
+            for part in self.home.glob(".*.part"):  # of a process that was killed while it saved
+                shutil.rmtree(part)
+        self.accelerator.wait_for_everyone()
         there = checkpoints(self.home)
         self.train(resume_from_checkpoint=str(there[-1]) if there else None)
         if self.trial is not None and not self._tried_now:
@@ -112,13 +115,21 @@ class Stage(Trainer):
 
     def _check(self, value: Tensor | float, what: str) -> None:
         """Raise TrainingError where a number is none; the weights are those before the step then, and are kept."""
-        if math.isfinite(number := float(value)):
+        number = float(self._sum(torch.as_tensor(value, device=self.args.device)))
+        if math.isfinite(number):
             return
         kept = self.home / f"checkpoint-{self.state.global_step}"
         self._save_checkpoint(self.model, None)
         step = self.state.global_step + 1
         told = f"stage {self.name!r}, step {step}: the {what} is {number}"
         raise TrainingError(f"{told}; the weights before it are kept in {kept}. A lower learning rate may do")
+
+    def _sum(self, value: Tensor) -> Tensor:
+        """Of all processes: what is no number in one of them stops each."""
+        if self.args.world_size == 1:
+            return value
+        total: Tensor = self.accelerator.reduce(value.detach(), reduction="sum")
+        return total
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """With the rate of each component, where they differ."""
@@ -140,14 +151,16 @@ class Stage(Trainer):
         home, name = self.home, f"checkpoint-{self.state.global_step}"
         if (home / name).is_dir():
             return
-        with whole_folder(home / name) as part:
+        self.accelerator.wait_for_everyone()  # every process sees whether it is there
+        with whole_folder(home / name) if self.args.should_save else nullcontext(part_of(home / name)) as part:
             self._elsewhere = part
+            self.accelerator.wait_for_everyone()  # each puts the state of its random numbers there
             super()._save_checkpoint(model, trial)
-            written = part / name
-            for file in [*written.iterdir()]:
-                file.rename(part / file.name)
-            written.rmdir()
-        for old in checkpoints(home)[: -self.keep]:
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                _raise(part / name)
+        self.accelerator.wait_for_everyone()
+        for old in checkpoints(home)[: -self.keep] if self.args.should_save else ():
             shutil.rmtree(old)
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -175,6 +188,13 @@ class Stage(Trainer):
                 parameters[name].copy_(tensor)
 
 
+def _raise(folder: Path) -> None:
+    """What is in a folder stands beside it, and the folder is gone."""
+    for file in [*folder.iterdir()]:
+        file.rename(folder.parent / file.name)
+    folder.rmdir()
+
+
 def checkpoints(home: Path) -> list[Path]:
     """Those that are whole, the oldest first."""
     return sorted(home.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
@@ -187,6 +207,6 @@ class _Told(TrainerCallback):
         self.name, self.log = name, log
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
-        if logs and ("loss" in logs or "eval_loss" in logs):
+        if state.is_world_process_zero and logs and ("loss" in logs or "eval_loss" in logs):
             values = {key: value for key, value in logs.items() if key not in ("epoch", "total_flos")}
             self.log({"stage": self.name, "step": state.global_step, **values})

@@ -103,6 +103,17 @@ def test_a_trained_folder_is_checked_against_the_spec_that_it_brings(capsys: Cap
     assert "more: unexpected: on disk" in out
 
 
+def test_products_may_be_in_bfloat16_while_weights_stay_in_float32() -> None:
+    name = written("  - {train: {tower: 1e-3, projector: 1e-3, language_model: 1e-3}, steps: 2}")
+    narrow, wide = (run_experiment(name, words) for words in (["run.dtype=bfloat16"], []))
+    found = weights(narrow.folder / "model")
+    assert {tensor.dtype for tensor in load_file(narrow.folder / "model/model.safetensors").values()} == {torch.float32}
+    assert moved(weights(wide.folder / "begin"), found) >= {path for path in found if path.endswith("qkv.weight")}
+    for one, other in zip(rows(narrow), rows(wide), strict=True):
+        assert one["loss"] != other["loss"]
+        assert one["loss"] == pytest.approx(other["loss"], rel=2e-2)
+
+
 LORA = ", lora: {language_model: {rank: 2}}"
 
 
