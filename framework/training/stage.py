@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +179,14 @@ class Stage(Trainer):
             save_tensors(folder, self.matrices.learned(), file=LEARNED)
         fill_folder(folder, tensors or dict(model.named_parameters()), like=self.like, spec=self.spec)
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        with _told_as_of_a_disk(output_dir):
+            super()._save_optimizer_and_scheduler(output_dir)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        with _told_as_of_a_disk(output_dir):
+            super()._save_rng_state(output_dir)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder, module = Path(resume_from_checkpoint), (model or self.model).model
         file = FILE if self.matrices is None else LEARNED  # what these stand beside is as it was at the beginning
@@ -195,6 +203,15 @@ def _raise(folder: Path) -> None:
     folder.rmdir()
 
 
+@contextmanager
+def _told_as_of_a_disk(folder: str) -> Iterator[None]:
+    """Torch raises its own kind where a disk is full."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(f"{folder}: the state of training cannot be written: {error}") from error
+
+
 def checkpoints(home: Path) -> list[Path]:
     """Those that are whole, the oldest first."""
     return sorted(home.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
@@ -207,6 +224,6 @@ class _Told(TrainerCallback):
         self.name, self.log = name, log
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
-        if state.is_world_process_zero and logs and ("loss" in logs or "eval_loss" in logs):
+        if logs and ("loss" in logs or "eval_loss" in logs):
             values = {key: value for key, value in logs.items() if key not in ("epoch", "total_flos")}
             self.log({"stage": self.name, "step": state.global_step, **values})

@@ -183,16 +183,19 @@ def test_a_number_that_is_none_stops_and_the_last_good_weights_are_kept(
     assert not moved(good, weights(Path("runs/mine/as_it_is/stages/wild/checkpoint-2")))
 
 
-def test_a_disk_that_fills_while_a_model_is_saved_leaves_the_last_one_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = written("  - {name: a, train: {projector: 1e-3}, steps: 4}", "save_every: 1\n  keep: 1")
+@pytest.mark.parametrize(("room", "told"), [(2**14, "safetensors"), (700_000, "the state of training")])
+def test_a_disk_that_fills_while_a_model_is_saved_leaves_the_last_one_whole(
+    room: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = written("  - {name: a, train: {language_model: 1e-3}, steps: 4}", "save_every: 1\n  keep: 1")
     save = Stage._save_checkpoint
 
     def fills(self: Stage, *args: Any) -> None:
-        with room_for(2**14 if self.state.global_step == 3 else 2**30):
+        with room_for(room if self.state.global_step == 3 else 2**30):
             save(self, *args)
 
     monkeypatch.setattr(Stage, "_save_checkpoint", fills)
-    with pytest.raises(OSError, match="safetensors"):
+    with pytest.raises(OSError, match=told):
         run_experiment(name)
     monkeypatch.setattr(Stage, "_save_checkpoint", save)
     home = Path("runs/mine/as_it_is/stages/a")
