@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from triptych.errors import InputError, Place, Problem
+from triptych.errors import InputError, Place, Problem, suggest
 from triptych.experiments.document import ItemForm
 from triptych.experiments.whole import Row
 from triptych.spec.document import Tree, locate
@@ -94,6 +94,15 @@ def of_file(path: Path, *, answers: bool, key: str = "data.file") -> list[Item]:
     if problems:
         raise InputError(problems)
     return found
+
+
+def of_kinds(items: Sequence[Item], kinds: Sequence[str], *, key: str) -> list[Item]:
+    """Those of some kinds, or all without any, as `key` of the experiment says. Raises InputError for one not there."""
+    there = {item.kind for item in items if item.kind is not None}
+    lost = [kind for kind in kinds if kind not in there]
+    if lost:
+        raise InputError(Problem(f"no question is of kind {kind!r}{suggest(kind, there)}", key) for kind in lost)
+    return [item for item in items if not kinds or item.kind in kinds]
 
 
 def _item(line: bytes, place: Place) -> Item:

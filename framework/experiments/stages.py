@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triptych.errors import OptionError
-from triptych.experiments.data import Item, of_file, told_with_places
+from triptych.experiments.data import Item, of_file, of_kinds, told_with_places
 from triptych.experiments.folder import RunFolder
 from triptych.experiments.processes import is_first, wait_for_all
 from triptych.experiments.read import Ready, checkpoint_folder
@@ -110,7 +110,7 @@ def _stage(ready: Ready, folder: RunFolder, *, name: str, stage: StageForm, befo
             folder.add(row)
 
     return Stage(
-        asked(_items(data.file or "")),
+        asked(of_kinds(_items(data.file or ""), stage.kinds, key=f"train.stages.{name}.kinds")),
         trial,
         name=name,
         stage=stage,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from triptych.errors import InputError, Place, Problem, SpecError
-from triptych.experiments.data import of_file
+from triptych.experiments.data import Item, of_file, of_kinds
 from triptych.experiments.document import Experiment
 from triptych.experiments.making import folder_to_make
 from triptych.spec.catalog import sample_config
@@ -57,13 +57,24 @@ def _of_data(settings: Experiment) -> Iterator[Problem]:
         if (path := getattr(data, key)) is None or Path(path).parent == made:
             continue
         try:
-            if not of_file(Path(path), answers=True, key=f"data.{key}"):
+            if not (items := of_file(Path(path), answers=True, key=f"data.{key}")):
                 yield Problem(f"{path}: no examples in it", f"data.{key}")
         except InputError as error:
             yield from error.problems
+            continue
+        if key == "file":
+            yield from _of_kinds(settings, items)
     folder = settings.train.tokenizer
     if folder is not None and Path(folder).parent != made and not (Path(folder) / "tokenizer.json").is_file():
         yield Problem(f"{folder}: no folder with a tokenizer.json", "train.tokenizer")
+
+
+def _of_kinds(settings: Experiment, items: Sequence[Item]) -> Iterator[Problem]:
+    for number, stage in enumerate(settings.train.stages):
+        try:
+            of_kinds(items, stage.kinds, key=f"train.stages.{number}.kinds")
+        except InputError as error:
+            yield from error.problems
 
 
 def _place(tree: Tree, path: str) -> Place | None:

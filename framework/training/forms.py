@@ -25,12 +25,13 @@ class StageForm(BaseSpec):
     What stands below a path of `freeze` stays as it is, and so does all that no path names. Of a component in `lora`
     the weights stay too: matrices beside them are trained, and added to them at the end. The rate rises over the first
     `warmup` of the steps. `batch_size` examples go through the model at once, those of `accumulate` such batches make
-    a step; each device has its own. `weight_decay` is of matrices alone.
+    a step; each device has its own. `weight_decay` is of matrices alone. With `kinds`, questions of no other are asked.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)] | None = None
     train: dict[str, Rate]
     freeze: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     lora: dict[str, LoraForm] = Field({})
     steps: PositiveInt | None = None
     epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

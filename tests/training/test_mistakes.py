@@ -66,6 +66,7 @@ def test_all_mistakes_are_told_at_once_with_their_places() -> None:
         ("  - {train: {projector: 1e-3}, steps: 1}", ("data.file=gone.jsonl",), "gone.jsonl: No such file"),
         ("  - {train: {projector: 1e-3}, steps: 1}", ("data.file=null",), "no examples; give a `data.file`"),
         ("  - {train: {projector: 1e-3}, steps: 1}", ("train.stages=[]",), "no stages"),
+        ("  - {train: {projector: 1e-3}, steps: 1, kinds: [a]}", (), "kinds: no question is of kind 'a'"),
         ("  - {train: {projector: 1e-3}, steps: 1}", ("train.tokenizer=gone",), "no folder with a tokenizer.json"),
         ("  - {train: {projector: 1e-3}, steps: 1}", ("data.prompts=[a]",), "prompts in place have no answers"),
         ("  - {train: {towers.image.layers.0.mix.x.y: 1}, freeze: [head], steps: 1}", (), "no component 'head'"),

@@ -66,6 +66,21 @@ def test_what_is_held_out_is_counted_by_kinds_too() -> None:
     assert exact == {"eval_exact": 0.75, "eval_exact.right": 1.0, "eval_exact.wrong": 0.0}
 
 
+def test_a_stage_with_kinds_learns_from_questions_of_these_alone() -> None:
+    said = [
+        {"prompt": "What?", "answer": colour, "images": [f"{colour}.png"], "kind": kind}
+        for colour, kind in (("red", "warm"), ("green", "cold"), ("blue", "cold"))
+    ]
+    Path("data.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in said))
+    stages = (
+        "  - {train: {tower: 1e-3, projector: 3e-3, language_model: 3e-3}, kinds: [warm], steps: 20}\n"
+        "  - {train: {tower: 1e-3, projector: 3e-3, language_model: 3e-3}, steps: 40, batch_size: 3}"
+    )
+    found = rows(run_experiment(written(stages, "log_every: 20"), ["data.held_out=data.jsonl"]))
+    exact = [{key: row[key] for key in row if key.startswith("eval_exact.")} for row in found if "eval_exact" in row]
+    assert exact == [{"eval_exact.warm": 1.0, "eval_exact.cold": 0.0}, {"eval_exact.warm": 1.0, "eval_exact.cold": 1.0}]
+
+
 def test_a_stage_trains_what_it_names_and_leaves_the_rest() -> None:
     name = written(
         "  - {name: first, train: {projector: 1e-3}, steps: 1}\n"
