@@ -20,18 +20,13 @@ if TYPE_CHECKING:
 
     from triptych.tasks.completion import Completion
 
-USAGE = "triptych run [options] [[MODEL] PROMPT [key=value ...]]"
-HELP = "generate text from a prompt; without a model, ask the one that comes with triptych"
+USAGE = "triptych run [options] MODEL PROMPT [key=value ...]"
+HELP = "generate text from a prompt"
 WORDS = ("MODEL", "PROMPT")
-TOLD = (
-    "Without a MODEL the one is asked that comes with triptych, a small one that reads handwritten numbers: about a "
-    "picture of its own where there is no --image. A PROMPT without a MODEL is several words, ends with a question "
-    "mark, or is -."
-)
 
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("run", help=HELP, usage=USAGE, description=TOLD)
+    parser = commands.add_parser("run", help=HELP, usage=USAGE)
     parser.add_argument(
         "words",
         nargs="*",

@@ -84,7 +84,7 @@ def read_sixel(text: str) -> Image.Image:
 READERS = [(kitty, read_kitty), (iterm, read_iterm), (sixel, read_sixel)]
 
 
-@pytest.mark.parametrize(("environment", "wanted"), SEEN, ids=str)
+@pytest.mark.parametrize(("environment", "wanted"), SEEN, ids=lambda given: getattr(given, "__name__", str(given)))
 def test_what_a_terminal_takes_is_told_by_its_environment(environment: dict[str, str], wanted: object) -> None:
     assert protocol(environment) is wanted
 
