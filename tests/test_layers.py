@@ -126,6 +126,7 @@ def torch_free() -> list[str]:
     plain = {
         "parts",
         "parts.sizes",
+        "parts.sides",
         "parts.grid",
         "parts.tile_grid",
         "parts.stand_ins",

@@ -11,6 +11,7 @@ from triptych.assembly import Assembled, MultimodalModel, TextModel, Tower
 from triptych.assembly.stack import needs_of
 from triptych.assembly.tower import DeepProjector, Projector
 from triptych.check.counts import cache_facts, parameters_of
+from triptych.parts.sides import Size, said
 from triptych.spec.base import BaseSpec, PartSpec
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan
@@ -178,6 +179,7 @@ def _options(spec: BaseSpec | None, before: str = "") -> dict[str, Option]:
     found = dict[str, Option]()
     for name, known in type(spec).model_fields.items() if spec is not None else ():
         value = getattr(spec, name)
+        value = said(value) if isinstance(value, Size) else value
         if isinstance(value, Option) and value != known.default:
             found[before + name] = value
         elif isinstance(value, BaseSpec) and not isinstance(value, PartSpec):

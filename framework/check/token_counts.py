@@ -67,6 +67,6 @@ def pictures(grid: Any, tower: Tower, *, several: bool) -> torch.Tensor:
     """An item of that grid, on meta: one picture, or several, unless the embedding says its shape."""
     if (shape := getattr(getattr(tower.embed, "spec", None), "item_shape", None)) is not None:
         return torch.empty(shape(grid), device="meta")
-    size, channels = tower.embed.size, tower.embed.channels
+    (height, width), channels = tower.embed.size, tower.embed.channels
     dims = [grid.t] if several or grid.t > 1 else []
-    return torch.empty(*dims, channels, grid.h * size, grid.w * size, device="meta")
+    return torch.empty(*dims, channels, grid.h * height, grid.w * width, device="meta")

@@ -16,9 +16,9 @@ class Size(NamedTuple):
     width: Side
 
 
-def said(size: Size) -> str:
+def said(size: Size) -> int | str:
     """One number for a square."""
-    return str(size.height) if size.height == size.width else f"{size.height} x {size.width}"
+    return size.height if size.height == size.width else f"{size.height} x {size.width}"
 
 
 def _of_a_square(value: object) -> object:
