@@ -146,7 +146,7 @@ def test_names_of_released_files_give_the_same_tower(tmp_path: Path) -> None:
         "parts.learned.antialias=false",
         "parts.learned.resample=bicubic",
         "parts.learned={use: buckets, side: 4}",
-        "parts.attention.causal=true",
+        "parts.attention.reach.causal=true",
         "parts.mlp.activation=gelu",
         "parts.norm.eps=1.0e-6",
         "tower.norm=null",
