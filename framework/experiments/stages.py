@@ -64,6 +64,7 @@ def summary(found: Sequence[Row]) -> Row:
 
 def _begin(ready: Ready, folder: RunFolder) -> Path:
     """The checkpoint, or a folder of the spec with random weights."""
+    from triptych.training.beginning import scale_matrices
     from triptych.training.kept import begin_folder
 
     settings, path = ready.settings, folder.path / "begin"
@@ -71,6 +72,7 @@ def _begin(ready: Ready, folder: RunFolder) -> Path:
         return checkpoint_folder(settings.checkpoint)
     if is_first() and not path.is_dir():
         model = random_init(str(folder.spec), seed=settings.run.seed)
+        scale_matrices(model.module, settings.train.begin)
         tokenizer = Path(settings.train.tokenizer) if settings.train.tokenizer is not None else None
         begin_folder(path, model, spec=folder.spec.read_text(encoding="utf-8"), tokenizer=tokenizer)
     return path

@@ -14,7 +14,7 @@ from triptych.spec.catalog import sample_config
 from triptych.spec.config_file import read_config
 from triptych.spec.document import Tree, locate
 from triptych.spec.plan import plan
-from triptych.training.components import outlined, stage_problems
+from triptych.training.components import begin_problems, outlined, stage_problems
 from triptych.training.forms import names_of
 
 
@@ -36,6 +36,7 @@ def _of_stages(settings: Experiment, spec: Tree) -> Iterator[Problem]:
     except SpecError as error:
         yield from error.problems
         known = set()
+    yield from begin_problems(settings.train, known, checkpoint=settings.checkpoint is not None)
     for number, stage in enumerate(stages):
         yield from stage_problems(stage, known, at=f"train.stages.{number}")
 

@@ -20,7 +20,8 @@ def mark(module: nn.Module, stage: StageForm, *, name: str) -> Matrices | None:
 
     Raises OptionError for components that the model does not have, and where nothing is left to train.
     """
-    if lost := without_parameters(stage, [path for path, _ in module.named_parameters()]):
+    named = (*stage.train, *stage.freeze, *stage.lora)
+    if lost := without_parameters(named, [path for path, _ in module.named_parameters()]):
         raise OptionError(f"stage {name!r}: nothing of this model stands in {' and '.join(lost)}", path="train.stages")
     matrices = Matrices(module, stage) if stage.lora else None
     paths = [path for path, _ in module.named_parameters()]

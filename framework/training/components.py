@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from triptych.errors import Problem, suggest
 from triptych.spec.plan import ModelPlan
 from triptych.spec.stack import StackPlan
-from triptych.training.forms import StageForm
+from triptych.training.forms import StageForm, TrainForm
 
+Told = TypeVar("Told")
 KINDS = {"tower": "towers", "vision_tower": "towers.image", "projector": "projectors"}  # beside paths, as groups say it
 
 
@@ -35,6 +37,14 @@ def _of_stack(plan: StackPlan, below: str) -> set[str]:
     return layers | {f"{below}{name}" for name, part in there.items() if part}
 
 
+def begin_problems(train: TrainForm, known: set[str], *, checkpoint: bool) -> Iterator[Problem]:
+    """What is wrong with the values that training begins from; those of a checkpoint are what they are."""
+    if train.begin and checkpoint:
+        told = "the checkpoint's values are what training begins from; without one, they are random"
+        yield Problem(told, "train.begin")
+    yield from _unknown(train.begin, known, at="train.begin")
+
+
 def stage_problems(stage: StageForm, known: set[str], *, at: str) -> Iterator[Problem]:
     """What is wrong with a stage of a model of which these paths are `known`; `at` is where the stage stands."""
     if (stage.steps is None) == (stage.epochs is None):
@@ -45,13 +55,16 @@ def stage_problems(stage: StageForm, known: set[str], *, at: str) -> Iterator[Pr
         told = f"all that it trains ({', '.join(stage.train)}) is frozen"
         yield Problem(f"{told}; a stage that freezes everything learns nothing", f"{at}.freeze")
     for key, names in (("train", [*stage.train]), ("freeze", stage.freeze), ("lora", [*stage.lora])):
-        for name in names:
-            if known and not is_known(name, known):
-                near = suggest(name, {*known, *KINDS})
-                yield Problem(f"this model has no component {name!r}{near}", f"{at}.{key}")
+        yield from _unknown(names, known, at=f"{at}.{key}")
     for name in stage.lora:
         if not _is_below(path_of(name), map(path_of, stage.train)):
             yield Problem(f"{name!r} is not trained; name its learning rate in `train`", f"{at}.lora")
+
+
+def _unknown(names: Iterable[str], known: set[str], *, at: str) -> Iterator[Problem]:
+    for name in names:
+        if known and not is_known(name, known):
+            yield Problem(f"this model has no component {name!r}{suggest(name, {*known, *KINDS})}", at)
 
 
 def is_known(name: str, known: set[str]) -> bool:
@@ -86,20 +99,25 @@ def longest(path: str, names: Iterable[str]) -> str | None:
     return max((name for name in names if _is_below(path, [name])), key=len, default=None)
 
 
-def without_parameters(stage: StageForm, paths: Iterable[str]) -> list[str]:
-    """The names in a stage below which a model that is built has no parameter."""
+def without_parameters(names: Iterable[str], paths: Iterable[str]) -> list[str]:
+    """The names of components below which a model that is built has no parameter."""
     listed = [*paths]
     whole = not any(_is_below(path, ["language_model"]) for path in listed)
-    named = dict.fromkeys([*stage.train, *stage.freeze, *stage.lora])
-    return [name for name in named if not any(_is_below(path, [_meant(path_of(name), whole)]) for path in listed)]
+    at = {name: [_meant(path_of(name), whole)] for name in names}
+    return [name for name, above in at.items() if not any(_is_below(path, above) for path in listed)]
 
 
 def lora_of(stage: StageForm, paths: Iterable[str]) -> Mapping[str, str]:
     """By path of a parameter that matrices may stand beside, the name in `lora` that means it."""
+    return by_path({name: name for name in stage.lora}, paths)
+
+
+def by_path(told: Mapping[str, Told], paths: Iterable[str]) -> dict[str, Told]:
+    """What is told of components, by path of each parameter that something is told of."""
     listed = [*paths]
     whole = not any(_is_below(path, ["language_model"]) for path in listed)
-    names = {_meant(path_of(name), whole): name for name in stage.lora}
-    return {path: names[at] for path in listed if (at := longest(path, names)) is not None}
+    meant = {_meant(path_of(name), whole): value for name, value in told.items()}
+    return {path: meant[at] for path in listed if (at := longest(path, meant)) is not None}
 
 
 def _meant(path: str, whole: bool) -> str:

@@ -48,10 +48,12 @@ class TrainForm(BaseSpec):
 
     Losses are logged every `log_every` steps; the model is kept every `save_every`, the last `keep` times of them, and
     tried on the examples that are held out every `eval_every` (0: at the end of each stage alone). `tokenizer` is a
-    folder with one, for a model that is not a checkpoint's; without it a token is a byte.
+    folder with one, for a model that is not a checkpoint's; without it a token is a byte. Such a model begins from
+    matrices N(0, 1 / fan-in), times what `begin` says of a component, the longest path counting.
     """
 
     stages: tuple[StageForm, ...] = ()
+    begin: dict[str, Rate] = Field({})
     log_every: PositiveInt = 10
     save_every: PositiveInt = 500
     eval_every: NonNegativeInt = 0

@@ -76,10 +76,27 @@ def test_a_mistake_is_told(stages: str, words: tuple[str, ...], message: str) ->
     assert message in told(written(stages), *words)
 
 
-def test_a_path_inside_a_part_is_known_when_the_model_is_built() -> None:
-    name = written("  - {train: {towers.image.layers.0.mix.atention: 1e-3}, steps: 1}")
+@pytest.mark.parametrize(
+    ("stage", "more"),
+    [
+        ("{train: {towers.image.layers.0.mix.atention: 1e-3}, steps: 1}", "log_every: 1"),
+        ("{train: {tower: 1e-3}, steps: 1}", "begin: {towers.image.layers.0.mix.atention: 0.5}"),
+    ],
+)
+def test_a_path_inside_a_part_is_known_when_the_model_is_built(stage: str, more: str) -> None:
+    name = written(f"  - {stage}", more)
     with pytest.raises(OptionError, match=r"nothing of this model stands in towers\.image\.layers\.0\.mix\.atention"):
         run_experiment(name)
+
+
+def test_what_training_begins_from_is_of_components_and_of_random_weights() -> None:
+    name = written("  - {train: {projector: 1e-3}, steps: 1}", "begin: {projektor: 0.5, language_model.embed: 2}")
+    found = told(name)
+    assert "mine.yaml:" in found
+    assert "this model has no component 'projektor'; did you mean 'projector'?" in found
+    assert "language_model.embed" not in found
+    Path("config.json").write_text("{}")
+    assert "without one, they are random" in told(name, "checkpoint=.")
 
 
 def test_matrices_need_linear_layers_to_stand_beside() -> None:

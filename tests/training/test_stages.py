@@ -103,6 +103,17 @@ def test_a_stage_trains_what_it_names_and_leaves_the_rest() -> None:
     assert row["learning_rate.language_model.layers.1"] == pytest.approx(2e-3)
 
 
+def test_training_begins_from_values_as_large_as_it_says() -> None:
+    stage = "  - {train: {projector: 1e-3}, steps: 1}"
+    plain = weights(run_experiment(written(stage)).folder / "begin")
+    begin = "begin: {tower: 0.5, language_model: 0.25, language_model.embed: 3}"
+    scaled = weights(run_experiment(written(stage, begin, name="scaled")).folder / "begin")
+    times = {"towers.": 0.5, "projectors.": 1.0, "language_model.": 0.25, "language_model.embed.": 3.0}
+    for path, values in plain.items():
+        (*_, told) = [told for above, told in times.items() if path.startswith(above)]
+        assert torch.equal(scaled[path], values * (told if values.ndim > 1 else 1)), path
+
+
 def test_a_trained_folder_is_checked_against_the_spec_that_it_brings(capsys: Capture) -> None:
     folder = run_experiment(written("  - {train: {projector: 1e-3}, steps: 1}")).folder / "model"
     status, out, _ = ran(capsys, "check", str(folder))
