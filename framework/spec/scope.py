@@ -251,7 +251,8 @@ def _steps(detail: ErrorDetails, fields: Tree) -> tuple[str | int, ...]:
     node: Any = fields
     found: list[str | int] = []
     for number, step in enumerate(detail["loc"]):
-        known = step in node if isinstance(node, Mapping) else isinstance(node, list) and isinstance(step, int)
+        places = range(len(node)) if isinstance(node, list) else node if isinstance(node, Mapping) else ()
+        known = step in places
         if known:
             node = node[step]
         if known or (detail["type"] == "missing" and number == len(detail["loc"]) - 1):

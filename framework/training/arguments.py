@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,14 @@ def mark(module: nn.Module, stage: StageForm, *, name: str) -> Matrices | None:
     return matrices
 
 
-def groups_of(stage: StageForm, parameters: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """A group for each component, and in it those of matrices, which alone decay, and of the others."""
+def groups_of(stage: StageForm, parameters: Mapping[str, Tensor], *, matrices: Set[Tensor]) -> list[dict[str, Any]]:
+    """Groups for each component: of `matrices`, of what else has several dims, which decay, and of the others."""
     plain = {plain_path(name): p for name, p in parameters.items() if p.requires_grad}
-    found = dict[tuple[str, bool], dict[str, Any]]()
+    found = dict[tuple[str, bool, bool], dict[str, Any]]()
     for path, (name, rate) in rates_of(stage, plain).items():
-        decays = plain[path].ndim > 1
+        decays, matrix = plain[path].ndim > 1, plain[path] in matrices
         group = {"params": [], "lr": rate, "weight_decay": stage.weight_decay if decays else 0.0, "component": name}
-        found.setdefault((name, decays), group)["params"].append(plain[path])
+        found.setdefault((name, decays, matrix), {**group, "matrices": matrix})["params"].append(plain[path])
     return [*found.values()]
 
 
@@ -65,6 +65,8 @@ def arguments_of(
         lr_scheduler_type=schedules.get(stage.schedule, stage.schedule),
         warmup_steps=stage.warmup,
         max_grad_norm=stage.max_grad_norm,
+        adam_beta1=stage.betas[0],
+        adam_beta2=stage.betas[1],
         seed=seed,
         use_cpu=cpu,
         bf16=half == "bfloat16",

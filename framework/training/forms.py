@@ -26,6 +26,9 @@ class StageForm(BaseSpec):
     the weights stay too: matrices beside them are trained, and added to them at the end. The rate rises over the first
     `warmup` of the steps. `batch_size` examples go through the model at once, those of `accumulate` such batches make
     a step; each device has its own. `weight_decay` is of matrices alone. With `kinds`, questions of no other are asked.
+
+    With `optimizer: muon` the matrices of linear layers are Muon's, at the same rates; all else is AdamW's, whose
+    averages of gradients and of their squares forget as `betas` say.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)] | None = None
@@ -39,6 +42,8 @@ class StageForm(BaseSpec):
     accumulate: PositiveInt = 1
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     warmup: Share = 0.0
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: NonNegativeFloat = 0.0
     max_grad_norm: Rate = 1.0
 

@@ -14,12 +14,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, set_seed
 
+from triptych.errors import OptionError
 from triptych.training.arguments import arguments_of, groups_of, mark, plain_path
 from triptych.training.errors import TrainingError
 from triptych.training.examples import Examples, pack
 from triptych.training.forms import StageForm, TrainForm
 from triptych.training.kept import fill_folder
 from triptych.training.learner import Learner
+from triptych.training.optimizer import MuonBesideAdamW, matrices_of
 from triptych.training.trial import Trial
 from triptych.weights import save_tensors
 from triptych.weights.saving import FILE
@@ -96,11 +98,20 @@ class Stage(Trainer):
         return bool(tried) and tried[-1] == self.state.global_step
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """With a rate for each component."""
+        """With a rate for each component. Raises OptionError for Muon where a process has a piece of each matrix."""
         if self.optimizer is None:
+            model, muon = model or self.model, self.stage.optimizer == "muon"
+            if muon and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+                told = (
+                    f"stage {self.name!r}: muon takes whole matrices, and each of these processes has a piece of them"
+                )
+                raise OptionError(
+                    f"{told}; `optimizer: adamw` would do, or processes without FSDP", path="train.stages"
+                )
             kind, options = self.get_optimizer_cls_and_kwargs(self.args)
-            groups = groups_of(self.stage, dict((model or self.model).named_parameters()))
-            self.optimizer = kind(groups, **options)
+            matrices = matrices_of(model) if muon else set[Tensor]()
+            groups = groups_of(self.stage, dict(model.named_parameters()), matrices=matrices)
+            self.optimizer = MuonBesideAdamW(groups, adamw=options) if muon else kind(groups, **options)
         return self.optimizer
 
     def training_step(self, *args: Any, **options: Any) -> Tensor:

@@ -15,7 +15,7 @@ from triptych.experiments.run import run_experiment
 from triptych.experiments.whole import read_rows
 
 pytest.importorskip("accelerate")
-STAGE = "  - {{name: a, train: {{projector: 1e-3, language_model: 1e-3}}, steps: {}, batch_size: {}}}"
+STAGE = "  - {{name: a, train: {{projector: 1e-3, language_model: 1e-3}}, steps: {}, batch_size: {}, optimizer: {}}}"
 OFTEN = "log_every: 1\n  save_every: 2"
 
 
@@ -32,10 +32,11 @@ def rows(folder: Path) -> list[dict[str, object]]:
         return [dict(row) for row in read_rows(file)]
 
 
-def test_two_processes_learn_what_one_does_and_one_of_them_writes() -> None:
-    one = run_experiment(written(STAGE.format(4, 2), OFTEN, name="one")).folder
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_two_processes_learn_what_one_does_and_one_of_them_writes(optimizer: str) -> None:
+    one = run_experiment(written(STAGE.format(4, 2, optimizer), OFTEN, name="one")).folder
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    asked = ["-m", "triptych.cli", "experiment", written(STAGE.format(4, 1), OFTEN, name="two")]
+    asked = ["-m", "triptych.cli", "experiment", written(STAGE.format(4, 1, optimizer), OFTEN, name="two")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, *asked], capture_output=True, text=True, timeout=500, env=environment, check=False)
     assert done.returncode == 0, done.stderr
@@ -50,7 +51,7 @@ def test_two_processes_learn_what_one_does_and_one_of_them_writes() -> None:
 
 
 def test_who_joins_a_run_finds_it_done_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = written(STAGE.format(1, 2), OFTEN)
+    name = written(STAGE.format(1, 2, "adamw"), OFTEN)
     wanted = run_experiment(name)
     before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
     monkeypatch.setenv("WORLD_SIZE", "2")

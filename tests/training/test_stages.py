@@ -129,8 +129,10 @@ def test_a_trained_folder_is_checked_against_the_spec_that_it_brings(capsys: Cap
     assert "more: unexpected: on disk" in out
 
 
-def test_products_may_be_in_bfloat16_while_weights_stay_in_float32() -> None:
-    name = written("  - {train: {tower: 1e-3, projector: 1e-3, language_model: 1e-3}, steps: 2}")
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_products_may_be_in_bfloat16_while_weights_stay_in_float32(optimizer: str) -> None:
+    stage = f"train: {{tower: 1e-3, projector: 1e-3, language_model: 1e-3}}, steps: 2, optimizer: {optimizer}"
+    name = written(f"  - {{{stage}}}")
     narrow, wide = (run_experiment(name, words) for words in (["run.dtype=bfloat16"], []))
     found = weights(narrow.folder / "model")
     assert {tensor.dtype for tensor in load_file(narrow.folder / "model/model.safetensors").values()} == {torch.float32}
@@ -141,11 +143,12 @@ def test_products_may_be_in_bfloat16_while_weights_stay_in_float32() -> None:
 
 
 LORA = ", lora: {language_model: {rank: 2}}"
+MUON = ", optimizer: muon"
 
 
-@pytest.mark.parametrize("lora", ["", LORA], ids=["weights", "lora"])
-def test_a_run_that_was_broken_off_ends_as_one_in_a_piece(lora: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = f"train: {{projector: 1e-3, language_model: 1e-3}}{lora}"
+@pytest.mark.parametrize("how", ["", LORA, MUON, LORA + MUON], ids=["weights", "lora", "muon", "lora-muon"])
+def test_a_run_that_was_broken_off_ends_as_one_in_a_piece(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = f"train: {{projector: 1e-3, language_model: 1e-3}}{how}"
     name = written(
         f"  - {{name: a, train: {{projector: 1e-3}}, steps: 2, batch_size: 2}}\n"
         f"  - {{name: b, steps: 5, batch_size: 2, {trained}}}",
