@@ -48,6 +48,25 @@ def test_what_is_in_use_stays_and_makes_room_when_it_is_not() -> None:
     assert (kept(shelf), shelf.nbytes) == ("c", 20)
 
 
+def test_to_make_room_is_no_more_work_on_a_full_shelf() -> None:
+    asked = 0
+
+    class Key(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            nonlocal asked
+            asked += 1
+            return super().__hash__()
+
+    shelf: Shelf[Key, int] = Shelf(1000)
+    for number in range(1100):
+        asked = 0
+        shelf.put(Key(number), number, nbytes=1)
+    assert len(shelf) == 1000
+    assert asked < 20
+
+
 def test_marks_are_released_whatever_happens() -> None:
     shelf = filled(20, "ab")
     with pytest.raises(KeyError), shelf.using(["a"]):

@@ -73,12 +73,11 @@ class Shelf(Generic[K, V]):
         self._trim()
 
     def _trim(self) -> None:
-        if self.nbytes <= self.capacity:
-            return
-        for key in [key for key in self._values if key not in self._marks]:
-            self._drop(key)
-            if self.nbytes <= self.capacity:
+        while self.nbytes > self.capacity:
+            oldest = next((key for key in self._values if key not in self._marks), None)  # those in use are few
+            if oldest is None:
                 return
+            self._drop(oldest)
 
     def _drop(self, key: K) -> None:
         if (found := self._values.pop(key, None)) is not None:
