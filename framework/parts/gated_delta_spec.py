@@ -1,4 +1,4 @@
-"""What YAML may say of mixers that follow the delta rule."""
+"""What YAML may say of the gated delta net."""
 
 from __future__ import annotations
 
@@ -34,21 +34,3 @@ class GatedDeltaSpec(PartSpec):
         if self.value_heads % self.key_heads:
             raise ValueError(f"{self.value_heads} value heads cannot share {self.key_heads} keys evenly")
         return self
-
-
-class KdaSpec(PartSpec):
-    """As `gated_delta`, where each number of a key fades by itself.
-
-    What fades and what the gate lets through come of matrices of that `rank`, or of whole ones. The log of what stays
-    lies above the `floor`, where there is one (Ling 3's `kda_lower_bound`).
-    """
-
-    builds: ClassVar[str | type] = "triptych.parts.kda:Kda"
-    recurrent: ClassVar[bool] = True
-    heads: Heads
-    head_dim: Width
-    conv: Taps
-    eps: FiniteFloat = Field(ge=0)
-    activation: Activation = "silu"
-    rank: Width | None = None
-    floor: FiniteFloat | None = Field(default=None, lt=0)

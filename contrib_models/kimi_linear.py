@@ -1,4 +1,7 @@
-"""Kimi delta attention: a gated delta net of which each number of a key fades by itself. arXiv 2510.26692."""
+"""Kimi delta attention: a gated delta net of which each number of a key fades by itself. arXiv 2510.26692.
+
+It stands in three layers of four of Kimi Linear, beside latent attention that is told no positions, and in Ling 3.
+"""
 
 # T rows, D width, H heads, K width of a key and of a value, B sequences
 
@@ -8,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from triptych.contrib_models.kimi_linear_spec import KdaSpec
 from triptych.kernels.delta_rule import delta_rule
 from triptych.parts.activations import get_activation
 from triptych.parts.cache_needs import State
 from triptych.parts.conv import Conv, GatedNorm
 from triptych.parts.gated_delta import unit
-from triptych.parts.gated_delta_spec import KdaSpec
 from triptych.parts.parameters import Linear, Part, parameter
 from triptych.parts.step import Step
 
