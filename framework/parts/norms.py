@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from triptych.kernels.add_rms_norm import add_rms_norm
 from triptych.kernels.layer_norm import layer_norm
@@ -16,6 +16,15 @@ from triptych.parts.norms_spec import (
     TimesSpec,
 )
 from triptych.parts.parameters import Part, parameter
+
+
+def normed_sum(norm: nn.Module, x: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
+    """The normed sum, and the sum: as one operation where the norm has one."""
+    if (of_sum := getattr(norm, "of_sum", None)) is not None:
+        found: tuple[Tensor, Tensor] = of_sum(x, beside)
+        return found
+    x = x + beside
+    return norm(x), x
 
 
 class RmsNorm(Part):

@@ -16,6 +16,7 @@ from pydantic import (
     PositiveInt,
     ValidationInfo,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from triptych.errors import suggest
@@ -112,6 +113,14 @@ class OrPart(PartField):
 
     def _in_full(self, value: object) -> object:
         return {self.kind: value} if is_reference(value) else value
+
+
+def kind_of_part(field: FieldInfo) -> str:
+    """The kind of the part that a field of a Spec holds, '' for other fields."""
+    marks = [*field.metadata]
+    for choice in getattr(field.annotation, "__args__", ()):
+        marks += getattr(choice, "__metadata__", ())
+    return next((mark.kind for mark in marks if isinstance(mark, PartField)), "")
 
 
 def is_reference(value: object) -> bool:

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from triptych.errors import Place, Problem, SpecError, short, suggest
 from triptych.registry import part_names
-from triptych.spec.base import ROLES, PartField, is_reference
+from triptych.spec.base import ROLES, is_reference, kind_of_part
 from triptych.spec.document import Tree, walk
 from triptych.spec.expressions import is_expression, mentions, outcomes
 from triptych.spec.scope import REQUIRED, Collector, Scope, liking, models_in, problems_of, unknown_key
@@ -241,7 +241,7 @@ class Draft:
 
     def _evaluated_later(self, path: tuple[str, ...], field: FieldInfo, value: object, place: Place | None) -> None:
         """What can be said of a field that holds an expression: of the part that it is, or of the fields in it."""
-        kind, inner = _kind_of_part(field), _fields_of(field)
+        kind, inner = kind_of_part(field), _fields_of(field)
         if kind and (inner is None or is_reference(value)):
             self._part(path, kind, value, place)
         elif inner is not None and isinstance(value, Tree):
@@ -272,21 +272,10 @@ def words_of(value: object) -> set[str] | None:
     return None if found is None else set(found)
 
 
-def _kind_of_part(field: FieldInfo) -> str:
-    """The kind of the part that a field holds, '' for other fields."""
-    marks = [*field.metadata, *(m for a in getattr(field.annotation, "__args__", ()) for m in _metadata(a))]
-    return next((mark.kind for mark in marks if isinstance(mark, PartField)), "")
-
-
 def _fields_of(field: FieldInfo) -> type[BaseModel] | None:
     """The model of a field that is a mapping of fields of its own; None where it is none, or one of several."""
     found = set(models_in(field))
     return found.pop() if len(found) == 1 else None
-
-
-def _metadata(annotation: object) -> tuple[object, ...]:
-    found: tuple[object, ...] = getattr(annotation, "__metadata__", ())
-    return found
 
 
 def _missing_of_stack(stack: Tree, section: str, place: Place | None) -> Iterator[Problem]:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from pydantic import BaseModel
 
 from triptych.registry import part_names
-from triptych.spec.base import PartSpec
+from triptych.spec.base import PartSpec, kind_of_part
 from triptych.spec.document import Tree
 from triptych.spec.draft import words_of
 from triptych.spec.scope import Scope, liking
 
 
 def mixing_in(tree: Tree, stack: Tree) -> Iterator[tuple[type[BaseModel], Tree]]:
-    """Every mixer of a stack, by its Spec and what is said of it."""
+    """Every mixer of a stack, those inside others too, by its Spec and what is said of it."""
     scope = Scope.of("", tree, {})
     names = words_of((stack.get("layers") or {}).get("block"))
     for name in tree.get("blocks") or {} if names is None else names:
@@ -61,4 +61,8 @@ def _mixing(scope: Scope, reference: object) -> Iterator[tuple[type[BaseModel], 
         return
     fields = scope.derived("parts", reference)[1]
     for use in words_of(fields.get("use")) or ():
-        yield scope.spec_class("mixer", use, None), fields
+        known = scope.spec_class("mixer", use, None)
+        yield known, fields
+        for name, field in known.model_fields.items():
+            if kind_of_part(field) == "mixer":
+                yield from _mixing(scope, fields.get(name))

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from triptych.errors import Place, SpecError, short
-from triptych.spec.base import MAX_WIDTH, ROLES, BaseSpec, PartSpec
+from triptych.spec.base import MAX_WIDTH, ROLES, BaseSpec, PartSpec, kind_of_part
 from triptych.spec.cuts import FRAME, check_within, plan_cuts
 from triptych.spec.document import Tree
 from triptych.spec.expressions import is_expression
@@ -161,13 +161,20 @@ def _pool(scope: Scope, tree: Tree, kind: str) -> Steps:
 
 
 def mixers_of(blocks: Iterable[BlockPlan]) -> Iterator[PartSpec]:
-    """The mixers of all layers, those side by side too."""
+    """The mixers of all layers, those side by side and those inside others too."""
     branches = [branch for block in blocks for branch in block]
     while branches:
         branch = branches.pop()
         branches += branch.parallel
         if branch.mixer is not None:
-            yield branch.mixer
+            yield from _with_inner(branch.mixer)
+
+
+def _with_inner(mixer: PartSpec) -> Iterator[PartSpec]:
+    yield mixer
+    for name, known in type(mixer).model_fields.items():
+        if isinstance(inner := getattr(mixer, name), PartSpec) and kind_of_part(known) == "mixer":
+            yield from _with_inner(inner)
 
 
 def _check_taken(scope: Scope, output: Output, count: int, tree: Tree) -> None:

@@ -11,8 +11,9 @@ from triptych.assembly.stack import Block
 from triptych.parts.norms import RmsNorm
 from triptych.tasks import Model
 
-# of two branches, normed after, scaled, members that come last, norms of sums, branches that replace the rows
-SPECS = ["llama", "gemma2", "granite", "longcat_flash", "gemma4", "minimax_text_01", "solar", "olmo2"]
+# of two branches, normed after, scaled, members that come last, a whole layer in one, norms of sums, branches that
+# replace the rows
+SPECS = ["llama", "gemma2", "granite", "arctic", "longcat_flash", "gemma4", "minimax_text_01", "solar", "olmo2"]
 
 
 def taken(module: nn.Module) -> int:

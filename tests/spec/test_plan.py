@@ -15,8 +15,9 @@ from triptych.parts.norms_spec import LayerNormSpec, RmsNormSpec
 from triptych.spec.catalog import load_named, sample_config
 from triptych.spec.document import parse_document
 from triptych.spec.merge import merge
+from triptych.spec.mixers import mixers_in
 from triptych.spec.plan import ModelPlan, plan
-from triptych.spec.stack import BranchPlan, StackPlan
+from triptych.spec.stack import BranchPlan, StackPlan, mixers_of
 
 LLAMA = load_named("llama")[1]
 CONFIG = {**sample_config(LLAMA), "num_hidden_layers": 4}
@@ -270,3 +271,12 @@ def test_a_key_that_is_required_may_be_absent_null_or_as_wanted() -> None:
 
 def test_a_spec_in_another_grammar_is_refused() -> None:
     assert refused("schema: 2") == ["my.yaml:1:9: schema: input should be 1; found 2"]
+
+
+def test_mixers_inside_others_are_among_those_of_a_stack() -> None:
+    tree = load_named("longcat_flash")[1]
+    text = plan(tree, sample_config(tree)).language_model
+    assert text is not None
+    wanted = {"ShortcutExpertsSpec", "MlaSpec", "GatedMlpSpec", "MoeSpec"}
+    assert {type(mixer).__name__ for mixer in mixers_of(text.layers)} == wanted
+    assert {mixer.__name__ for mixer in mixers_in(tree)} == wanted
