@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from triptych.contrib_models.zamba2_spec import SharedBlocksSpec, SharedThenMixerSpec
+from triptych.contrib_models.zamba2_spec import SharedBlockSpec, SharedBlocksSpec, SharedThenMixerSpec
 from triptych.kernels.attention import attention
 from triptych.kernels.gated import gated
 from triptych.parts.activations import get_activation
@@ -40,7 +40,7 @@ class SharedBlocks(Tokens):
         self.users = [layer for layer in spec.users if layer < spec.layers]
         self.shared = nn.ModuleDict(
             {
-                str(first): SharedBlock(spec, range(n, len(self.users), spec.blocks), width=width)
+                str(first): SharedBlock(spec.block, range(n, len(self.users), spec.blocks), width=width)
                 for n, first in enumerate(self.users[: spec.blocks])
             }
         )
@@ -56,18 +56,19 @@ class SharedBlocks(Tokens):
 class SharedBlock(Part):
     """mlp(norm(attend(norm([x, rows that entered the model])))), with a little that each use has of its own."""
 
-    def __init__(self, spec: SharedBlocksSpec, uses: Iterable[int], *, width: int) -> None:
+    def __init__(self, spec: SharedBlockSpec, uses: Iterable[int], *, width: int) -> None:
         super().__init__()
-        self.spec, self.activation = spec, get_activation(spec.activation)
-        self.pieces = tuple(heads * spec.head_dim for heads in (spec.heads, spec.kv_heads, spec.kv_heads))
-        self.scale = (spec.head_dim / 2) ** -0.5
-        self.norm: nn.Module = spec.block_norm.build(width=2 * width)
+        seen, mlp = spec.attention, spec.mlp
+        self.heads, self.kv_heads, K = seen.heads, seen.kv_heads, seen.head_dim
+        self.pieces = (self.heads * K, self.kv_heads * K, self.kv_heads * K)
+        self.activation, self.scale = get_activation(mlp.activation), (K / 2) ** -0.5
+        self.norm: nn.Module = spec.norm.build(width=2 * width)
         self.qkv = Linear(2 * width, sum(self.pieces), bias=False, pieces=self.pieces)
         self.out = Linear(self.pieces[0], width, bias=False)
-        self.position: nn.Module | None = spec.position.build(head_dim=spec.head_dim) if spec.position else None
-        self.mlp_norm: nn.Module = spec.block_norm.build(width=width)
-        self.gate_up = Linear(width, 2 * spec.hidden, bias=spec.bias)
-        self.down = Linear(spec.hidden, width, bias=spec.bias)
+        self.position: nn.Module | None = seen.position.build(head_dim=K) if seen.position else None
+        self.mlp_norm: nn.Module = spec.norm.build(width=width)
+        self.gate_up = Linear(width, 2 * mlp.hidden, bias=mlp.bias)
+        self.down = Linear(mlp.hidden, width, bias=mlp.bias)
         self.uses = nn.ModuleDict({str(n): Adapters(spec, self.pieces, width=width) for n in uses})
 
     def forward(self, x_TD: Tensor, uses: Uses, step: Step, *, key: str, use: int) -> Tensor:
@@ -82,7 +83,7 @@ class SharedBlock(Part):
         return z_TD
 
     def _attended(self, qkv: Tensor, step: Step, key: str) -> Tensor:
-        H, G = self.spec.heads, self.spec.kv_heads
+        H, G = self.heads, self.kv_heads
         qk, v_TGK = qkv.view(len(qkv), H + 2 * G, -1).split_with_sizes((H + G, G), 1)
         if "position" in self._modules:
             qk = self._modules["position"](qk, step)
@@ -95,11 +96,12 @@ class SharedBlock(Part):
 class Adapters(Part):
     """What one use of a block adds to its matrices."""
 
-    def __init__(self, spec: SharedBlocksSpec, pieces: tuple[int, ...], *, width: int) -> None:
+    def __init__(self, spec: SharedBlockSpec, pieces: tuple[int, ...], *, width: int) -> None:
         super().__init__()
-        self.gate_up = Adapter(width, spec.rank, 2 * spec.hidden)
-        for name, piece in zip(("q", "k", "v"), pieces if spec.adapt_attention else (), strict=False):
-            self.add_module(name, Adapter(2 * width, spec.rank, piece))
+        rank = spec.adapters.rank
+        self.gate_up = Adapter(width, rank, 2 * spec.mlp.hidden)
+        for name, piece in zip(("q", "k", "v"), pieces if spec.adapters.attention else (), strict=False):
+            self.add_module(name, Adapter(2 * width, rank, piece))
 
 
 class Adapter(Part):

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, NonNegativeInt, PositiveInt
 
 from triptych.parts.attention_spec import Heads
 from triptych.parts.embed_spec import TokensSpec
-from triptych.spec.base import Activation, Mixer, Norm, PartSpec, Position, Width
+from triptych.spec.base import Activation, BaseSpec, Mixer, Norm, PartSpec, Position, Width
 
 
 def _numbered(value: object) -> object:
@@ -18,27 +18,50 @@ def _numbered(value: object) -> object:
     return value
 
 
-class SharedBlocksSpec(TokensSpec):
-    """Tokens, beside which stand so many transformer `blocks`, which the `users` among `layers` have in turn.
+class SharedAttentionSpec(BaseSpec):
+    """Grouped-query attention whose queries, keys and values come of a row beside the one that entered the model."""
 
-    Attention sees a row beside the one that entered the model. Each use of a block has matrices of low `rank`
-    of its own, for the MLP and, with `adapt_attention`, for queries, keys and values. `bias` is of the MLP.
-    """
-
-    builds: ClassVar[str | type] = "triptych.contrib_models.zamba2:SharedBlocks"
-    blocks: PositiveInt
-    layers: PositiveInt
-    users: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_numbered)]
     heads: Heads
     kv_heads: Heads
     head_dim: Width
+    position: Position | None = None
+
+
+class SharedMlpSpec(BaseSpec):
+    """A gated MLP of width `hidden`; `bias` is of both its matrices."""
+
     hidden: Width
     activation: Activation
     bias: bool = False
+
+
+class AdaptersSpec(BaseSpec):
+    """What each use of a block adds of its own: matrices of low `rank`, to the MLP's first.
+
+    With `attention` to those of queries, keys and values too.
+    """
+
     rank: Width
-    adapt_attention: bool = False
-    position: Position | None = None
-    block_norm: Norm
+    attention: bool = False
+
+
+class SharedBlockSpec(BaseSpec):
+    """A transformer block: a `norm` before `attention` and one before `mlp`; uses of it differ by their `adapters`."""
+
+    norm: Norm
+    attention: SharedAttentionSpec
+    mlp: SharedMlpSpec
+    adapters: AdaptersSpec
+
+
+class SharedBlocksSpec(TokensSpec):
+    """Tokens, beside which stand `blocks` like the one said, which the `users` among `layers` have in turn."""
+
+    builds: ClassVar[str | type] = "triptych.contrib_models.zamba2:SharedBlocks"
+    block: SharedBlockSpec
+    blocks: PositiveInt
+    layers: PositiveInt
+    users: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_numbered)]
 
 
 class SharedThenMixerSpec(PartSpec):
