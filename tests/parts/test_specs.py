@@ -71,6 +71,7 @@ SPECS: list[PartSpec] = [
         (BucketsSpec, {"side": 2, "prefix": 1}, "prefix"),
         (GainSpec, {"eps": 1e-5}, "eps"),
         (MergeSpec, {"side": 0}, "greater than 0"),
+        (MergeSpec, {"side": [1, 65]}, "a side is less than or equal to 64"),
         (MergeSpec, {"side": 2, "inner": "row"}, "'channel' or 'place'"),
         (MlpStepSpec, {"hidden": "inn"}, "'in' or 'out'"),
     ],
