@@ -67,9 +67,9 @@ def _run_all(name: str, words: Sequence[str], *, as_json: bool) -> int:
 
 def _compare(words: Sequence[str], members: Sequence[Member], *, as_json: bool) -> int:
     """Print and keep what members came to, before the disk is asked for room; 1 where one is broken."""
-    from triptych.experiments.comparison import compared, keep
+    from triptych.experiments.comparison import compared, keep, shown
 
-    _print([compared(member) for member in members], as_json=as_json)
+    _print([(compared if as_json else shown)(member) for member in members], as_json=as_json)
     broken = sum(member.outcome is None for member in members)
     print(f"{len(members)} members, {f'{broken} broken' if broken else 'none broken'}", file=sys.stderr)
     if folder := keep(words, members):

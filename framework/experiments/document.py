@@ -79,7 +79,8 @@ class BenchForm(BaseSpec):
 class Experiment(BaseSpec):
     """A whole experiment. `model` is a spec, or `base` and what differs from it; the spec merger reads it.
 
-    `checkpoint` is a folder or a hub id that the weights come from; without `model` it chooses the spec too.
+    `checkpoint` is a folder or a hub id that the weights come from; without `model` it chooses the spec too. `compare`
+    names what the table and the picture of a sweep show of what its members came to: all of it where nothing is said.
     """
 
     task: Task
@@ -90,3 +91,4 @@ class Experiment(BaseSpec):
     generate: GenerateForm = GenerateForm()
     bench: BenchForm = BenchForm()
     train: TrainForm = TrainForm()
+    compare: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """The folder of one run: what it was asked, what it measured, and whether it is done.
 
-experiment.yaml   all that was composed but the model, with the origin of each value
+experiment.yaml   all that was composed but the model and `compare`, with the origin of each value
 spec.yaml         the model's spec with all that it inherits; it reads back to an equal one
 metrics.jsonl     a JSON object a line, in the order of measuring
 metrics.png       the numbers among them as bars, where there are several rows, or as curves over steps

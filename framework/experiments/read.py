@@ -49,8 +49,8 @@ def read(composed: Composed) -> Ready:
         problems.problems += train_problems(settings, spec, composed.tree)
     problems.check()
     assert settings is not None
-    defaults = tree_of(settings.model_dump(mode="json", exclude={"model"}), origin="default")
-    tree = merge(defaults, composed.tree.without("model"))
+    defaults = tree_of(settings.model_dump(mode="json", exclude={"model", "compare"}), origin="default")
+    tree = merge(defaults, composed.tree.without("model", "compare"))  # which says nothing of a run
     assert isinstance(tree, Tree)
     return Ready(composed.name, settings, spec, tree)
 

@@ -21,10 +21,11 @@ MAX_NAME = 120
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to, and the folder that it is kept in."""
+    """What a run came to, the folder that it is kept in, and what of it a sweep shows: all, where nothing is named."""
 
     result: Row
     folder: Path
+    compare: tuple[str, ...] = ()
 
 
 def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
@@ -48,7 +49,7 @@ def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
         if (result := folder.result) is None:
             work.measure(ready, folder)
             folder.finish(result := work.summary(folder.rows))
-        return Outcome(result, folder.path)
+        return Outcome(result, folder.path, ready.settings.compare)
 
 
 def folder_of(ready: Ready, words: Sequence[str]) -> Path:

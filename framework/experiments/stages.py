@@ -58,7 +58,8 @@ def _lead(folder: RunFolder, before: Path) -> None:
 def summary(found: Sequence[Row]) -> Row:
     """The steps of all stages, and the last of each thing that was measured."""
     steps = {str(row["stage"]): number(row, "step") for row in found}
-    last = {key: row[key] for row in found for key in row if key.startswith(("loss", "eval_loss", "eval_exact"))}
+    measured = ("loss", "eval_loss", "eval_exact", "parameters")
+    last = {key: row[key] for row in found for key in row if key.startswith(measured)}
     return {"steps": int(sum(steps.values())), **last}
 
 
@@ -104,12 +105,13 @@ def _stage(ready: Ready, folder: RunFolder, *, name: str, stage: StageForm, befo
     if data.held_out is not None:
         held_out = asked(_items(data.held_out))
         trial = Trial(held_out, batch_size=stage.batch_size, max_tokens=settings.generate.max_tokens)
+    parameters = sum(each.numel() for each in model.module.parameters())
     there = {(row.get("stage"), row.get("step"), "loss" in row) for row in folder.rows}
 
     def log(row: Row) -> None:
         """What was measured before a run was taken up again is measured as it was."""
         if (row["stage"], row["step"], "loss" in row) not in there:
-            folder.add(row)
+            folder.add(row if "loss" in row else {**row, "parameters": parameters})  # beside what they come to
 
     return Stage(
         asked(of_kinds(_items(data.file or ""), stage.kinds, key=f"train.stages.{name}.kinds")),

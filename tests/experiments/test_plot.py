@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from triptych.experiments.plot import BARS, plot
+from triptych.experiments.plot import BARS, GAP, Bars, plot
 
-BLUE = (31, 119, 180)
+BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
 
 
 def drawn(*args: Any, **options: Any) -> np.ndarray:
@@ -21,9 +21,9 @@ def drawn(*args: Any, **options: Any) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(found)).convert("RGB"))
 
 
-def bars(picture: np.ndarray) -> list[int]:
+def bars(picture: np.ndarray, colour: tuple[int, int, int] = BLUE) -> list[int]:
     """The length in pixels of each bar, from the top; those beside each other count as one."""
-    blue = (picture == BLUE).all(-1).sum(1)
+    blue = (picture == colour).all(-1).sum(1)
     starts = [y for y in range(1, len(blue)) if blue[y] and not blue[y - 1]]
     return [int(blue[y + 3]) for y in starts]
 
@@ -54,6 +54,20 @@ def test_there_is_a_panel_for_each_measurement() -> None:
 def test_each_member_of_a_large_sweep_has_its_bar() -> None:
     rows = [{"x": 1 + number % 3} for number in range(44)]
     assert len(bars(drawn(rows, [f"siglip mlp model{number}" for number in range(44)], title="t"))) == 44
+
+
+def test_rows_of_one_text_have_its_colour_and_the_legend_says_it_last() -> None:
+    rows, names, colours = [{"x": size} for size in (1, 4, 2, 3)], ["a", "a", "b", "b"], ["one", "two"] * 2
+    picture = drawn(rows, names, title="t", colours=colours)
+    blue, orange = bars(picture), bars(picture, ORANGE)
+    assert np.allclose(np.array(blue[:2]) / blue[0], [1, 2], rtol=0.05)
+    assert np.allclose(np.array(orange[:2]) / blue[0], [4, 3], rtol=0.05)
+    assert (len(blue), len(orange)) == (3, 3)  # and the square of each in the legend
+
+
+def test_a_name_of_neighbours_stands_in_their_middle_and_their_bars_touch_no_others() -> None:
+    found = Bars.of(["a", "a", "b"], ["one", "two", "one"])
+    assert found == Bars([0, 1, 2 + GAP], ["C0", "C1", "C0"], {0.5: "a", 2 + GAP: "b"}, {"one": "C0", "two": "C1"})
 
 
 def test_very_many_rows_are_dots() -> None:

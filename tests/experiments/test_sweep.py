@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.experiments.test_plot import bars
+from tests.experiments.test_plot import ORANGE, bars
 from triptych.cli import main
 from triptych.errors import OptionError
 from triptych.experiments.comparison import _name
@@ -47,7 +47,7 @@ def test_several_values_make_a_member_each(words: list[str], choices: list[tuple
 
 def test_members_are_every_combination_and_each_has_all_its_words() -> None:
     found = members("assemble", ["run.seed=5", "tower=clip,siglip", "projector=glob(*)", "language_model=glob(*)"])
-    projectors = {*offered_names("projector"), "normed_mlp"}  # and one by file
+    projectors = {*offered_names("projector"), "normed_mlp", "merged_mlp", "paired_mlp"}  # and those by file
     assert len(found) == 2 * len(projectors) * len(offered_names("language_model"))
     assert len({words for words, _ in found}) == len(found)
     assert {words[0] for words, _ in found} == {"run.seed=5"}
@@ -125,6 +125,26 @@ def test_a_sweep_ends_with_a_table_that_compares_its_members(capsys: Capture) ->
         ["siglip", "2", "16"],
     ]
     assert "4 members, none broken" in captured.err.splitlines()
+
+
+def test_a_sweep_shows_what_its_experiment_compares_and_keeps_the_rest(capsys: Capture) -> None:
+    Path("mine").mkdir()
+    Path("mine/short.yaml").write_text(
+        "defaults: [assemble, _self_]\ncompare: [image_tokens, parameters, of_another]\n"
+    )
+    words = ["tower=clip,siglip", "projector=linear,merged_mlp"]
+    assert main(["experiment", "mine/short.yaml", "-m", *words]) == 0
+    head, *_ = [line for line in capsys.readouterr().out.splitlines() if line[0] == "┃"]
+    assert [cell.strip() for cell in head.strip("┃").split("┃")] == ["tower", "projector", "image_tokens", "parameters"]
+    (folder,) = Path("runs/short/sweeps").iterdir()
+    rows = [json.loads(line) for line in (folder / "comparison.jsonl").read_text().splitlines()]
+    assert [(row["image_tokens"], row["width"]) for row in rows] == [(17, 64), (4, 64), (16, 64), (4, 64)]
+    picture = np.asarray(Image.open(folder / "comparison.png").convert("RGB"))
+    assert (len(bars(picture)), len(bars(picture, ORANGE))) == (3, 3)  # of each projector, and in the legend
+    Path("mine/short.yaml").write_text("defaults: [assemble, _self_]\ncompare: [width]\n")  # no other run for that
+    capsys.readouterr()
+    assert main(["experiment", "mine/short.yaml", "-m", *words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == rows
 
 
 def test_a_sweep_of_which_nothing_came_is_not_compared(capsys: Capture) -> None:
