@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,11 +98,16 @@ def of_file(path: Path, *, answers: bool, key: str = "data.file") -> list[Item]:
 
 def of_kinds(items: Sequence[Item], kinds: Sequence[str], *, key: str) -> list[Item]:
     """Those of some kinds, or all without any, as `key` of the experiment says. Raises InputError for one not there."""
-    there = {item.kind for item in items if item.kind is not None}
-    lost = [kind for kind in kinds if kind not in there]
-    if lost:
-        raise InputError(Problem(f"no question is of kind {kind!r}{suggest(kind, there)}", key) for kind in lost)
+    if lost := [*kind_problems(kinds, {item.kind for item in items if item.kind is not None}, key=key)]:
+        raise InputError(lost)
     return [item for item in items if not kinds or item.kind in kinds]
+
+
+def kind_problems(kinds: Sequence[str], there: Set[str], *, key: str) -> Iterator[Problem]:
+    """Each of the kinds that `key` of the experiment names and no question is of."""
+    for kind in kinds:
+        if kind not in there:
+            yield Problem(f"no question is of kind {kind!r}{suggest(kind, there)}", key)
 
 
 def _item(line: bytes, place: Place) -> Item:

@@ -15,6 +15,13 @@ def folder_to_make(settings: Experiment) -> Path | None:
     return folder
 
 
+def kinds_to_make() -> set[str]:
+    """The kinds of question that are drawn."""
+    from triptych.handwriting.questions import KINDS
+
+    return {*KINDS}
+
+
 def make(folder: Path, settings: Experiment) -> None:
     """Draw them, all or none. Raises InputError where what draws them is not installed, OSError for a full disk."""
     from triptych.handwriting.files import Amount, write_data

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from triptych.errors import InputError, Place, Problem, SpecError
-from triptych.experiments.data import Item, of_file, of_kinds
+from triptych.experiments.data import kind_problems, of_file
 from triptych.experiments.document import Experiment
-from triptych.experiments.making import folder_to_make
+from triptych.experiments.making import folder_to_make, kinds_to_make
 from triptych.spec.catalog import sample_config
 from triptych.spec.config_file import read_config
 from triptych.spec.document import Tree, locate
@@ -55,7 +55,11 @@ def _of_data(settings: Experiment) -> Iterator[Problem]:
         yield Problem("no examples; give a `data.file` of JSON lines with answers", "data.file")
     made = folder_to_make(settings)
     for key in ("file", "held_out"):
-        if (path := getattr(data, key)) is None or Path(path).parent == made:
+        if (path := getattr(data, key)) is None:
+            continue
+        if Path(path).parent == made:
+            if key == "file":
+                yield from _of_kinds(settings, kinds_to_make())
             continue
         try:
             if not (items := of_file(Path(path), answers=True, key=f"data.{key}")):
@@ -64,18 +68,15 @@ def _of_data(settings: Experiment) -> Iterator[Problem]:
             yield from error.problems
             continue
         if key == "file":
-            yield from _of_kinds(settings, items)
+            yield from _of_kinds(settings, {item.kind for item in items if item.kind is not None})
     folder = settings.train.tokenizer
     if folder is not None and Path(folder).parent != made and not (Path(folder) / "tokenizer.json").is_file():
         yield Problem(f"{folder}: no folder with a tokenizer.json", "train.tokenizer")
 
 
-def _of_kinds(settings: Experiment, items: Sequence[Item]) -> Iterator[Problem]:
+def _of_kinds(settings: Experiment, there: set[str]) -> Iterator[Problem]:
     for number, stage in enumerate(settings.train.stages):
-        try:
-            of_kinds(items, stage.kinds, key=f"train.stages.{number}.kinds")
-        except InputError as error:
-            yield from error.problems
+        yield from kind_problems(stage.kinds, there, key=f"train.stages.{number}.kinds")
 
 
 def _place(tree: Tree, path: str) -> Place | None:

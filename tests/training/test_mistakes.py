@@ -120,3 +120,21 @@ print(sorted({{"torch", "transformers", "accelerate", "peft"}} & sys.modules.key
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "did you mean 'projector'?" in done.stdout
     assert done.stdout.endswith("[]\n")
+
+
+def test_a_kind_that_is_never_drawn_is_told_before_anything_is() -> None:
+    stages = "".join(
+        f"  - {{train: {{projector: 1e-3}}, steps: 1, kinds: [{kinds}]}}\n" for kinds in ("number, cuont", "a")
+    )
+    words = ["data.make=handwriting", "data.file=drawn/train.jsonl", "data.held_out=drawn/held_out.jsonl"]
+    program = (
+        f"import sys\nfrom triptych.cli import main\nstatus = main({['experiment', written(stages), *words]!r})\n"
+        "print(status, sorted({'torch', 'sklearn', 'tokenizers'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "1 []\n", done.stderr
+    assert "train.stages.0.kinds: no question is of kind 'cuont'; did you mean 'count'?" in done.stderr
+    assert (
+        "train.stages.1.kinds: no question is of kind 'a'; known: contains, count, first, last, number" in done.stderr
+    )
+    assert not Path("drawn").exists()
