@@ -12,7 +12,7 @@ from triptych.experiments.compose import compose
 from triptych.experiments.folder import join_run, open_run
 from triptych.experiments.folders import named_with_their_distribution
 from triptych.experiments.making import folder_to_make, make
-from triptych.experiments.processes import is_first
+from triptych.experiments.processes import is_first, together
 from triptych.experiments.read import Ready, read
 from triptych.experiments.whole import Row
 
@@ -37,14 +37,21 @@ def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
     """
     with named_with_their_distribution():
         ready = read(compose(name, words))
+    path = folder_of(ready, words)
+    joins = ready.settings.task == "train" and not is_first()
+    if joins and (done := join_run(path).result) is not None:
+        return Outcome(done, path)
+    with together() if ready.settings.task == "train" else nullcontext():
+        return _run(ready, path, joins=joins)
+
+
+def _run(ready: Ready, path: Path, *, joins: bool) -> Outcome:
     from triptych.experiments.tasks import TASKS  # and torch with it
 
-    joins = ready.settings.task == "train" and not is_first()
     if ready.settings.task == "train" and not joins and (missing := folder_to_make(ready.settings)):
         make(missing, ready.settings)
     work = TASKS[ready.settings.task]
     asked = work.asked(ready) if work.asked else None
-    path = folder_of(ready, words)
     with nullcontext(join_run(path)) if joins else open_run(path, ready, asked) as folder:
         if (result := folder.result) is None:
             work.measure(ready, folder)

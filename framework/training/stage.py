@@ -179,6 +179,8 @@ class Stage(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """A folder that `load` reads, the low-rank matrices added to the weights, and these beside them."""
+        if not self.args.should_save:  # this is asked of every process
+            return
         assert output_dir is not None
         assert self.like is not None
         folder = Path(output_dir)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,8 @@ from triptych.experiments.whole import read_rows
 
 pytest.importorskip("accelerate")
 STAGE = "  - {{name: a, train: {{projector: 1e-3, language_model: 1e-3}}, steps: {}, batch_size: {}, optimizer: {}}}"
+ROOT = Path(__file__).parents[2]
+LOST = "the first of the processes has ended; what it says tells why"
 OFTEN = "log_every: 1\n  save_every: 2"
 
 
@@ -48,6 +52,81 @@ def test_two_processes_learn_what_one_does_and_one_of_them_writes(optimizer: str
     for found, wanted in zip(rows(two), rows(one), strict=True):
         assert found.pop("stage") == wanted.pop("stage")
         assert found == pytest.approx(wanted, rel=1e-5)
+
+
+def started(rank: int, *asked: str, port: int, program: str = "") -> subprocess.Popen[str]:
+    """One of two processes that nobody looks after."""
+    meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    environment = {**os.environ, **meet, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    code = f"import sys\n{program}\nfrom triptych.cli import main\nsys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "experiment", *asked]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def ends(process: subprocess.Popen[str]) -> str:
+    """The lines that it ends with, itself; they are no traceback."""
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert "Traceback" not in err
+    return err
+
+
+def test_a_first_process_that_does_not_begin_ends_the_other() -> None:
+    name, port = written(STAGE.format(4, 1, "adamw"), OFTEN), free_port()
+    home = Path("runs/mine/as_it_is")
+    home.mkdir(parents=True)
+    with open(home / "metrics.jsonl", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        first, other = (started(rank, name, port=port) for rank in range(2))
+        assert ends(first).strip() == f"{home}: another process is running this"
+        assert ends(other).strip() in (f"process 0 has ended: {home}: another process is running this", LOST)
+
+
+def test_a_first_process_that_cannot_save_ends_the_other() -> None:
+    name, port = written(STAGE.format(4, 1, "adamw"), OFTEN), free_port()
+    fills = """
+from pathlib import Path
+from tests.full_disk import room_for
+from triptych.training.stage import Stage
+save = Stage._save_checkpoint
+def full(self, *args):
+    with room_for(2**14):
+        save(self, *args)
+Stage._save_checkpoint = full
+"""
+    first, other = started(0, name, port=port, program=fills), started(1, name, port=port)
+    assert "safetensors" in ends(first)
+    (line,) = ends(other).splitlines()[-1:]
+    assert line.startswith("process 0 has ended: ") or line == LOST
+
+
+def test_two_processes_that_were_broken_off_end_as_two_in_a_piece() -> None:
+    breaks = """
+from triptych.training.stage import Stage
+step = Stage.training_step
+def broken(self, *args, **options):
+    if self.state.global_step == 3:
+        raise KeyboardInterrupt
+    return step(self, *args, **options)
+Stage.training_step = broken
+"""
+    name = written(STAGE.format(5, 1, "muon"), OFTEN)
+    for folder, program, status in (("whole", "", 0), ("runs", breaks, 130), ("runs", "", 0)):
+        port = free_port()
+        both = [started(rank, name, f"run.folder={folder}", port=port, program=program) for rank in range(2)]
+        errors = [process.communicate(timeout=200)[1] for process in both]
+        assert [process.returncode for process in both] == [status] * 2, errors
+        there = sorted(path.name for path in Path(folder, "mine/as_it_is/stages/a").iterdir())
+        assert there == (["model"] if status == 0 else ["checkpoint-2"])
+    whole, parts = (Path(folder, "mine/as_it_is") for folder in ("whole", "runs"))
+    assert rows(parts) == rows(whole)
+    assert (parts / "model/model.safetensors").read_bytes() == (whole / "model/model.safetensors").read_bytes()
 
 
 def test_who_joins_a_run_finds_it_done_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
