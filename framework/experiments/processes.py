@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from triptych.errors import TriptychError
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch.distributed import Store  # type: ignore[attr-defined]  # in no list of what it exports
 
 BEGUN, ENDED = "begun", "ended"  # what one of them tells the others
 APART = timedelta(minutes=5)  # how long after another a process may come
@@ -72,7 +72,7 @@ def wait_for_all(*, cpu: bool) -> None:
 @cache
 def _store() -> Store:
     """What the processes tell each other by: of the launcher, else of the first of them."""
-    from torch.distributed import PrefixStore, TCPStore
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
     host, port = os.environ.get("MASTER_ADDR", "127.0.0.1"), int(os.environ.get("MASTER_PORT", "29500"))
     serves = is_first() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"

@@ -52,7 +52,7 @@ class Stage(Trainer):
     ) -> None:
         """`half` is the narrower dtype that products are in, while weights are in float32.
 
-        Raises OptionError for components that the model does not have.
+        Raises OptionError for components that the model does not have, and under FSDP or DeepSpeed.
         """
         model = examples.model
         self.name, self.stage, self.trial, self.like, self.spec = name, stage, trial, model.folder, spec
@@ -73,6 +73,11 @@ class Stage(Trainer):
             callbacks=[_Told(name, log)],
         )
         self.remove_callback(PrinterCallback)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            told = (
+                f"stage {name!r}: FSDP and DeepSpeed leave a piece of the weights to each process, and no whole model"
+            )
+            raise OptionError(f"{told}; start the processes with torchrun alone, or with accelerate launch --multi_gpu")
 
     def run(self) -> dict[str, Tensor]:
         """Train, from the last whole checkpoint on; the parameters of the model at the end.
@@ -98,16 +103,9 @@ class Stage(Trainer):
         return bool(tried) and tried[-1] == self.state.global_step
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """With a rate for each component. Raises OptionError for Muon where a process has a piece of each matrix."""
+        """With a rate for each component."""
         if self.optimizer is None:
             model, muon = model or self.model, self.stage.optimizer == "muon"
-            if muon and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
-                told = (
-                    f"stage {self.name!r}: muon takes whole matrices, and each of these processes has a piece of them"
-                )
-                raise OptionError(
-                    f"{told}; `optimizer: adamw` would do, or processes without FSDP", path="train.stages"
-                )
             kind, options = self.get_optimizer_cls_and_kwargs(self.args)
             matrices = matrices_of(model) if muon else set[Tensor]()
             groups = groups_of(self.stage, dict(model.named_parameters()), matrices=matrices)

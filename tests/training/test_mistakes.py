@@ -105,6 +105,20 @@ def test_matrices_need_linear_layers_to_stand_beside() -> None:
         run_experiment(name)
 
 
+def test_pieces_of_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from triptych.training.stage import Stage
+
+    create = Stage.create_accelerator_and_postprocess
+
+    def cut(self: Stage) -> None:
+        create(self)
+        self.is_fsdp_enabled = True
+
+    monkeypatch.setattr(Stage, "create_accelerator_and_postprocess", cut)
+    with pytest.raises(OptionError, match=r"stage '1': FSDP and DeepSpeed leave a piece .*; start .* with torchrun"):
+        run_experiment(written("  - {train: {projector: 1e-3}, steps: 1}"))
+
+
 def test_an_experiment_is_read_without_torch() -> None:
     name = written("  - {train: {projektor: 1e-3}, steps: 1}")
     code = f"""

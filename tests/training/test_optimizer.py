@@ -13,7 +13,7 @@ from torch.optim import AdamW, Muon
 
 import triptych
 from tests.training.colours import write_pictures, written
-from triptych.errors import OptionError, SpecError
+from triptych.errors import SpecError
 from triptych.experiments.run import run_experiment
 from triptych.training.optimizer import MuonBesideAdamW, matrices_of
 from triptych.training.stage import Stage
@@ -113,18 +113,6 @@ def test_a_matrix_that_a_table_holds_too_and_one_of_three_dims_are_none() -> Non
     plain, tied, table, stacked = nn.Linear(4, 3), nn.Linear(4, 3), nn.Embedding(3, 4), nn.Conv1d(2, 3, 2)
     tied.weight = table.weight
     assert matrices_of(nn.ModuleList([plain, table, tied, stacked])) == {plain.weight}
-
-
-def test_muon_is_refused_where_each_process_has_a_piece_of_a_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    create = Stage.create_optimizer
-
-    def cut(self: Stage, model: Any = None) -> torch.optim.Optimizer:
-        self.is_fsdp_enabled = True
-        return create(self, model)
-
-    monkeypatch.setattr(Stage, "create_optimizer", cut)
-    with pytest.raises(OptionError, match=r"stage '1': muon takes whole matrices, .*`optimizer: adamw` would do"):
-        run_experiment(written(STAGE % ""))
 
 
 @pytest.mark.parametrize(
