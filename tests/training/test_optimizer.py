@@ -15,6 +15,8 @@ import triptych
 from tests.training.colours import write_pictures, written
 from triptych.errors import SpecError
 from triptych.experiments.run import run_experiment
+from triptych.parts.projectors import LinearStep
+from triptych.parts.projectors_spec import LinearStepSpec
 from triptych.training.optimizer import MuonBesideAdamW, matrices_of
 from triptych.training.stage import Stage
 
@@ -112,7 +114,8 @@ def test_a_schedule_and_a_state_reach_both_after_they_were_loaded() -> None:
 def test_a_matrix_that_a_table_holds_too_and_one_of_three_dims_are_none() -> None:
     plain, tied, table, stacked = nn.Linear(4, 3), nn.Linear(4, 3), nn.Embedding(3, 4), nn.Conv1d(2, 3, 2)
     tied.weight = table.weight
-    assert matrices_of(nn.ModuleList([plain, table, tied, stacked])) == {plain.weight}
+    step = LinearStep(LinearStepSpec(), width=4, out=3)
+    assert matrices_of(nn.ModuleList([plain, table, tied, stacked, step])) == {plain.weight, step.weight}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.training.colours import write_pictures, written
 from triptych.experiments.folder import join_run
 from triptych.experiments.run import run_experiment
 from triptych.experiments.whole import read_rows
+from triptych.training.stage import Stage
 
 pytest.importorskip("accelerate")
 STAGE = "  - {{name: a, train: {{projector: 1e-3, language_model: 1e-3}}, steps: {}, batch_size: {}, optimizer: {}}}"
@@ -104,6 +107,12 @@ Stage._save_checkpoint = full
     assert "safetensors" in ends(first)
     (line,) = ends(other).splitlines()[-1:]
     assert line.startswith("process 0 has ended: ") or line == LOST
+
+
+def test_a_process_that_is_not_the_first_saves_no_model_when_it_is_asked_to() -> None:
+    other: Any = SimpleNamespace(args=SimpleNamespace(should_save=False))
+    Stage._save(other, "there")
+    assert not Path("there").exists()
 
 
 def test_two_processes_that_were_broken_off_end_as_two_in_a_piece() -> None:
