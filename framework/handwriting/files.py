@@ -25,9 +25,9 @@ ENTROPY = {TRAIN: 0, HELD_OUT: 1}  # beside the seed: no picture of one is drawn
 class Amount:
     """How many strips there are, and how often each is asked about."""
 
-    train: int = 40_000
+    train: int = 60_000
     held_out: int = 600
-    questions: int = 2
+    questions: int = 4
 
 
 def write_data(folder: Path, *, amount: Amount, seed: int = 0) -> None:

@@ -43,7 +43,7 @@ KINDS: Mapping[str, Kind] = {
             "Read this.",
         ),
         lambda digits, _: _written(digits),
-        0.5,
+        0.4,
     ),
     "count": Kind(
         (
@@ -53,22 +53,22 @@ KINDS: Mapping[str, Kind] = {
             "Count the digits.",
         ),
         lambda digits, _: str(len(digits)),
-        0.12,
+        0.1,
     ),
     "contains": Kind(
         ("Is there a {}?", "Is a {} in it?", "Does the number contain a {}?", "Do you see a {}?"),
         lambda digits, digit: "Yes" if digit in digits else "No",
-        0.18,
+        0.25,
     ),
     "first": Kind(
         ("What is the first digit?", "Which digit is first?", "With which digit does it begin?"),
         lambda digits, _: str(digits[0]),
-        0.1,
+        0.125,
     ),
     "last": Kind(
         ("What is the last digit?", "Which digit is last?", "With which digit does it end?"),
         lambda digits, _: str(digits[-1]),
-        0.1,
+        0.125,
     ),
 }
 
