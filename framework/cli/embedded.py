@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 QUESTION = "What number is written?"
 OVERRIDE = re.compile(r"[\w.]+=")
-LONGEST = 200  # times the shorter side, at most, is a picture that any model may be given
 
 
 def folder() -> Path:
@@ -43,20 +42,24 @@ def is_asked(words: Sequence[str]) -> bool:
 
 
 def read_pictures(paths: Sequence[str]) -> list[str | Image]:
-    """The pictures, and the paths of what is none, which the model tells of.
-
-    One that is longer than other models are given is made shorter: this one sees all pictures in one size.
-    """
+    """The pictures, however long, and the paths of what is none, which the model tells of."""
     from triptych.errors import InputError
     from triptych.inputs.images import open_image
 
     found: list[str | Image] = []
     for path in paths:
         try:
-            found.append(_shortened(open_image(path, name="image", ratio=None)))
+            found.append(open_image(path, name="image", ratio=None))
         except InputError:
             found.append(path)
     return found
+
+
+def prepared(pictures: Sequence[str | Image]) -> list[str | Image]:
+    """The pictures as the model has learned to see them."""
+    from triptych.handwriting.paper import as_strip
+
+    return [picture if isinstance(picture, str) else as_strip(picture) for picture in pictures]
 
 
 def show(paths: Sequence[str], pictures: Sequence[str | Image], question: str) -> None:
@@ -70,9 +73,3 @@ def show(paths: Sequence[str], pictures: Sequence[str | Image], question: str) -
         else:
             show_in(picture, sys.stderr)
     print(question, file=sys.stderr)
-
-
-def _shortened(picture: Image) -> Image:
-    most = LONGEST * min(picture.size)
-    size = min(picture.width, most), min(picture.height, most)
-    return picture if size == picture.size else picture.resize(size)

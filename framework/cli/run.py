@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
     from triptych.tasks.completion import Completion
 
-USAGE = "triptych run [options] MODEL PROMPT [key=value ...]"
-HELP = "generate text from a prompt"
+USAGE = "triptych run [options] [[MODEL] PROMPT [key=value ...]]"
+HELP = "generate text from a prompt; without a model, ask the one that comes with triptych"
 WORDS = ("MODEL", "PROMPT")
+TOLD = (
+    "Without a MODEL the one is asked that comes with triptych, a small one that reads handwritten numbers: about a "
+    "picture of its own where there is no --image. A PROMPT without a MODEL is several words, ends with a question "
+    "mark, or is -."
+)
 
 
 def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("run", help=HELP, usage=USAGE)
+    parser = commands.add_parser("run", help=HELP, usage=USAGE, description=TOLD)
     parser.add_argument(
         "words",
         nargs="*",
@@ -90,11 +95,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _asked_about(paths: Sequence[str], question: str) -> list[str | Image]:
-    from triptych.cli.embedded import read_pictures, show
+    from triptych.cli.embedded import prepared, read_pictures, show
 
     pictures = read_pictures(paths)
     show(paths, pictures, question)
-    return pictures
+    return prepared(pictures)
 
 
 def _printed(answer: Completion) -> dict[str, object]:

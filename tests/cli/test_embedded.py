@@ -18,6 +18,7 @@ from triptych.cli import embedded
 from triptych.cli.embedded import QUESTION, is_asked
 from triptych.experiments.run import run_experiment
 from triptych.handwriting.files import Amount, write_data
+from triptych.handwriting.paper import as_strip
 from triptych.inputs.processing.plain_steps import settings_of
 from triptych.spec.json_file import read_json
 
@@ -50,13 +51,15 @@ def in_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("trained")
-def test_without_words_its_own_picture_is_asked_about(capsys: Capture) -> None:
+def test_without_words_its_own_picture_is_asked_about_as_a_strip(capsys: Capture, tmp_path: Path) -> None:
     status, out, err = ran(capsys, "run", *SHORT)
     assert (status, err) == (0, f"{embedded.picture()}\n{QUESTION}\n")
     assert out.endswith("\n")
     assert ran(capsys, "run", QUESTION, "--image", embedded.picture(), *SHORT)[1] == out
-    folder = str(embedded.folder())
-    assert ran(capsys, "run", folder, QUESTION, "--image", embedded.picture(), *SHORT) == (0, out, "")
+    with Image.open(embedded.picture()) as picture:
+        as_strip(picture.convert("RGB")).save(tmp_path / "strip.png")
+    words = ["run", str(embedded.folder()), QUESTION, "--image", str(tmp_path / "strip.png")]
+    assert ran(capsys, *words, *SHORT) == (0, out, "")
 
 
 @pytest.mark.usefixtures("trained")
@@ -69,13 +72,18 @@ def test_options_and_overrides_count_as_for_any_model(capsys: Capture) -> None:
 
 
 @pytest.mark.usefixtures("trained")
-def test_a_question_may_come_from_standard_input(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_may_come_from_standard_input(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("How many digits?"))
     status, out, err = ran(capsys, "run", *SHORT, "-")
     assert (status, err) == (0, f"{embedded.picture()}\nHow many digits?\n")
     assert out == ran(capsys, "run", "How many digits?", *SHORT)[1]
+    with Image.open(embedded.picture()) as picture:
+        as_strip(picture.convert("RGB")).save(tmp_path / "strip.png")
     monkeypatch.setattr(sys, "stdin", io.StringIO("How many digits?"))
-    assert ran(capsys, "run", str(embedded.folder()), "--image", embedded.picture(), *SHORT, "-") == (0, out, "")
+    words = ["run", str(embedded.folder()), "--image", str(tmp_path / "strip.png"), *SHORT, "-"]
+    assert ran(capsys, *words) == (0, out, "")
 
 
 @pytest.mark.usefixtures("trained")
