@@ -66,7 +66,7 @@ def test_some_members_run_on_the_same_data_and_are_compared(capsys: pytest.Captu
     (folder,) = Path("runs/handwriting_sweep/sweeps").iterdir()
     rows = [json.loads(line) for line in (folder / "comparison.jsonl").read_text().splitlines()]
     assert [row["steps"] for row in rows] == [2] * 4
-    assert [row["parameters"] - rows[0]["parameters"] for row in rows] == [0, 4 * 24, 96, 4 * 24 + 96]  # norms, a class
+    assert [row["parameters"] - rows[0]["parameters"] for row in rows] == [0, 6 * 24, 96, 6 * 24 + 96]  # norms, a class
     assert all({"eval_exact", "eval_exact.number"} <= row.keys() for row in rows)
     assert (folder / "comparison.png").is_file()
     assert all(log.read_text().count("done before") == 1 for log in Path("runs").rglob("log.txt"))
