@@ -1,4 +1,4 @@
-"""README.md does what it says: each snippet is run; its two install commands are run by .ci/run."""
+"""README.md does what it says: each snippet is run; its commands that install are run by .ci/run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ class Snippet:
 FENCED = re.compile(r"^(?:<!-- (\w+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SNIPPETS = [Snippet(marker or "", *rest) for marker, *rest in FENCED.findall(README)]
 INSTALLS = {snippet.marker: snippet.text for snippet in SNIPPETS if snippet.marker}
+SHOWN = {one.marker: shown.text for one, shown in pairwise(SNIPPETS) if one.marker and not shown.language}
 COMMANDS = [line for s in SNIPPETS if s.language == "sh" and not s.marker for line in s.text.splitlines()]
 
 
@@ -42,6 +44,7 @@ def folder(tmp_path: Path) -> Path:
     for snippet in SNIPPETS:
         if snippet.language == "yaml":
             (tmp_path / snippet.text.split()[1]).write_text(snippet.text, encoding="utf-8")  # "# name.yaml"
+    (tmp_path / "my.png").symlink_to(ROOT / "framework" / "handwriting" / "number.png")
     return tmp_path
 
 
@@ -54,8 +57,8 @@ def run(command: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_readme_has_both_install_commands_and_snippets_of_each_kind() -> None:
-    assert set(INSTALLS) == {"run", "test"}
+def test_readme_has_the_install_commands_and_snippets_of_each_kind() -> None:
+    assert set(INSTALLS) == {"run", "chat", "test"}
     assert {"python", "yaml", "sh"} <= {snippet.language for snippet in SNIPPETS}
 
 
@@ -80,12 +83,14 @@ def test_a_python_snippet_of_the_readme_runs(text: str, folder: Path, smollm2: P
     assert run("python -W error snippet.py", folder)
 
 
+def test_the_first_command_prints_what_the_readme_shows(folder: Path) -> None:
+    assert run(INSTALLS["run"].splitlines()[-1], folder) == SHOWN["run"]
+
+
 @pytest.mark.slow
-def test_the_first_command_prints_what_the_readme_shows(folder: Path, smollm2: Path) -> None:
+def test_so_does_the_chat(folder: Path, smollm2: Path) -> None:
     (folder / "smollm2").symlink_to(smollm2)
-    last = INSTALLS["run"].splitlines()[-1]
-    shown = next(snippet.text for snippet in SNIPPETS if not snippet.language)
-    assert run(last, folder) == shown
+    assert run(INSTALLS["chat"].splitlines()[-1], folder) == SHOWN["chat"]
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^\| `triptych (\w+)", README, re.MULTILINE))))

@@ -28,6 +28,7 @@ from triptych.registry.part_targets import spec_of
 ROOT = Path(__file__).resolve().parent.parent
 FETCHED = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?\b(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
 log = logging.getLogger("mkdocs.hooks.website")  # below MkDocs' own, which counts warnings
+PICTURE = ROOT / "framework" / "handwriting" / "number.png"  # which README.md shows
 BEGINNING = "<!-- how README.md begins -->"
 PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "models": ("Models and answers", ("tasks", "runner", "settings")),
@@ -51,6 +52,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
     for folder, found in {"api": api(), "gallery": gallery.pages()}.items():
         for name, text in found.items():
             files.append(File.generated(config, f"{folder}/{name}.md", content=text))
+    files.append(File.generated(config, PICTURE.name, abs_src_path=str(PICTURE)))
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
@@ -67,7 +69,7 @@ def on_post_page(output: str, page: Page, **_: object) -> None:
 def beginning() -> str:
     """README.md between its title and its first heading, with links that lead to pages."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.sub(r"\]\(docs/", "](", text.partition("\n")[2].partition("\n## ")[0])
+    return re.sub(r"\]\((docs|framework/handwriting)/", "](", text.partition("\n")[2].partition("\n## ")[0])
 
 
 def api() -> dict[str, str]:
