@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, NonNegativeInt, PositiveInt
 
 from triptych.parts.attention_spec import Heads
 from triptych.parts.embed_spec import TokensSpec
-from triptych.spec.base import Activation, BaseSpec, Mixer, Norm, PartSpec, Position, Width
+from triptych.spec.base import Activation, Mixer, Norm, PartSpec, Position, Width
 
 
 def _numbered(value: object) -> object:
@@ -18,36 +18,40 @@ def _numbered(value: object) -> object:
     return value
 
 
-class SharedAttentionSpec(BaseSpec):
+class SharedAttentionSpec(PartSpec):
     """Grouped-query attention whose queries, keys and values come of a row beside the one that entered the model."""
 
+    builds: ClassVar[str | type] = "triptych.contrib_models.zamba2:SharedAttention"
     heads: Heads
     kv_heads: Heads
     head_dim: Width
     position: Position | None = None
 
 
-class SharedMlpSpec(BaseSpec):
+class SharedMlpSpec(PartSpec):
     """A gated MLP of width `hidden`; `bias` is of both its matrices."""
 
+    builds: ClassVar[str | type] = "triptych.contrib_models.zamba2:SharedMlp"
     hidden: Width
     activation: Activation
     bias: bool = False
 
 
-class AdaptersSpec(BaseSpec):
+class AdaptersSpec(PartSpec):
     """What each use of a block adds of its own: matrices of low `rank`, to the MLP's first.
 
     With `attention` to those of queries, keys and values too.
     """
 
+    builds: ClassVar[str | type] = "triptych.contrib_models.zamba2:Adapters"
     rank: Width
     attention: bool = False
 
 
-class SharedBlockSpec(BaseSpec):
+class SharedBlockSpec(PartSpec):
     """A transformer block: a `norm` before `attention` and one before `mlp`; uses of it differ by their `adapters`."""
 
+    builds: ClassVar[str | type] = "triptych.contrib_models.zamba2:SharedBlock"
     norm: Norm
     attention: SharedAttentionSpec
     mlp: SharedMlpSpec

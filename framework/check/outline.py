@@ -12,7 +12,7 @@ from triptych.assembly.stack import needs_of
 from triptych.assembly.tower import DeepProjector, Projector
 from triptych.check.counts import cache_facts, parameters_of
 from triptych.parts.sides import Size, said
-from triptych.spec.base import BaseSpec, PartSpec
+from triptych.spec.base import BaseSpec, PartSpec, kind_of_part
 from triptych.spec.document import Tree
 from triptych.spec.plan import ModelPlan
 from triptych.spec.stack import BlockPlan, BranchPlan, StackPlan
@@ -27,9 +27,9 @@ class Node:
     """A component, and what it is made of.
 
     `kind` is model, tower, projector, language_model, pooler, or the place in one of these: embed, layers, layer,
-    branch, norm, head, pool, step; of a model class also module. `part` is what the spec calls what stands there, or
-    the class of it. Layers that are alike are one node: `which` they are, counted from 0, and all else is said of one
-    of them. `parameters` are those of all below it too.
+    branch, norm, head, pool, step; of what has parts in it also part; of a model class also module. `part` is what the
+    spec calls what stands there, or the class of it. Layers that are alike are one node: `which` they are, counted from
+    0, and all else is said of one of them; parts that are alike too. `parameters` are those of all below it too.
     `facts` count rows, tokens, layers or the numbers of a row; `cache` is how many numbers a token leaves in the
     cache, `cache_in_windows` how many of these are forgotten once a window or chunk has passed; `cache_in_states` how
     many a sequence leaves, however long it is. `options` are what the spec says of the part beside its defaults.
@@ -134,7 +134,13 @@ def _stack(stack: Tower | TextModel, plan: StackPlan) -> tuple[Node, ...]:
     places = {"embed": plan.embed, "norm": plan.norm, "head": plan.head}
     modules = {name: getattr(stack, name, None) for name in places}
     embed, *after = [
-        Node(name, name, parameters_of(module), options=_options(places[name]))
+        Node(
+            name,
+            name,
+            parameters_of(module),
+            options=_options(places[name]),
+            children=tuple(parts_inside(places[name], module)),
+        )
         for name, module in modules.items()
         if module is not None
     ]
@@ -161,7 +167,9 @@ def _layers(stack: Tower | TextModel, plans: Sequence[BlockPlan]) -> Iterator[No
 def _branch(plan: BranchPlan, block: nn.Module, *, loops: int) -> Node:
     """A branch with its norms; members that stand side by side are branches below it, which the block owns."""
     modules = [block.get_submodule(name) for name in (plan.name, *(member.name for member in plan.parallel))]
-    members = tuple(_branch(member, block, loops=loops) for member in plan.parallel)
+    members = [_branch(member, block, loops=loops) for member in plan.parallel]
+    if plan.mixer is not None and plan.label:
+        members += parts_inside(plan.mixer, modules[0].get_submodule(plan.label), loops=loops)
     facts = cache_facts(need for module in modules for need in needs_of(module, loops=loops).values())
     return Node(
         name=plan.name,
@@ -170,8 +178,51 @@ def _branch(plan: BranchPlan, block: nn.Module, *, loops: int) -> Node:
         part=plan.label or "",
         facts=facts,
         options=_options(plan.mixer),
-        children=members,
+        children=tuple(members),
     )
+
+
+def parts_inside(spec: BaseSpec | None, module: nn.Module, *, loops: int = 0) -> Iterator[Node]:
+    """A node for each part in a part that has parameters, less norms, as of branches.
+
+    It stands in the module under the name of its field, or of the mapping that holds it; many of it in a list, or in a
+    mapping by number.
+    """
+    for name, inner in _parts_in(spec):
+        held = getattr(module, name, None)
+        if not isinstance(held, nn.Module) or not parameters_of(held):
+            continue
+        for numbers, one in _alike(held):
+            yield Node(
+                name=name,
+                kind="part",
+                parameters=parameters_of(one),
+                which=numbers,
+                facts=cache_facts(needs_of(one, loops=loops).values()),
+                options=_options(inner),
+                children=tuple(parts_inside(inner, one, loops=loops)),
+            )
+
+
+def _parts_in(spec: BaseSpec | None) -> Iterator[tuple[str, PartSpec]]:
+    """The parts that a Spec holds in its fields, or in the mappings that these hold, less norms."""
+    for name, known in type(spec).model_fields.items() if spec is not None else ():
+        value = getattr(spec, name)
+        if isinstance(value, PartSpec):
+            yield from [(name, value)] if kind_of_part(known) != "norm" else []
+        elif isinstance(value, BaseSpec):
+            yield from ((name, inner) for _, inner in _parts_in(value))
+
+
+def _alike(held: nn.Module) -> Iterator[tuple[tuple[int, ...], nn.Module]]:
+    """What is made by one Spec: a module, or several by number, of which those of one size come together."""
+    if not isinstance(held, nn.ModuleList | nn.ModuleDict) or not all(name.isdecimal() for name in held._modules):
+        yield (), held
+        return
+    sizes = dict[int, dict[int, nn.Module]]()
+    for number, one in held.named_children():
+        sizes.setdefault(parameters_of(one), {})[int(number)] = one
+    yield from ((tuple(ones), next(iter(ones.values()))) for ones in sizes.values())
 
 
 def _options(spec: BaseSpec | None, before: str = "") -> dict[str, Option]:

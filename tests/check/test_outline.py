@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from triptych.assembly import Assembled, MultimodalModel, Tower, assemble
-from triptych.check.outline import Node, outline
+from triptych.check.outline import Node, outline, parts_inside
 from triptych.check.token_counts import item_of, pictures
 from triptych.cli.node_words import numbers
 from triptych.parts.cache_needs import Rows, State
 from triptych.parts.grid import Grid
+from triptych.spec.base import PartSpec
 from triptych.spec.catalog import catalog, load_named, sample_config
 
 BUILT = [name for name, listed in catalog().items() if listed.kind != "fragment"]
@@ -62,8 +63,11 @@ def test_components_have_all_the_parameters_there_are(name: str) -> None:
     tree = outline(found)
     assert tree.parameters == size(found.module)
     for node in walk(tree):
-        if node.children and node.kind != "branch":  # a branch has norms of its own
-            assert node.parameters == sum(child.parameters * child.count for child in node.children), node.name
+        below = sum(child.parameters * child.count for child in node.children)
+        if node.kind in {"branch", "embed", "part"}:  # which have norms and matrices of their own
+            assert node.parameters >= below, node.name
+        elif node.children:
+            assert node.parameters == below, node.name
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -198,6 +202,62 @@ def test_members_side_by_side_stand_below_their_branch() -> None:
     assert branch.parameters == 64 + sum(member.parameters for member in branch.children)
     assert all(one(tree, name).facts == {"cache": 64} for name in ("layer", "both", "mix"))
     assert one(tree, "ffn").facts == {}
+
+
+def test_parts_inside_a_mixer_stand_below_it_down_to_the_last() -> None:
+    tree = outline(assembled("longcat_flash"))
+    branch = one(tree, "mix")
+    assert [(inner.name, inner.which) for inner in branch.children] == [
+        ("attention", (0, 1)),
+        ("mlp", (0, 1)),
+        ("experts", ()),
+    ]
+    assert branch.parameters == sum(inner.parameters * inner.count for inner in branch.children) + 4 * 64, "norms"
+    assert [inner.facts for inner in branch.children] == [{"cache": 24}, {}, {}]
+    assert one(tree, "experts").parameters == one(tree, "router").parameters + 4 * 3 * 64 * 32
+    assert one(tree, "router").options["k"] == 3
+    assert one(tree, "attention").options["latents.kv"] == 16
+
+
+def test_a_part_of_a_part_that_is_not_there_is_not_drawn() -> None:
+    assert [inner.name for inner in one(outline(assembled("mixtral")), "ffn").children] == ["router"], "none shared"
+    below = {
+        inner.name for node in walk(outline(assembled("llama"))) for inner in node.children if inner.kind == "part"
+    }
+    assert not below, "positions have no parameters"
+
+
+def test_a_part_in_a_mapping_is_drawn_under_the_name_of_the_mapping() -> None:
+    layers = [node for node in walk(outline(assembled("deepseek_v3"))) if node.name == "shared"]
+    assert [(node.parameters, node.options["hidden"]) for node in layers] == [(3 * 64 * 32, 32)]
+
+
+def test_blocks_that_layers_share_are_drawn_where_they_stand_those_of_one_size_together() -> None:
+    one_block, two = (
+        outline(assembled("zamba2", num_mem_blocks=n, layers_block_type=["mamba", *["hybrid"] * 3])) for n in (1, 2)
+    )
+    assert [(node.which, node.parameters) for node in one(one_block, "embed").children] == [((1,), 104_128)]
+    assert [node.which for node in one(two, "embed").children] == [(1,), (2,)], "of which the first has two uses"
+    block = one(one_block, "block")
+    assert [(inner.name, inner.which) for inner in block.children] == [
+        ("attention", ()),
+        ("mlp", ()),
+        ("adapters", (0, 1, 2)),
+    ]
+    assert block.parameters == sum(inner.parameters * inner.count for inner in block.children) + 3 * 64, "norms"
+    assert [inner.facts for inner in block.children] == [{}] * 3, "layers keep what is kept"
+    mixer = one(one_block, "layers").children[1].children[0].children[0]
+    assert (mixer.name, mixer.options["heads"], mixer.facts) == ("mixer", 8, {"cache_in_states": 2624})
+
+
+def test_modules_that_go_by_words_are_one_node() -> None:
+    class Holding(PartSpec):
+        held: PartSpec = PartSpec()
+
+    owner = nn.Module()
+    owner.held = nn.ModuleDict({"first": nn.Linear(2, 2), "second": nn.Linear(2, 3)})
+    found = [(node.name, node.which, node.parameters) for node in parts_inside(Holding(), owner)]
+    assert found == [("held", (), 15)]
 
 
 def test_a_pooler_stands_beside_the_language_model() -> None:

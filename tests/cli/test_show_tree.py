@@ -20,6 +20,7 @@ llava  128 numbers of cache a token, 149,632 parameters
 ├── towers.image  width 32, 2 layers, 16 rows of 32, 16 tokens for an item of 56 x 56, without layers.2, \
 36,544 parameters
 │   ├── embed (size 14, class_token)  19,456 parameters
+│   │   └── table (side 4, prefix 1)  544 parameters
 │   └── 2 x layer (0 to 1)  8,544 parameters each
 │       ├── mix: attention (heads 2, kv_heads 2, head_dim 16, bias, no reach.causal)  4,288 parameters
 │       └── ffn: mlp (hidden 64, activation quick_gelu)  4,256 parameters
