@@ -186,6 +186,7 @@ def test_who_else_runs_a_block_names_it() -> None:
     wanted = {
         "tests/examples/test_new_package.py": ["pytest", "install"],
         "tests/handwriting/test_experiment.py": ["handwriting"],
+        "tests/handwriting/test_sweep.py": ["handwriting_sweep"],
         "tests/tasks/test_pipeline.py": ["answer.py", "--nproc-per-node"],
         ".ci/run": ["-m interpret tests/kernels", "-m compile tests/kernels"],
     }
