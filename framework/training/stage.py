@@ -22,11 +22,13 @@ from triptych.training.forms import StageForm, TrainForm
 from triptych.training.kept import fill_folder
 from triptych.training.learner import Learner
 from triptych.training.optimizer import MuonBesideAdamW, matrices_of
+from triptych.training.shards import CURE, Shards, check_shards, load_whole
 from triptych.training.trial import Trial
 from triptych.weights import save_tensors
 from triptych.weights.saving import FILE
 from triptych.whole_file import part_of, whole_folder
 
+SCHEDULER = "scheduler.pt"  # as the trainer calls it
 LEARNED = "learned.safetensors"  # low-rank matrices of a checkpoint, in whose model they are added already
 Log = Callable[[Mapping[str, object]], None]
 
@@ -52,7 +54,8 @@ class Stage(Trainer):
     ) -> None:
         """`half` is the narrower dtype that products are in, while weights are in float32.
 
-        Raises OptionError for components that the model does not have, and under FSDP or DeepSpeed.
+        Raises OptionError for components that the model does not have, under DeepSpeed, and for a stage that FSDP
+        cannot train.
         """
         model = examples.model
         self.name, self.stage, self.trial, self.like, self.spec = name, stage, trial, model.folder, spec
@@ -73,14 +76,17 @@ class Stage(Trainer):
             callbacks=[_Told(name, log)],
         )
         self.remove_callback(PrinterCallback)
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            told = (
-                f"stage {name!r}: FSDP and DeepSpeed leave a piece of the weights to each process, and no whole model"
-            )
-            raise OptionError(f"{told}; start the processes with torchrun alone, or with accelerate launch --multi_gpu")
+        if self.is_deepspeed_enabled:
+            told = f"stage {name!r}: DeepSpeed leaves a piece of the weights to each process, and no whole model"
+            raise OptionError(f"{told}; {CURE}")
+        self.shards: Shards | None = None
+        if self.is_fsdp_enabled:
+            plugin = self.accelerator.state.fsdp_plugin
+            check_shards(plugin, stage, name=name)
+            self.shards = Shards(learner, plugin, half=half)
 
     def run(self) -> dict[str, Tensor]:
-        """Train, from the last whole checkpoint on; the parameters of the model at the end.
+        """Train, from the last whole checkpoint on; the parameters at the end, for the process that writes.
 
         Raises TrainingError when the loss or its gradient is no number any more.
         """
@@ -95,7 +101,14 @@ class Stage(Trainer):
             self.evaluate()
         if self.matrices is not None:
             self.matrices.merge()
-        return dict(self.model.model.named_parameters())
+        return self._parameters()
+
+    def _parameters(self) -> dict[str, Tensor]:
+        """Those of the model, whole; under FSDP the first process alone has them."""
+        if self.shards is not None:
+            return self.shards.gather(self.model, everywhere=False)
+        parameters: dict[str, Tensor] = dict(self.model.model.named_parameters())
+        return parameters
 
     @property
     def _tried_now(self) -> bool:
@@ -112,6 +125,10 @@ class Stage(Trainer):
             self.optimizer = MuonBesideAdamW(groups, adamw=options) if muon else kind(groups, **options)
         return self.optimizer
 
+    def compute_loss(self, model: Any, *args: Any, **options: Any) -> Any:
+        loss: Any = super().compute_loss(model, *args, **options)
+        return loss if self.shards is None else self.shards.with_all_that_learns(model, loss, self._sum)
+
     def training_step(self, *args: Any, **options: Any) -> Tensor:
         loss: Tensor = super().training_step(*args, **options)
         self._check(loss, "loss")
@@ -119,6 +136,7 @@ class Stage(Trainer):
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         found: Any = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+        found = found.full_tensor() if hasattr(found, "full_tensor") else found  # of all parts
         self._check(found, "norm of the gradient")
         return found
 
@@ -151,8 +169,9 @@ class Stage(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """What the examples that are held out come to, logged."""
         assert self.trial is not None
-        found = self.trial(self.model)
+        found = self.trial(self.model if self.shards is None else self.shards.whole(self.model))
         self.log(found)
+        self.control.should_evaluate = False  # it is asked for again where an epoch ends with this step
         return found
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -175,6 +194,13 @@ class Stage(Trainer):
     def _get_output_dir(self, trial: Any) -> str:
         return str(getattr(self, "_elsewhere", None) or super()._get_output_dir(trial))
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Of parts, those of all processes are gathered."""
+        if self.shards is None:
+            super().save_model(output_dir, _internal_call)
+        else:
+            self._save(output_dir, self._parameters())
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """A folder that `load` reads, the low-rank matrices added to the weights, and these beside them."""
         if not self.args.should_save:  # this is asked of every process
@@ -192,7 +218,16 @@ class Stage(Trainer):
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         with _told_as_of_a_disk(output_dir):
-            super()._save_optimizer_and_scheduler(output_dir)
+            if self.shards is None:
+                super()._save_optimizer_and_scheduler(output_dir)
+            else:  # without the parts of the model, which is there whole
+                from accelerate.utils import save_fsdp_optimizer
+
+                state = self.accelerator.state
+                save_fsdp_optimizer(state.fsdp_plugin, self.accelerator, self.optimizer, self.model, output_dir)
+                if self.args.should_save:
+                    assert self.lr_scheduler is not None
+                    torch.save(self.lr_scheduler.state_dict(), Path(output_dir, SCHEDULER))
 
     def _save_rng_state(self, output_dir: str) -> None:
         with _told_as_of_a_disk(output_dir):
@@ -201,10 +236,9 @@ class Stage(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder, module = Path(resume_from_checkpoint), (model or self.model).model
         file = FILE if self.matrices is None else LEARNED  # what these stand beside is as it was at the beginning
-        with torch.no_grad():
-            parameters = dict(module.named_parameters())
-            for name, tensor in load_file(folder / file).items():
-                parameters[name].copy_(tensor)
+        parameters = dict(module.named_parameters())
+        for name, tensor in load_file(folder / file).items():
+            load_whole(parameters[name], tensor)
 
 
 def _raise(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 
 import torch
 
@@ -21,7 +22,7 @@ class Trial:
         was_training = learner.training
         learner.eval()
         try:
-            return {"eval_loss": self._loss(learner), **self._exact()}
+            return {"eval_loss": self._loss(learner), **self._exact(learner)}
         finally:
             learner.train(was_training)
 
@@ -34,8 +35,9 @@ class Trial:
             total, count = total + tokens * float(learner(**given)["loss"]), count + tokens
         return total / count
 
-    def _exact(self) -> dict[str, float]:
-        hits, model = dict[str | None, list[bool]](), self.examples.model
+    def _exact(self, learner: Learner) -> dict[str, float]:
+        hits, model = dict[str | None, list[bool]](), copy(self.examples.model)
+        model.module = model.runs = learner.model
         for batch in self._batches():
             asked = [self.examples.questions[number] for number in batch]
             prompts, images = [each.prompt for each in asked], [[*each.images] for each in asked]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -105,18 +106,34 @@ def test_matrices_need_linear_layers_to_stand_beside() -> None:
         run_experiment(name)
 
 
-def test_pieces_of_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+FSDP1, FSDP2 = ({"fsdp_version": version, "activation_checkpointing": False} for version in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "plugin", "more", "told"),
+    [
+        ("deepspeed", {}, "", "DeepSpeed leaves a piece .*; start .* with torchrun"),
+        ("fsdp", FSDP1, "", "FSDP 1 is not taken; `fsdp_version: 2` is"),
+        ("fsdp", FSDP2, ", optimizer: muon", "Muon takes whole ones; `optimizer: adamw` does"),
+        ("fsdp", FSDP2, ", lora: {projector: {}}", "`lora` is not taken under FSDP; start .* with torchrun"),
+        ("fsdp", FSDP2 | {"activation_checkpointing": True}, "", "`fsdp_activation_checkpointing` is not taken"),
+    ],
+)
+def test_what_cannot_be_trained_in_parts_is_refused(
+    kind: str, plugin: dict[str, object], more: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from triptych.training.stage import Stage
 
     create = Stage.create_accelerator_and_postprocess
 
     def cut(self: Stage) -> None:
         create(self)
-        self.is_fsdp_enabled = True
+        setattr(self, f"is_{kind}_enabled", True)
+        monkeypatch.setitem(self.accelerator.state.__dict__, "fsdp_plugin", SimpleNamespace(**plugin))
 
     monkeypatch.setattr(Stage, "create_accelerator_and_postprocess", cut)
-    with pytest.raises(OptionError, match=r"stage '1': FSDP and DeepSpeed leave a piece .*; start .* with torchrun"):
-        run_experiment(written("  - {train: {projector: 1e-3}, steps: 1}"))
+    with pytest.raises(OptionError, match=f"stage '1': {told}"):
+        run_experiment(written(f"  - {{train: {{projector: 1e-3}}, steps: 1{more}}}"))
 
 
 def test_an_experiment_is_read_without_torch() -> None:
