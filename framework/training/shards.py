@@ -29,10 +29,10 @@ class ShardedBlock(Block):
 class Shards:
     """The parts of a learner that a stage trains. `plugin` is what Accelerate was asked for, and is told the rest.
 
-    It is made before they are cut. With `half` they are gathered in that dtype, and gradients are summed in float32.
+    It is made before they are cut. They are gathered as they are, in float32, whatever dtype products are in.
     """
 
-    def __init__(self, learner: Learner, plugin: Any, *, half: str | None) -> None:
+    def __init__(self, learner: Learner, plugin: Any) -> None:
         from torch.distributed.fsdp import MixedPrecisionPolicy
         from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 
@@ -45,8 +45,7 @@ class Shards:
         plugin.auto_wrap_policy = transformer_auto_wrap_policy if layers else None
         plugin.transformer_cls_names_to_wrap = [ShardedBlock.__name__]
         plugin.cpu_ram_efficient_loading = False  # every process has read the weights
-        narrow = getattr(torch, half) if half else None
-        plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=narrow, reduce_dtype=torch.float32)
+        plugin.mixed_precision_policy = MixedPrecisionPolicy()
 
     def gather(self, learner: nn.Module, *, everywhere: bool) -> dict[str, Tensor]:
         """The whole parameters of the model by their paths: of every process, on its device, or on the first's CPU.

@@ -83,7 +83,7 @@ class Stage(Trainer):
         if self.is_fsdp_enabled:
             plugin = self.accelerator.state.fsdp_plugin
             check_shards(plugin, stage, name=name)
-            self.shards = Shards(learner, plugin, half=half)
+            self.shards = Shards(learner, plugin)
 
     def run(self) -> dict[str, Tensor]:
         """Train, from the last whole checkpoint on; the parameters at the end, for the process that writes.
@@ -126,8 +126,12 @@ class Stage(Trainer):
         return self.optimizer
 
     def compute_loss(self, model: Any, *args: Any, **options: Any) -> Any:
-        loss: Any = super().compute_loss(model, *args, **options)
-        return loss if self.shards is None else self.shards.with_all_that_learns(model, loss, self._sum)
+        if self.shards is None:
+            loss: Any = super().compute_loss(model, *args, **options)
+            return loss
+        with self.accelerator.autocast():  # which is of the model itself where it is not cut
+            loss = super().compute_loss(model, *args, **options)
+        return self.shards.with_all_that_learns(model, loss, self._sum)
 
     def training_step(self, *args: Any, **options: Any) -> Tensor:
         loss: Tensor = super().training_step(*args, **options)

@@ -132,7 +132,7 @@ def test_what_cannot_be_trained_in_parts_is_refused(
         monkeypatch.setitem(self.accelerator.state.__dict__, "fsdp_plugin", SimpleNamespace(**plugin))
 
     monkeypatch.setattr(Stage, "create_accelerator_and_postprocess", cut)
-    with pytest.raises(OptionError, match=f"stage '1': {told}"):
+    with pytest.raises(OptionError, match=f"stage '1': .*{told}"):
         run_experiment(written(f"  - {{train: {{projector: 1e-3}}, steps: 1{more}}}"))
 
 
