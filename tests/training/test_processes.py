@@ -88,7 +88,8 @@ def test_a_first_process_that_does_not_begin_ends_the_other() -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         first, other = (started(rank, name, port=port) for rank in range(2))
         assert ends(first).strip() == f"{home}: another process is running this"
-        assert ends(other).strip() in (f"process 0 has ended: {home}: another process is running this", LOST)
+        (line,) = ends(other).splitlines()[-1:]  # torch may say before it that the connection is gone
+        assert line in (f"process 0 has ended: {home}: another process is running this", LOST)
 
 
 def test_a_first_process_that_cannot_save_ends_the_other() -> None:
