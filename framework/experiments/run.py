@@ -11,7 +11,6 @@ from pathlib import Path
 from triptych.experiments.compose import compose
 from triptych.experiments.folder import join_run, open_run
 from triptych.experiments.folders import named_with_their_distribution
-from triptych.experiments.making import folder_to_make, make
 from triptych.experiments.processes import is_first, together
 from triptych.experiments.read import Ready, read
 from triptych.experiments.whole import Row
@@ -48,8 +47,6 @@ def run_experiment(name: str, words: Sequence[str] = ()) -> Outcome:
 def _run(ready: Ready, path: Path, *, joins: bool) -> Outcome:
     from triptych.experiments.tasks import TASKS  # and torch with it
 
-    if ready.settings.task == "train" and not joins and (missing := folder_to_make(ready.settings)):
-        make(missing, ready.settings)
     work = TASKS[ready.settings.task]
     asked = work.asked(ready) if work.asked else None
     with nullcontext(join_run(path)) if joins else open_run(path, ready, asked) as folder:

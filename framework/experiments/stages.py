@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from triptych.errors import OptionError
 from triptych.experiments.data import Item, of_file, of_kinds, told_with_places
 from triptych.experiments.folder import RunFolder
+from triptych.experiments.making import folder_to_make, make
 from triptych.experiments.processes import is_first, wait_for_all
 from triptych.experiments.read import Ready, checkpoint_folder
 from triptych.experiments.whole import Row, number
@@ -32,10 +33,13 @@ if TYPE_CHECKING:
 def measure(ready: Ready, folder: RunFolder) -> None:
     """Train, from where the run was left; rows are what is logged. `model` in the folder is there at the end.
 
-    Raises TrainingError when a loss is no number, OptionError where what it takes is not installed.
+    Data that are to be made are made first. Raises TrainingError when a loss is no number, OptionError or InputError
+    where what it takes is not installed.
     """
     if find_spec("accelerate") is None:
         raise OptionError("training needs Accelerate; pip install triptych[train]", path="task")
+    if is_first() and (missing := folder_to_make(ready.settings)):
+        make(missing, ready.settings)
     before = _begin(ready, folder)
     wait_for_all(cpu=ready.settings.run.device == "cpu")
     for name, stage in zip(names_of(ready.settings.train.stages), ready.settings.train.stages, strict=True):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 import triptych
-from triptych.errors import SpecError
+from triptych.errors import OptionError, SpecError
+from triptych.experiments import stages
 from triptych.experiments.run import run_experiment
 from triptych.handwriting import files
 from triptych.handwriting.files import Amount, write_data
@@ -51,6 +53,20 @@ def test_data_that_are_not_there_are_made(monkeypatch: pytest.MonkeyPatch) -> No
     write_data(Path("by_hand"), amount=few, seed=3)
     assert made == Path("by_hand/train.jsonl").read_bytes()
     assert outcome.result["steps"] == 2
+
+
+def test_nothing_is_made_where_it_cannot_be_trained_on_or_was_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("accelerate")
+    monkeypatch.setattr(files, "Amount", lambda: Amount(train=4, held_out=2, questions=1))
+    with monkeypatch.context() as without:
+        without.setattr(stages, "find_spec", lambda _: None)
+        with pytest.raises(OptionError, match="training needs Accelerate"):
+            run_experiment("handwriting", FEW)
+    assert not Path("handwriting").exists()
+    done = run_experiment("handwriting", FEW)
+    shutil.rmtree("handwriting")
+    assert run_experiment("handwriting", FEW).result == done.result
+    assert not Path("handwriting").exists()
 
 
 def test_data_that_are_there_are_read_as_they_are() -> None:
